@@ -1,0 +1,1 @@
+//! The robot's store-and-forward agent.

@@ -1,0 +1,1 @@
+//! What crosses between robot and control plane.

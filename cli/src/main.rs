@@ -1,0 +1,2 @@
+//! The command line for desks and robots.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Model bundles: manifest, digests and the ONNX schema.

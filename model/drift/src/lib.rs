@@ -1,0 +1,1 @@
+//! Drift of a feature's distribution: baselines, windows, statistics, verdicts.

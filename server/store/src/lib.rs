@@ -1,0 +1,1 @@
+//! The Store traits and their conformance suite.

@@ -1,0 +1,1 @@
+//! Simulated robots and the demo.
