@@ -1,1 +1,27 @@
-//! What crosses between robot and control plane.
+//! What crosses between a robot and its control plane, whichever uplink carries it.
+//!
+//! Robots tail their edge log upwards as [`Batch`]es; the control plane answers with an [`Ack`] that names the next
+//! sequence number it wants, and sends [`DesiredState`] downwards inside an [`Envelope`]. Every document carries `v`,
+//! unknown fields are ignored, and nothing here knows a transport, a clock or a database.
+
+mod body;
+mod class;
+mod codec;
+mod desired;
+mod log;
+mod number;
+mod topic;
+
+pub use body::{
+    Content, DeploymentStatusBody, DriftFeatureBody, DriftReportBody, EntryBody, EvaluationBody, FaultBody, InferenceSummaryBody, LinkBody,
+    MissionBody, MissionKind, ObservedState, SlotState, SlotStatus, StateBody,
+};
+pub use class::Class;
+pub use codec::{MAX_DECODED_BYTES, WireError, decode, encode};
+pub use desired::{BundleFileRef, DesiredState, Envelope, Signature, SlotKind, SlotSpec, Version};
+pub use log::{Ack, AckOutcome, Batch, ClassPosition, Entry, Hello, LogAck, Loss, Upstream};
+pub use number::{float, u64_string};
+pub use topic::Topics;
+
+/// Version of every document in this crate, the value of its `v` field.
+pub const WIRE_VERSION: u32 = 1;

@@ -1,0 +1,88 @@
+//! What a robot shall be: declared by the control plane, taken up by the robot at its own pace.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::u64_string;
+
+/// Order of desired states: a robot refuses one that is lower than what it has taken up.
+///
+/// `server_epoch` rises when a control plane is restored from a backup, so that its generations win again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Version {
+    /// Incarnation of the control plane's memory, from 1.
+    #[serde(with = "u64_string")]
+    pub server_epoch: u64,
+    /// Count of changes to this robot's document within `server_epoch`, from 1; 0 is the empty document.
+    #[serde(with = "u64_string")]
+    pub generation: u64,
+}
+
+/// The whole declared state of one robot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DesiredState {
+    /// [`WIRE_VERSION`](crate::WIRE_VERSION).
+    pub v: u32,
+    /// Robot it is meant for; a robot refuses another's.
+    pub target: String,
+    /// Its place in the order of desired states.
+    #[serde(flatten)]
+    pub version: Version,
+    /// Slot name to what shall be in it.
+    pub slots: BTreeMap<String, SlotSpec>,
+}
+
+/// What a slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotKind {
+    /// A model bundle, served by an inference node.
+    Model,
+}
+
+/// What shall be in one slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotSpec {
+    /// What the slot holds.
+    pub kind: SlotKind,
+    /// Registry name of the model.
+    pub model: String,
+    /// Registry version of the model.
+    pub version: String,
+    /// Bundle digest, `sha256:` and 64 hex digits. It is the digest of `files`, so a robot checks it without trust.
+    pub digest: String,
+    /// Files of the bundle, fetched one by one by their own digest.
+    pub files: Vec<BundleFileRef>,
+}
+
+/// One file of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleFileRef {
+    /// Path inside the bundle.
+    pub path: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of the content, 64 hex digits: fetched from `/api/v1/artifacts/{sha256}`.
+    pub sha256: String,
+}
+
+/// A document to a robot and who vouches for it. The payload stays text, so that what was signed is what is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`WIRE_VERSION`](crate::WIRE_VERSION).
+    pub v: u32,
+    /// JSON of the document.
+    pub payload: String,
+    /// Signatures over the bytes of `payload`; none until robots pin the control plane's key.
+    #[serde(default)]
+    pub signatures: Vec<Signature>,
+}
+
+/// One signature over an envelope's payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// Which key signed.
+    pub key_id: String,
+    /// The signature, base64.
+    pub signature: String,
+}
