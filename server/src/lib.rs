@@ -1,1 +1,6 @@
-//! The control plane.
+//! The control plane: use-cases in [`app`], and the doors to them (`http`, `mqtt`), each a folder of small files named by
+//! resource.
+
+pub mod app;
+
+pub use edgeflow_core::{OrganisationId, RobotId, TargetName};

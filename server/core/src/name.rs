@@ -1,0 +1,179 @@
+//! Names that people give to things: checked once, at the edge, and never again.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// What a rule can refuse.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CoreError {
+    /// A name that is not well-formed.
+    #[error("bad {what} {name:?}: {rule}")]
+    BadName {
+        /// Which kind of name.
+        what: &'static str,
+        /// What was given.
+        name: String,
+        /// What is allowed.
+        rule: &'static str,
+    },
+    /// A word that is none of the expected ones.
+    #[error("unknown {what} {word:?}: expected {expected}")]
+    UnknownWord {
+        /// Which kind of word.
+        what: &'static str,
+        /// What was given.
+        word: String,
+        /// What is known.
+        expected: &'static str,
+    },
+    /// A batch that contradicts itself.
+    #[error("bad log batch: {reason}")]
+    BadBatch {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A desired state that would be lower than the one it replaces.
+    #[error("desired state {next} does not come after {current}: raise the server epoch")]
+    DesiredNotNewer {
+        /// What is there, `server_epoch.generation`.
+        current: String,
+        /// What was to replace it.
+        next: String,
+    },
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// Checks and takes a name.
+            pub fn new(name: impl Into<String>) -> Result<Self, CoreError> {
+                let name = name.into();
+                let check: fn(&str) -> bool = $check;
+                if check(&name) { Ok(Self(name)) } else { Err(CoreError::BadName { what: $what, name, rule: $rule }) }
+            }
+
+            /// The name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = CoreError;
+            fn from_str(name: &str) -> Result<Self, CoreError> {
+                Self::new(name)
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = CoreError;
+            fn try_from(name: String) -> Result<Self, CoreError> {
+                Self::new(name)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> String {
+                name.0
+            }
+        }
+    };
+}
+
+fn dashed(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 63
+        && !name.starts_with('-')
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn dotted(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 128
+        && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+fn underscored(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-'))
+}
+
+name_type!(
+    /// An organisation: whose a resource is.
+    OrganisationId,
+    "organisation",
+    "use 1 to 63 lower-case letters, digits and dashes, starting with a letter or digit",
+    dashed
+);
+name_type!(
+    /// A robot's name. It is part of MQTT topics and of ROS namespaces, hence narrow.
+    TargetName,
+    "robot name",
+    "use 1 to 63 lower-case letters, digits and dashes, starting with a letter or digit",
+    dashed
+);
+name_type!(
+    /// A registered model's name.
+    ModelName,
+    "model name",
+    "use 1 to 128 letters, digits, dots, dashes and underscores, starting with a letter or digit",
+    dotted
+);
+name_type!(
+    /// A slot on a robot that holds one deployable thing.
+    SlotName,
+    "slot name",
+    "use 1 to 63 lower-case letters, digits, dashes and underscores, starting with a letter",
+    underscored
+);
+
+impl OrganisationId {
+    /// The one organisation there is until sign-in comes.
+    pub fn first() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+impl SlotName {
+    /// The slot every robot has.
+    pub fn default_slot() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_escape_a_topic_a_path_or_a_url_are_refused() {
+        for bad in ["", "a/b", "../x", "+", "#", "é", " ", "a b", "-a", "a\0"] {
+            assert!(TargetName::new(bad).is_err(), "{bad:?}");
+            assert!(ModelName::new(bad).is_err(), "{bad:?}");
+            assert!(SlotName::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(TargetName::new("a".repeat(64)).is_err());
+        assert!(TargetName::new("Robot").is_err());
+        assert!(ModelName::new("..").is_err());
+    }
+
+    #[test]
+    fn a_refused_name_is_quoted_with_the_rule() {
+        let message = TargetName::new("Robot 1").unwrap_err().to_string();
+        assert!(message.contains("\"Robot 1\"") && message.contains("lower-case"), "{message}");
+    }
+}
