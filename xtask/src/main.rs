@@ -1,1 +1,61 @@
-fn main() {}
+//! The commands developers and CI use: `cargo xtask demo`, `test`, `bench`, `layers`.
+//!
+//! It starts other programs and decides little itself, so that `cargo xtask` answers quickly on a fresh machine.
+
+#![allow(clippy::print_stdout)] // stdout is this program's interface
+
+mod bench;
+mod debian;
+mod demo;
+mod layers;
+mod node;
+mod python;
+mod repo;
+mod test;
+mod wheel;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Builds, demonstrates, tests and measures Edgeflow.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  cargo xtask demo                                                   three robots on http://localhost:5000 until Ctrl-C
+  cargo xtask demo --headless --until-done --report target/demo.json the same story, unattended
+  cargo xtask test --quick                                           the inner loop
+  cargo xtask test                                                   everything, as CI does
+  cargo xtask bench --json target/bench.json                         every benchmark";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetch and build what is needed, then run the control plane and three robots and tell their story.
+    Demo(demo::Args),
+    /// Install what the tests need where it is missing, then run every test.
+    Test(test::Args),
+    /// Run benchmarks; figures are ratios within one run.
+    Bench(bench::Args),
+    /// Check that the arrows between the crates run as docs/ARCHITECTURE.md says.
+    Layers,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Layers => layers::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `cargo xtask bench`: runs the crates' benchmarks in the `dist` profile and gathers their figures.
+//!
+//! A benchmark is a bench target that prints one JSON object per figure. Machines are noisy, so a figure that matters is
+//! a ratio to an anchor measured in the same run.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::PathBuf, process::Stdio};
+
+use crate::{repo, wheel};
+
+/// Name, package and bench target.
+const BENCHMARKS: &[(&str, &str, &str)] = &[
+    ("drift", "edgeflow_drift", "drift"),
+    ("edge-log", "edgeflow_edge_log", "edge_log"),
+    ("inference", "edgeflow_inference", "inference"),
+];
+
+/// Options of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// One benchmark; all of them when absent
+    name: Option<String>,
+    /// Also write the figures to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// One measured figure. `ratio` is this figure over its anchor, present whenever `ratio_to` names one.
+#[derive(Debug, Serialize, Deserialize)]
+struct Figure {
+    id: String,
+    value: f64,
+    unit: String,
+    ratio_to: Option<String>,
+    ratio: Option<f64>,
+}
+
+/// Runs the benchmarks, prints a table and writes the file.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let chosen: Vec<_> = BENCHMARKS.iter().filter(|(name, ..)| args.name.as_ref().is_none_or(|wanted| wanted.as_str() == *name)).collect();
+    if chosen.is_empty() {
+        let known: Vec<_> = BENCHMARKS.iter().map(|(name, ..)| *name).collect();
+        bail!("no such benchmark: there are {}", known.join(", "));
+    }
+    let mut figures = Vec::new();
+    for (name, package, target) in chosen {
+        println!("== {name}");
+        figures.extend(measure(package, target).with_context(|| format!("benchmark {name}"))?);
+    }
+    println!("\n{:<36} {:>14} {:<12} {:>9}", "id", "value", "unit", "ratio");
+    for figure in &figures {
+        let ratio = match (&figure.ratio, &figure.ratio_to) {
+            (Some(ratio), Some(anchor)) => format!("{ratio:>9.3} x {anchor}"),
+            _ => String::new(),
+        };
+        println!("{:<36} {:>14.3} {:<12} {ratio}", figure.id, figure.value, figure.unit);
+    }
+    if let Some(file) = &args.json {
+        fs::write(file, serde_json::to_vec_pretty(&figures)?).with_context(|| format!("could not write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn measure(package: &str, target: &str) -> Result<Vec<Figure>> {
+    let mut cargo = repo::cargo()?;
+    cargo.args(["bench", "--profile", "dist", "--package", package, "--bench", target]);
+    cargo.env("ORT_DYLIB_PATH", wheel::onnxruntime()?).stderr(Stdio::inherit());
+    let output = cargo.output()?;
+    if !output.status.success() {
+        bail!("`{}` ended with {}", repo::shown(&cargo), output.status);
+    }
+    let text = String::from_utf8(output.stdout).context("a benchmark printed something that is not text")?;
+    let figures: Vec<Figure> = text.lines().filter(|line| line.starts_with('{')).map(serde_json::from_str).collect::<Result<_, _>>()?;
+    if figures.is_empty() {
+        bail!("it printed no figure");
+    }
+    if let Some(figure) = figures.iter().find(|figure| figure.ratio_to.is_some() != figure.ratio.is_some()) {
+        bail!("figure {} has a ratio without an anchor, or an anchor without a ratio", figure.id);
+    }
+    Ok(figures)
+}
