@@ -2,5 +2,6 @@
 //! resource.
 
 pub mod app;
+pub mod mqtt;
 
 pub use edgeflow_core::{OrganisationId, RobotId, TargetName};

@@ -1,0 +1,41 @@
+//! The real control plane behind the gateway.
+
+use edgeflow_core::RobotId;
+use edgeflow_wire::{Envelope, LogAck, Upstream};
+use tokio::sync::broadcast;
+
+use super::port::RobotPort;
+use crate::app::{App, AppError};
+
+impl RobotPort for App {
+    type Robot = RobotId;
+    type Error = AppError;
+
+    async fn authenticate(&self, name: &str, token: &str) -> Result<Option<RobotId>, AppError> {
+        Ok(self.authenticate_robot(name, token).await)
+    }
+
+    async fn connected(&self, robot: &RobotId) {
+        self.robot_connected(robot).await;
+    }
+
+    async fn disconnected(&self, robot: &RobotId) {
+        self.robot_disconnected(robot).await;
+    }
+
+    async fn ingest(&self, robot: &RobotId, document: Upstream) -> Result<LogAck, AppError> {
+        App::ingest(self, robot, document).await
+    }
+
+    async fn desired(&self, robot: &RobotId) -> Result<Option<Envelope>, AppError> {
+        self.desired_envelope(robot).await
+    }
+
+    fn desired_changes(&self) -> broadcast::Receiver<RobotId> {
+        App::desired_changes(self)
+    }
+
+    fn revocations(&self) -> broadcast::Receiver<RobotId> {
+        App::revocations(self)
+    }
+}

@@ -1,0 +1,233 @@
+//! The listener, and each connection from accept to farewell.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{
+        Semaphore,
+        broadcast::{self, error::RecvError},
+    },
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, info, info_span, warn};
+
+use rumqttc::mqttbytes::v4::{ConnAck, ConnectReturnCode, Packet};
+
+use super::{
+    handshake::{self, Welcome},
+    limits::Limits,
+    metrics::{GatewayMetrics, Outcome},
+    packets::{End, Packets},
+    port::RobotPort,
+    session::{Ingesting, Session},
+    sessions::Sessions,
+};
+
+/// After a failed accept (no file descriptors left, mostly) the listener rests for so long.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The address is not of this machine alone.
+    #[error(
+        "mqtt cannot listen on {address}: robots have no certificates yet, so only loopback addresses such as 127.0.0.1:1883 are allowed"
+    )]
+    NotLoopback {
+        /// What was asked for.
+        address: SocketAddr,
+    },
+    /// The operating system refuses the address.
+    #[error("mqtt cannot listen on {address}: stop what uses the port, or choose another with --mqtt-listen (port 0 takes a free one)")]
+    Bind {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The robots' door, listening but not serving yet.
+pub struct Gateway {
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+    metrics: GatewayMetrics,
+}
+
+struct Shared<P: RobotPort> {
+    port: Arc<P>,
+    limits: Limits,
+    metrics: GatewayMetrics,
+    sessions: Sessions<P::Robot>,
+}
+
+impl Gateway {
+    /// Listens on a loopback address. Port 0 takes a free one.
+    pub async fn bind(address: SocketAddr, limits: Limits) -> Result<Self, GatewayError> {
+        if !address.ip().is_loopback() {
+            return Err(GatewayError::NotLoopback { address });
+        }
+        let bind = |source| GatewayError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        Ok(Self { listener, address, limits, metrics: GatewayMetrics::default() })
+    }
+
+    /// The address robots connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The gateway's counters.
+    pub fn metrics(&self) -> GatewayMetrics {
+        self.metrics.clone()
+    }
+
+    /// Serves robots until `shutdown`, then ends every connection and waits for documents that are being ingested.
+    pub async fn serve<P: RobotPort>(self, port: Arc<P>, shutdown: CancellationToken) {
+        let changes = port.desired_changes();
+        let revocations = port.revocations();
+        let slots = Arc::new(Semaphore::new(self.limits.max_connections));
+        let shared = Arc::new(Shared { port, limits: self.limits, metrics: self.metrics, sessions: Sessions::new() });
+        let connections = TaskTracker::new();
+        let watch = async {
+            tokio::join!(watch_changes(&shared.sessions, changes), watch_revocations(&shared.sessions, revocations));
+        };
+        let accept = async {
+            loop {
+                match self.listener.accept().await {
+                    Ok((stream, peer)) => {
+                        shared.metrics.accepted.inc();
+                        let Ok(slot) = slots.clone().try_acquire_owned() else {
+                            shared.metrics.count_end(Outcome::TooMany);
+                            warn!(%peer, limit = shared.limits.max_connections, "too many mqtt connections: closed one");
+                            continue;
+                        };
+                        let (shared, shutdown) = (shared.clone(), shutdown.clone());
+                        connections.spawn(async move {
+                            shared.metrics.open.inc();
+                            connection(&shared, stream, shutdown).instrument(info_span!("mqtt", %peer)).await;
+                            shared.metrics.open.dec();
+                            drop(slot);
+                        });
+                    }
+                    Err(error) => {
+                        warn!(%error, "could not accept an mqtt connection");
+                        tokio::time::sleep(ACCEPT_REST).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = accept => {}
+            () = watch => {}
+            () = shutdown.cancelled() => {}
+        }
+        drop(self.listener);
+        shared.sessions.end_all(Outcome::Shutdown);
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+async fn watch_changes<R: Clone + Eq + std::hash::Hash>(sessions: &Sessions<R>, mut changes: broadcast::Receiver<R>) {
+    loop {
+        match changes.recv().await {
+            Ok(robot) => sessions.desired_changed(&robot),
+            // Which ones were missed is unknown: all look again.
+            Err(RecvError::Lagged(_)) => sessions.all_desired_changed(),
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+async fn watch_revocations<R: Clone + Eq + std::hash::Hash>(sessions: &Sessions<R>, mut revocations: broadcast::Receiver<R>) {
+    loop {
+        match revocations.recv().await {
+            Ok(robot) => sessions.end(&robot, Outcome::Revoked),
+            // Which ones were missed is unknown: all have to prove themselves again.
+            Err(RecvError::Lagged(_)) => sessions.end_all(Outcome::Revoked),
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+async fn connection<P: RobotPort>(shared: &Shared<P>, stream: TcpStream, shutdown: CancellationToken) {
+    // Acknowledgements are small and waited for.
+    if let Err(error) = stream.set_nodelay(true) {
+        warn!(%error, "could not switch off Nagle's algorithm");
+    }
+    let mut packets = Packets::new(stream, shared.limits.max_connect_bytes);
+    // Heard from before the token is looked at, so that no revocation falls between the two.
+    let mut revocations = shared.port.revocations();
+    let timeout = shared.limits.handshake_timeout;
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(timeout, handshake::shake(&mut packets, &*shared.port, &shared.limits)) => shaken,
+        () = shutdown.cancelled() => Ok(Err(End::new(Outcome::Shutdown, "the server stops"))),
+    };
+    let end = match shaken {
+        Ok(Ok(welcome)) => robot(shared, &mut packets, welcome, &mut revocations).await,
+        Ok(Err(end)) => end,
+        Err(_) => End::new(Outcome::HandshakeTimeout, format!("no CONNECT within {timeout:?}")),
+    };
+    shared.metrics.count_end(end.outcome);
+    match end.outcome {
+        Outcome::Closed | Outcome::Shutdown | Outcome::Broken | Outcome::TakenOver => info!(reason = end.reason, "connection ended"),
+        outcome => warn!(?outcome, reason = end.reason, "connection ended"),
+    }
+    packets.close().await;
+}
+
+async fn robot<P: RobotPort>(
+    shared: &Shared<P>,
+    packets: &mut Packets<TcpStream>,
+    welcome: Welcome<P::Robot>,
+    revocations: &mut broadcast::Receiver<P::Robot>,
+) -> End {
+    let place = shared.sessions.enter(&welcome.robot);
+    if revoked(revocations, &welcome.robot) {
+        shared.sessions.end(&welcome.robot, Outcome::Revoked);
+    }
+    let mut ingesting = Ingesting::default();
+    let mut turn = None;
+    let served = async {
+        turn = Some(place.turn().await);
+        shared.port.connected(&welcome.robot).await;
+        shared.metrics.robots.inc();
+        info!(robot = welcome.name, "robot connected");
+        packets.set_max_bytes(shared.limits.max_packet_bytes);
+        if let Err(end) = packets.push(&Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, false))) {
+            return end;
+        }
+        Session::new(packets, &welcome, shared.port.clone(), &shared.limits, &shared.metrics, &place.signals).serve(&mut ingesting).await
+    };
+    let end = tokio::select! {
+        biased;
+        outcome = place.signals.ended() => End::new(outcome, format!("ended by the server: {outcome:?}")),
+        end = served => end,
+    };
+    ingesting.settle().await;
+    if turn.is_some() {
+        shared.metrics.robots.dec();
+    }
+    // Still in turn, so that a connection which comes now reports the robot as there after this one reported it as gone.
+    if shared.sessions.leave(&welcome.robot, &place) {
+        shared.port.disconnected(&welcome.robot).await;
+        shared.sessions.forget(&welcome.robot, &place);
+    }
+    drop(turn);
+    End { reason: format!("{}: {}", welcome.name, end.reason), ..end }
+}
+
+fn revoked<R: Clone + PartialEq>(revocations: &mut broadcast::Receiver<R>, robot: &R) -> bool {
+    loop {
+        match revocations.try_recv() {
+            Ok(other) if other == *robot => return true,
+            Ok(_) => {}
+            Err(broadcast::error::TryRecvError::Lagged(_)) => return true,
+            Err(_) => return false,
+        }
+    }
+}

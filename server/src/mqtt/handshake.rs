@@ -1,0 +1,87 @@
+//! From the first byte to a robot that is who it says.
+
+use rumqttc::mqttbytes::{
+    Protocol,
+    v4::{ConnAck, Connect, ConnectReturnCode, Packet},
+};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    acl::Acl,
+    limits::Limits,
+    metrics::Outcome,
+    packets::{End, Packets},
+    port::RobotPort,
+};
+
+/// A client that proved to be a robot. It has had no answer to its CONNECT yet.
+pub(super) struct Welcome<R> {
+    pub(super) robot: R,
+    pub(super) name: String,
+    pub(super) acl: Acl,
+    pub(super) keep_alive: Duration,
+}
+
+/// Reads CONNECT and checks it. The caller bounds the time.
+pub(super) async fn shake<S, P>(packets: &mut Packets<S>, port: &P, limits: &Limits) -> Result<Welcome<P::Robot>, End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    P: RobotPort,
+{
+    let connect = loop {
+        match packets.parse()? {
+            Some(Packet::Connect(connect)) => break connect,
+            Some(_) => return Err(End::new(Outcome::ProtocolError, "the first packet is not CONNECT")),
+            None if packets.fill().await? => {}
+            None => return Err(End::new(Outcome::Closed, "closed before CONNECT")),
+        }
+    };
+    match check(&connect, port, limits).await {
+        Ok(welcome) => Ok(welcome),
+        Err((code, end)) => {
+            packets.push(&Packet::ConnAck(ConnAck::new(code, false)))?;
+            packets.flush(limits.write_timeout).await?;
+            Err(end)
+        }
+    }
+}
+
+async fn check<P: RobotPort>(connect: &Connect, port: &P, limits: &Limits) -> Result<Welcome<P::Robot>, (ConnectReturnCode, End)> {
+    let refuse = |code, outcome, reason: String| Err((code, End::new(outcome, reason)));
+    if connect.protocol != Protocol::V4 {
+        let reason = "the client speaks another MQTT version: set it to 3.1.1".to_owned();
+        return refuse(ConnectReturnCode::RefusedProtocolVersion, Outcome::ProtocolError, reason);
+    }
+    let name = connect.client_id.as_str();
+    let acl = match Acl::new(name) {
+        Ok(acl) => acl,
+        Err(error) => return refuse(ConnectReturnCode::BadClientId, Outcome::BadCredentials, error.to_string()),
+    };
+    if let Some(will) = &connect.last_will {
+        let reason = format!("{name} has a will on {:?}: wills are not served, facts travel in the edge log", will.topic);
+        return refuse(ConnectReturnCode::NotAuthorized, Outcome::AclViolation, reason);
+    }
+    let Some(login) = connect.login.as_ref().filter(|login| login.username == name) else {
+        let reason = format!("{name} did not give its name as user name and its token as password");
+        return refuse(ConnectReturnCode::BadUserNamePassword, Outcome::BadCredentials, reason);
+    };
+    match port.authenticate(name, &login.password).await {
+        Ok(Some(robot)) => Ok(Welcome { robot, name: name.to_owned(), acl, keep_alive: keep_alive(connect.keep_alive, limits) }),
+        Ok(None) => {
+            let reason = format!("unknown robot or wrong token for {name:?}");
+            refuse(ConnectReturnCode::BadUserNamePassword, Outcome::BadCredentials, reason)
+        }
+        Err(error) => {
+            refuse(ConnectReturnCode::ServiceUnavailable, Outcome::ServerError, format!("could not check the token of {name}: {error}"))
+        }
+    }
+}
+
+/// Silence that is accepted: one and a half times what the client asked for (MQTT 3.1.1, section 3.1.2.10).
+fn keep_alive(asked_s: u16, limits: &Limits) -> Duration {
+    match asked_s {
+        0 => limits.max_keep_alive,
+        seconds => (Duration::from_secs(u64::from(seconds)) * 3 / 2).min(limits.max_keep_alive),
+    }
+}

@@ -1,0 +1,102 @@
+//! MQTT packets over a byte stream, with buffers that hold no more than what has really arrived.
+
+use bytes::BytesMut;
+use rumqttc::mqttbytes::{self, v4::Packet};
+use std::{io, time::Duration};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::metrics::Outcome;
+
+const READ_STEP: usize = 1024;
+
+/// Why a connection ends: what is counted, and what the log says.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) outcome: Outcome,
+    pub(super) reason: String,
+}
+
+impl End {
+    pub(super) fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
+        Self { outcome, reason: reason.into() }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::new(Outcome::Broken, error.to_string())
+    }
+}
+
+/// A byte stream that speaks packets. The largest one it takes can change, because a stranger gets less.
+pub(super) struct Packets<S> {
+    stream: S,
+    input: BytesMut,
+    output: BytesMut,
+    max_bytes: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
+    pub(super) fn new(stream: S, max_bytes: usize) -> Self {
+        Self { stream, input: BytesMut::new(), output: BytesMut::new(), max_bytes }
+    }
+
+    pub(super) fn set_max_bytes(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes;
+    }
+
+    /// The next whole packet among the bytes that have arrived.
+    pub(super) fn parse(&mut self) -> Result<Option<Packet>, End> {
+        match Packet::read(&mut self.input, self.max_bytes) {
+            Ok(packet) => {
+                if self.input.is_empty() {
+                    // A packet's payload shares this memory: let go of it instead of keeping the largest packet's size forever.
+                    self.input = BytesMut::new();
+                }
+                Ok(Some(packet))
+            }
+            Err(mqttbytes::Error::InsufficientBytes(_)) => Ok(None),
+            Err(mqttbytes::Error::PayloadSizeLimitExceeded(bytes)) => Err(End::new(
+                Outcome::PacketTooLarge,
+                format!("a packet of {bytes} bytes is over the limit of {}: send smaller batches", self.max_bytes),
+            )),
+            Err(error) => Err(End::new(Outcome::ProtocolError, format!("not MQTT 3.1.1: {error}"))),
+        }
+    }
+
+    /// Waits for more bytes. Cancel-safe. `false` when the client has closed.
+    pub(super) async fn fill(&mut self) -> io::Result<bool> {
+        // Grow with what arrives, not with what a header promises.
+        self.input.reserve(READ_STEP.max(self.input.len() / 2));
+        Ok(self.stream.read_buf(&mut self.input).await? > 0)
+    }
+
+    /// Puts a packet behind what is still to be written.
+    pub(super) fn push(&mut self, packet: &Packet) -> Result<(), End> {
+        let unbounded = usize::MAX;
+        packet
+            .write(&mut self.output, unbounded)
+            .map(drop)
+            .map_err(|error| End::new(Outcome::ServerError, format!("could not encode a packet: {error}")))
+    }
+
+    /// Writes everything that was pushed.
+    pub(super) async fn flush(&mut self, timeout: Duration) -> Result<(), End> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        match tokio::time::timeout(timeout, self.stream.write_all_buf(&mut self.output)).await {
+            Ok(written) => written?,
+            Err(_) => return Err(End::new(Outcome::SlowClient, format!("nothing could be written for {timeout:?}"))),
+        }
+        // An idle connection keeps no write buffer.
+        self.output = BytesMut::new();
+        Ok(())
+    }
+
+    /// Says that nothing more will come.
+    pub(super) async fn close(&mut self) {
+        // The other side may be gone already; there is nobody left to tell.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
+    }
+}

@@ -1,0 +1,140 @@
+//! Who is connected: at most one connection per robot, the newest.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
+
+use super::metrics::Outcome;
+
+/// What other tasks can tell a connection.
+pub(super) struct Signals {
+    /// The robot's desired state has changed.
+    pub(super) desired: Notify,
+    end: watch::Sender<Option<Outcome>>,
+}
+
+impl Signals {
+    /// Waits until the connection has to end, and says why.
+    pub(super) async fn ended(&self) -> Outcome {
+        let mut end = self.end.subscribe();
+        match end.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.unwrap_or(Outcome::Closed),
+            Err(_) => Outcome::Closed,
+        }
+    }
+
+    fn end(&self, outcome: Outcome) {
+        // The first reason stands.
+        self.end.send_if_modified(|end| end.is_none().then(|| *end = Some(outcome)).is_some());
+    }
+}
+
+struct Slot {
+    id: u64,
+    signals: Arc<Signals>,
+    /// Held by the connection that serves the robot until its last document is ingested.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The connections, by robot.
+pub(super) struct Sessions<R> {
+    slots: Mutex<Slots<R>>,
+}
+
+struct Slots<R> {
+    next_id: u64,
+    by_robot: HashMap<R, Slot>,
+    closing: bool,
+}
+
+/// A connection's place. Telling [`Sessions::leave`] gives it up.
+pub(super) struct Place {
+    id: u64,
+    pub(super) signals: Arc<Signals>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Place {
+    /// Waits until the connection before this one has finished its last document, so that documents stay in order.
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
+    }
+}
+
+impl<R: Clone + Eq + Hash> Sessions<R> {
+    pub(super) fn new() -> Self {
+        Self { slots: Mutex::new(Slots { next_id: 0, by_robot: HashMap::new(), closing: false }) }
+    }
+
+    /// Takes the robot's place and tells the connection that had it to end.
+    pub(super) fn enter(&self, robot: &R) -> Place {
+        let mut slots = self.lock();
+        let id = slots.next_id;
+        slots.next_id += 1;
+        let signals = Arc::new(Signals { desired: Notify::new(), end: watch::Sender::new(None) });
+        if slots.closing {
+            signals.end(Outcome::Shutdown);
+        }
+        let turn = match slots.by_robot.get(robot) {
+            Some(before) => {
+                before.signals.end(Outcome::TakenOver);
+                before.turn.clone()
+            }
+            None => Arc::default(),
+        };
+        slots.by_robot.insert(robot.clone(), Slot { id, signals: signals.clone(), turn: turn.clone() });
+        Place { id, signals, turn }
+    }
+
+    /// Gives the place up. `true` when no newer connection has it, so that the robot is gone.
+    pub(super) fn leave(&self, robot: &R, place: &Place) -> bool {
+        let slots = self.lock();
+        slots.by_robot.get(robot).is_some_and(|slot| slot.id == place.id)
+    }
+
+    /// Forgets a robot that left, unless it is back already.
+    pub(super) fn forget(&self, robot: &R, place: &Place) {
+        let mut slots = self.lock();
+        if slots.by_robot.get(robot).is_some_and(|slot| slot.id == place.id) {
+            slots.by_robot.remove(robot);
+        }
+    }
+
+    /// Ends the robot's connection, if it has one.
+    pub(super) fn end(&self, robot: &R, outcome: Outcome) {
+        if let Some(slot) = self.lock().by_robot.get(robot) {
+            slot.signals.end(outcome);
+        }
+    }
+
+    /// Ends every connection; with [`Outcome::Shutdown`] also those that still come.
+    pub(super) fn end_all(&self, outcome: Outcome) {
+        let mut slots = self.lock();
+        slots.closing |= outcome == Outcome::Shutdown;
+        for slot in slots.by_robot.values() {
+            slot.signals.end(outcome);
+        }
+    }
+
+    /// Tells the robot's connection that its desired state has changed.
+    pub(super) fn desired_changed(&self, robot: &R) {
+        if let Some(slot) = self.lock().by_robot.get(robot) {
+            slot.signals.desired.notify_one();
+        }
+    }
+
+    /// Tells every connection to look at its desired state again.
+    pub(super) fn all_desired_changed(&self) {
+        for slot in self.lock().by_robot.values() {
+            slot.signals.desired.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots<R>> {
+        // Nothing in here panics half-way, so a poisoned lock still holds a whole map.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
