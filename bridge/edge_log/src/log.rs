@@ -1,0 +1,293 @@
+//! Writing to the log: append, acknowledge, evict, begin a new epoch. Each is one transaction.
+
+use edgeflow_wire::{Class, ClassPosition, Content};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::fs::File;
+
+use crate::{
+    LogError, Options,
+    table::{self, ClassRow, cost, index, table},
+};
+
+/// Most bytes one entry's content may take as JSON.
+pub const MAX_ENTRY_BYTES: usize = 1024 * 1024;
+
+/// An entry that has no number yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEntry {
+    /// How valuable it is.
+    pub class: Class,
+    /// When it happened, microseconds since the Unix epoch (UTC).
+    pub t_us: i64,
+    /// The same moment, microseconds since the robot booted.
+    pub boot_us: i64,
+    /// What happened.
+    pub content: Content,
+}
+
+/// Counters of one class in the present epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassStats {
+    /// The class.
+    pub class: Class,
+    /// Entries ever appended: the newest sequence number.
+    pub appended: u64,
+    /// Entries the control plane has acknowledged, counted from 1.
+    pub acknowledged: u64,
+    /// Entries evicted before they were acknowledged. One that was evicted while its acknowledgement was on the way
+    /// counts too.
+    pub lost: u64,
+    /// What the held entries cost against the budget.
+    pub held_bytes: u64,
+}
+
+/// The robot's log. Calls block on the disk: keep it on a thread of its own.
+#[derive(Debug)]
+pub struct EdgeLog {
+    pub(crate) conn: Connection,
+    epoch: String,
+    budget_bytes: u64,
+    /// Per class: the newest loss record may have been sent, or is from an earlier life, so it must not grow any more.
+    pub(crate) loss_sealed: [bool; 4],
+    /// Held as long as the log is open.
+    _lock: File,
+}
+
+impl EdgeLog {
+    pub(crate) fn from_parts(conn: Connection, epoch: String, options: Options, lock: File) -> Self {
+        Self { conn, epoch, budget_bytes: options.budget_bytes, loss_sealed: [true; 4], _lock: lock }
+    }
+
+    /// Identity of this incarnation of the log.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Appends one entry and returns its sequence number. When this returns, the entry is on the disk.
+    ///
+    /// # Errors
+    /// [`LogError::EntryTooLarge`], or what the disk answers.
+    pub fn append(&mut self, class: Class, t_us: i64, boot_us: i64, content: Content) -> Result<u64, LogError> {
+        let seqs = self.append_all(&[NewEntry { class, t_us, boot_us, content }])?;
+        Ok(seqs.first().copied().unwrap_or_default())
+    }
+
+    /// Appends entries in one transaction, all or none, and returns their sequence numbers in the same order.
+    ///
+    /// # Errors
+    /// As [`EdgeLog::append`].
+    pub fn append_all(&mut self, entries: &[NewEntry]) -> Result<Vec<u64>, LogError> {
+        let contents = entries.iter().map(|entry| encode(&entry.content)).collect::<Result<Vec<_>, _>>()?;
+        let failed = LogError::sqlite("append to");
+        let (budget_bytes, sealed) = (self.budget_bytes, self.loss_sealed);
+        let (seqs, sealed) = self.transact(|tx| append(tx, entries, &contents, budget_bytes, sealed)).map_err(failed)?;
+        self.loss_sealed = sealed;
+        Ok(seqs)
+    }
+
+    /// Takes the control plane's word that it holds everything of `class` below `next_seq`: durable first, then trimmed.
+    /// An older position changes nothing.
+    ///
+    /// # Errors
+    /// [`LogError::BeyondEnd`] when the position was never appended here, or what the disk answers.
+    pub fn acknowledge(&mut self, class: Class, next_seq: u64) -> Result<(), LogError> {
+        let row = ClassRow::load(&self.conn, class).map_err(LogError::sqlite("read"))?;
+        if next_seq > row.next_seq {
+            return Err(LogError::BeyondEnd { class, wanted: next_seq, next_seq: row.next_seq });
+        }
+        if next_seq <= row.acked_next {
+            return Ok(());
+        }
+        self.transact(|tx| trim(tx, class, next_seq)).map_err(LogError::sqlite("trim"))
+    }
+
+    /// Begins a new epoch and returns its identity: what is held and what is lost but not reported moves over, numbered
+    /// from 1 again. For when the control plane refuses the epoch or knows more of it than this file does.
+    ///
+    /// # Errors
+    /// What the disk answers.
+    pub fn reopen_epoch(&mut self) -> Result<String, LogError> {
+        let epoch = uuid::Uuid::new_v4().to_string();
+        self.transact(|tx| {
+            for class in Class::ALL {
+                renumber(tx, class)?;
+            }
+            tx.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [&epoch]).map(drop)
+        })
+        .map_err(LogError::sqlite("begin a new epoch of"))?;
+        self.epoch.clone_from(&epoch);
+        Ok(epoch)
+    }
+
+    /// Where each class stands, for the hello.
+    ///
+    /// # Errors
+    /// What the disk answers.
+    pub fn positions(&self) -> Result<Vec<ClassPosition>, LogError> {
+        Class::ALL
+            .into_iter()
+            .map(|class| {
+                let next_seq = ClassRow::load(&self.conn, class)?.next_seq;
+                let first_seq = table::first_entry(&self.conn, class)?.unwrap_or(next_seq);
+                Ok(ClassPosition { class, first_seq, next_seq })
+            })
+            .collect::<rusqlite::Result<Vec<_>>>()
+            .map_err(LogError::sqlite("read"))
+    }
+
+    /// Counters of each class.
+    ///
+    /// # Errors
+    /// What the disk answers.
+    pub fn stats(&self) -> Result<Vec<ClassStats>, LogError> {
+        let rows = ClassRow::load_all(&self.conn).map_err(LogError::sqlite("read"))?;
+        let stats = Class::ALL.into_iter().zip(rows).map(|(class, row)| ClassStats {
+            class,
+            appended: row.next_seq - 1,
+            acknowledged: row.acked_next - 1,
+            lost: row.lost,
+            held_bytes: row.bytes,
+        });
+        Ok(stats.collect())
+    }
+
+    fn transact<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let result = work(&tx)?;
+        tx.commit()?;
+        Ok(result)
+    }
+}
+
+fn encode(content: &Content) -> Result<Vec<u8>, LogError> {
+    let kind = || content.kind().to_owned();
+    let json = serde_json::to_vec(content).map_err(|source| LogError::Encode { kind: kind(), source })?;
+    if json.len() > MAX_ENTRY_BYTES {
+        return Err(LogError::EntryTooLarge { kind: kind(), bytes: json.len(), limit_bytes: MAX_ENTRY_BYTES });
+    }
+    Ok(json)
+}
+
+fn append(
+    tx: &Transaction<'_>,
+    entries: &[NewEntry],
+    contents: &[Vec<u8>],
+    budget_bytes: u64,
+    mut sealed: [bool; 4],
+) -> rusqlite::Result<(Vec<u64>, [bool; 4])> {
+    let before = ClassRow::load_all(tx)?;
+    let mut rows = before;
+    let mut seqs = Vec::with_capacity(entries.len());
+    for (entry, content) in entries.iter().zip(contents) {
+        let row = &mut rows[index(entry.class)];
+        tx.prepare_cached(&format!("INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5)", table(entry.class)))?.execute(params![
+            row.next_seq,
+            entry.t_us,
+            entry.boot_us,
+            crc32fast::hash(content),
+            content
+        ])?;
+        seqs.push(row.next_seq);
+        row.next_seq += 1;
+        row.bytes += cost(content.len() as u64);
+    }
+    evict(tx, &mut rows, budget_bytes, &mut sealed)?;
+    for (class, (row, before)) in Class::ALL.into_iter().zip(rows.iter().zip(&before)) {
+        if row != before {
+            row.save(tx, class)?;
+        }
+    }
+    Ok((seqs, sealed))
+}
+
+/// Makes room: the least valuable class gives first, each from its head.
+fn evict(tx: &Transaction<'_>, rows: &mut [ClassRow; 4], budget_bytes: u64, sealed: &mut [bool; 4]) -> rusqlite::Result<()> {
+    for class in Class::ALL.into_iter().rev() {
+        let total: u64 = rows.iter().map(|row| row.bytes).sum();
+        let row = &mut rows[index(class)];
+        if total <= budget_bytes {
+            return Ok(());
+        }
+        if row.bytes > 0 {
+            evict_from(tx, class, row, total - budget_bytes, &mut sealed[index(class)])?;
+        }
+    }
+    Ok(())
+}
+
+fn evict_from(tx: &Transaction<'_>, class: Class, row: &mut ClassRow, wanted_bytes: u64, sealed: &mut bool) -> rusqlite::Result<()> {
+    let (mut freed, mut first, mut last) = (0, None, None);
+    {
+        let mut head = tx.prepare_cached(&format!("SELECT seq, t_us, length(content) FROM {} ORDER BY seq", table(class)))?;
+        let mut head = head.query([])?;
+        while freed < wanted_bytes
+            && let Some(entry) = head.next()?
+        {
+            let at: (u64, i64) = (entry.get(0)?, entry.get(1)?);
+            freed += cost(entry.get(2)?);
+            first.get_or_insert(at);
+            last = Some(at);
+        }
+    }
+    let (Some((first_seq, first_t_us)), Some((last_seq, last_t_us))) = (first, last) else { return Ok(()) };
+    tx.prepare_cached(&format!("DELETE FROM {} WHERE seq <= ?1", table(class)))?.execute([last_seq])?;
+    row.bytes -= freed;
+    row.lost += last_seq - first_seq + 1;
+    let grown = !*sealed
+        && tx
+            .prepare_cached("UPDATE loss SET last_seq = ?3, bytes = bytes + ?4, last_t_us = ?5 WHERE class = ?1 AND last_seq = ?2")?
+            .execute(params![index(class) as i64, first_seq - 1, last_seq, freed, last_t_us])?
+            > 0;
+    if !grown {
+        tx.prepare_cached("INSERT INTO loss VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+            index(class) as i64,
+            first_seq,
+            last_seq,
+            freed,
+            first_t_us,
+            last_t_us
+        ])?;
+        *sealed = false;
+    }
+    Ok(())
+}
+
+/// Forgets what lies below `next_seq`: entries, and losses that the control plane now knows.
+fn trim(tx: &Transaction<'_>, class: Class, next_seq: u64) -> rusqlite::Result<()> {
+    let mut row = ClassRow::load(tx, class)?;
+    let held: Option<(u64, u64)> = tx
+        .prepare_cached(&format!("SELECT count(*), coalesce(sum(length(content)), 0) FROM {} WHERE seq < ?1", table(class)))?
+        .query_row([next_seq], |found| Ok(Some((found.get(0)?, found.get(1)?))))?;
+    let (count, bytes) = held.unwrap_or_default();
+    row.bytes = row.bytes.saturating_sub(bytes + count * cost(0));
+    row.acked_next = next_seq;
+    row.save(tx, class)?;
+    tx.prepare_cached(&format!("DELETE FROM {} WHERE seq < ?1", table(class)))?.execute([next_seq])?;
+    tx.prepare_cached("DELETE FROM loss WHERE class = ?1 AND last_seq < ?2")?.execute(params![index(class) as i64, next_seq])?;
+    // A range the control plane knows in part keeps its unknown part; its bytes are shared out evenly.
+    tx.prepare_cached(
+        "UPDATE loss SET bytes = bytes * (last_seq - ?2 + 1) / (last_seq - first_seq + 1), first_seq = ?2
+         WHERE class = ?1 AND first_seq < ?2",
+    )?
+    .execute(params![index(class) as i64, next_seq])?;
+    Ok(())
+}
+
+/// Numbers one class from 1 again, keeping its order, its held entries and its unreported losses.
+fn renumber(tx: &Transaction<'_>, class: Class) -> rusqlite::Result<()> {
+    let mut row = ClassRow::load(tx, class)?;
+    let offset = row.acked_next - 1;
+    // Each table is walked in ascending order, so that a number is free before it is taken.
+    tx.execute(&format!("UPDATE {} SET seq = seq - ?1", table(class)), [offset])?;
+    tx.execute(
+        "UPDATE loss SET first_seq = first_seq - ?2, last_seq = last_seq - ?2 WHERE class = ?1",
+        params![index(class) as i64, offset],
+    )?;
+    row.lost =
+        tx.query_row("SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM loss WHERE class = ?1", [index(class) as i64], |found| {
+            found.get(0)
+        })?;
+    row.next_seq -= offset;
+    row.acked_next = 1;
+    row.save(tx, class)
+}

@@ -1,0 +1,222 @@
+//! Opening the log: alone, whole, and honest about what an earlier life left behind.
+
+use edgeflow_wire::Class;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    EdgeLog, LogError,
+    error::is_damage,
+    table::{self, ClassRow},
+};
+
+const FILE: &str = "edge_log.db";
+const LOCK: &str = "edge_log.lock";
+const DAMAGED_PREFIX: &str = "edge_log.damaged-";
+/// Damaged files kept for people to look at; older ones are removed, since they must not fill the robot's disk.
+const DAMAGED_KEPT: usize = 2;
+
+/// How the log is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Most bytes the held entries may cost (content plus a small overhead each). Beyond it, the least valuable go.
+    pub budget_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { budget_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+/// What was found when the log was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// There was none: this is its first epoch.
+    Created,
+    /// An earlier one goes on.
+    Continued,
+    /// An earlier one was damaged: it was set aside and this is a new epoch.
+    Replaced {
+        /// Where the damaged file is now.
+        set_aside: PathBuf,
+        /// What was wrong with it.
+        reason: String,
+        /// Entries in it that the control plane had not acknowledged; none when not even that can be read.
+        unacknowledged: Option<u64>,
+    },
+}
+
+impl EdgeLog {
+    /// Opens the log in `dir`, creating folder and file when missing. Only one process may have it open.
+    ///
+    /// A damaged file is set aside beside the new one and reported in [`Opened::Replaced`].
+    ///
+    /// # Errors
+    /// [`LogError::Locked`] when another process has it, [`LogError::Format`] when a newer version wrote it,
+    /// [`LogError::File`] and [`LogError::Sqlite`] when the disk refuses.
+    pub fn open(dir: &Path, options: Options) -> Result<(Self, Opened), LogError> {
+        fs::create_dir_all(dir).map_err(|source| LogError::File { action: "create the folder", path: dir.to_owned(), source })?;
+        let lock = lock(dir)?;
+        let path = dir.join(FILE);
+        let (conn, opened) = match connect(dir, &path)? {
+            Found::Whole(conn, opened) => (conn, opened),
+            Found::Damaged(reason) => {
+                let unacknowledged = count_unacknowledged(&path);
+                let set_aside = set_aside(dir, &path)?;
+                tracing::error!(set_aside = %set_aside.display(), reason, "the edge log was damaged: a new epoch begins");
+                match connect(dir, &path)? {
+                    Found::Whole(conn, _) => (conn, Opened::Replaced { set_aside, reason, unacknowledged }),
+                    Found::Damaged(reason) => return Err(LogError::Damaged(damage(reason))),
+                }
+            }
+        };
+        let epoch = table::meta(&conn, "epoch").map_err(LogError::sqlite("read"))?;
+        let epoch = epoch.ok_or_else(|| LogError::Damaged(damage("it has no epoch".to_owned())))?;
+        Ok((Self::from_parts(conn, epoch, options, lock), opened))
+    }
+}
+
+fn damage(reason: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(reason))
+}
+
+/// Takes the lock file; the operating system releases it when the process ends, however it ends.
+fn lock(dir: &Path) -> Result<File, LogError> {
+    let path = dir.join(LOCK);
+    let failed = |source| LogError::File { action: "lock", path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::Locked { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+enum Found {
+    Whole(Connection, Opened),
+    Damaged(String),
+}
+
+fn connect(dir: &Path, path: &Path) -> Result<Found, LogError> {
+    match try_connect(path) {
+        Ok(Ok((conn, opened))) => {
+            let format = table::meta(&conn, "format").map_err(LogError::sqlite("read"))?;
+            match format {
+                Some(format) if format == table::FORMAT.to_string() => Ok(Found::Whole(conn, opened)),
+                Some(found) => Err(LogError::Format { dir: dir.to_owned(), found, known: table::FORMAT }),
+                None => Ok(Found::Damaged("it has no format".to_owned())),
+            }
+        }
+        Ok(Err(reason)) => Ok(Found::Damaged(reason)),
+        Err(error) if is_damage(&error) => Ok(Found::Damaged(error.to_string())),
+        Err(source) => Err(LogError::Sqlite { action: "open", source }),
+    }
+}
+
+/// The outer error is SQLite's, the inner one what is wrong with a file that SQLite accepts.
+fn try_connect(path: &Path) -> rusqlite::Result<Result<(Connection, Opened), String>> {
+    let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "journal_size_limit", 8 * 1024 * 1024)?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))?;
+    if tables == 0 {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        table::create(&tx, &uuid::Uuid::new_v4().to_string())?;
+        tx.commit()?;
+        return Ok(Ok((conn, Opened::Created)));
+    }
+    let check: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if check != "ok" {
+        return Ok(Err(check));
+    }
+    if table::meta(&conn, "format")?.is_some_and(|format| format == table::FORMAT.to_string())
+        && let Some(reason) = gap(&conn)?
+    {
+        return Ok(Err(reason));
+    }
+    Ok(Ok((conn, Opened::Continued)))
+}
+
+/// The first class whose held entries and losses do not join up, if there is one.
+fn gap(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    for class in Class::ALL {
+        let row = ClassRow::load(conn, class)?;
+        let (count, first, last): (u64, Option<u64>, Option<u64>) =
+            conn.query_row(&format!("SELECT count(*), min(seq), max(seq) FROM {}", table::table(class)), [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+        let first = first.unwrap_or(row.next_seq);
+        let ends_well = last.is_none_or(|last| last + 1 == row.next_seq);
+        let mut at = row.acked_next;
+        let mut losses = conn.prepare_cached("SELECT first_seq, last_seq FROM loss WHERE class = ?1 ORDER BY first_seq")?;
+        let mut ranges = losses.query([table::index(class) as i64])?;
+        let mut joined = true;
+        while let Some(range) = ranges.next()? {
+            joined &= range.get::<_, u64>(0)? == at;
+            at = range.get::<_, u64>(1)? + 1;
+        }
+        if !(ends_well && joined && at == first && first + count == row.next_seq) {
+            return Ok(Some(format!("class {class} has a gap: {count} entries from {first}, next {}", row.next_seq)));
+        }
+    }
+    Ok(None)
+}
+
+/// What a damaged file still tells of its backlog.
+fn count_unacknowledged(path: &Path) -> Option<u64> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let rows = ClassRow::load_all(&conn).ok()?;
+    Some(rows.iter().map(|row| row.next_seq.saturating_sub(row.acked_next)).sum())
+}
+
+fn set_aside(dir: &Path, path: &Path) -> Result<PathBuf, LogError> {
+    let now_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros());
+    let target = dir.join(format!("{DAMAGED_PREFIX}{now_us:020}.db"));
+    // The database first: should the process die in between, SQLite drops a journal that it finds beside an empty file.
+    for suffix in ["", "-wal", "-shm"] {
+        let (from, to) = (with_suffix(path, suffix), with_suffix(&target, suffix));
+        match fs::rename(&from, &to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(LogError::File { action: "set aside", path: from, source }),
+        }
+    }
+    prune_damaged(dir);
+    Ok(target)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Removes all but the newest damaged files. Failing to is no reason not to log.
+fn prune_damaged(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    let mut damaged: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "db"))
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DAMAGED_PREFIX)))
+        .collect();
+    damaged.sort();
+    let surplus = damaged.len().saturating_sub(DAMAGED_KEPT);
+    for path in damaged.into_iter().take(surplus) {
+        for suffix in ["", "-wal", "-shm"] {
+            let path = with_suffix(&path, suffix);
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "could not remove an old damaged edge log");
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Reading the backlog in pieces, never the whole of it.
+
+use edgeflow_wire::{Class, Content, Entry, Loss};
+use rusqlite::{Connection, params};
+use serde_json::json;
+
+use crate::{
+    EdgeLog, LogError,
+    table::{ClassRow, index, table},
+};
+
+/// Kind of the entry that stands in for one whose bytes on the disk are not those that were appended. Its body has
+/// `bytes` and `reason`: the number keeps its place, and what was lost is named.
+pub const DAMAGED_KIND: &str = "damaged";
+
+/// A run of one class, as a [`Batch`](edgeflow_wire::Batch) carries it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Run {
+    /// What is missing from the position asked for up to the first entry.
+    ///
+    /// With `bytes` 0 nothing was lost here: the control plane once acknowledged the range and asks for it again
+    /// (it was restored from a backup), so it is recorded as `server_rewound`. Such a run has no entries.
+    pub loss: Option<Loss>,
+    /// Entries, ascending and gap-free.
+    pub entries: Vec<Entry>,
+}
+
+impl EdgeLog {
+    /// Reads on from `from_seq`, the control plane's position: at most `max_entries` and about `max_bytes` of content,
+    /// but at least one entry when there is one.
+    ///
+    /// # Errors
+    /// [`LogError::BeyondEnd`] when the position was never appended here, or what the disk answers.
+    pub fn read(&mut self, class: Class, from_seq: u64, max_entries: usize, max_bytes: usize) -> Result<Run, LogError> {
+        let row = ClassRow::load(&self.conn, class).map_err(LogError::sqlite("read"))?;
+        if from_seq > row.next_seq {
+            return Err(LogError::BeyondEnd { class, wanted: from_seq, next_seq: row.next_seq });
+        }
+        if from_seq < row.acked_next {
+            let loss = Loss { first_seq: from_seq, last_seq: row.acked_next - 1, bytes: 0, first_t_us: 0, last_t_us: 0 };
+            return Ok(Run { loss: Some(loss), entries: Vec::new() });
+        }
+        let loss = loss(&self.conn, class, from_seq).map_err(LogError::sqlite("read"))?;
+        if loss.is_some() {
+            self.loss_sealed[index(class)] = true;
+        }
+        let from_seq = loss.as_ref().map_or(from_seq, |loss| loss.last_seq + 1);
+        let entries = entries(&self.conn, class, from_seq, max_entries, max_bytes).map_err(LogError::sqlite("read"))?;
+        Ok(Run { loss, entries })
+    }
+}
+
+/// The unreported losses from `from_seq` on as one range: evicted from the head, they join up.
+fn loss(conn: &Connection, class: Class, from_seq: u64) -> rusqlite::Result<Option<Loss>> {
+    let mut records = conn.prepare_cached(
+        "SELECT first_seq, last_seq, bytes, first_t_us, last_t_us FROM loss WHERE class = ?1 AND last_seq >= ?2 ORDER BY first_seq",
+    )?;
+    let mut records = records.query(params![index(class) as i64, from_seq])?;
+    let mut whole: Option<Loss> = None;
+    while let Some(record) = records.next()? {
+        let (first_seq, last_seq, bytes): (u64, u64, u64) = (record.get(0)?, record.get(1)?, record.get(2)?);
+        let unknown_from = first_seq.max(from_seq);
+        let bytes = (u128::from(bytes) * u128::from(last_seq - unknown_from + 1) / u128::from(last_seq - first_seq + 1)) as u64;
+        let (first_t_us, last_t_us) = (record.get(3)?, record.get(4)?);
+        match &mut whole {
+            None => whole = Some(Loss { first_seq: unknown_from, last_seq, bytes, first_t_us, last_t_us }),
+            Some(loss) => {
+                loss.last_seq = last_seq;
+                loss.bytes += bytes;
+                loss.last_t_us = last_t_us;
+            }
+        }
+    }
+    Ok(whole)
+}
+
+fn entries(conn: &Connection, class: Class, from_seq: u64, max_entries: usize, max_bytes: usize) -> rusqlite::Result<Vec<Entry>> {
+    let mut rows = conn
+        .prepare_cached(&format!("SELECT seq, t_us, boot_us, crc, content FROM {} WHERE seq >= ?1 ORDER BY seq LIMIT ?2", table(class)))?;
+    let mut rows = rows.query(params![from_seq, max_entries.max(1)])?;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let content = row.get_ref(4)?.as_blob()?;
+        bytes += content.len();
+        if bytes > max_bytes && !entries.is_empty() {
+            break;
+        }
+        let seq = row.get(0)?;
+        let content = decode(class, seq, row.get(3)?, content);
+        entries.push(Entry { seq, t_us: row.get(1)?, boot_us: row.get(2)?, content });
+    }
+    Ok(entries)
+}
+
+fn decode(class: Class, seq: u64, crc: u32, content: &[u8]) -> Content {
+    let damaged = |reason: String| {
+        tracing::error!(%class, seq, reason, "an edge log entry is damaged");
+        Content::Unknown { kind: DAMAGED_KIND.to_owned(), body: json!({ "bytes": content.len(), "reason": reason }) }
+    };
+    if crc32fast::hash(content) != crc {
+        return damaged("its checksum does not match: the disk returned other bytes than were written".to_owned());
+    }
+    serde_json::from_slice(content).unwrap_or_else(|error| damaged(format!("it is not the JSON that was written: {error}")))
+}
