@@ -1,1 +1,21 @@
-//! Model bundles: manifest, digests and the ONNX schema.
+//! Model bundles: what robot and control plane must agree on about a model.
+//!
+//! A bundle is a folder with `model.onnx` and, optionally, `edgeflow.yaml` (how a frame becomes the graph's input and
+//! what its output means) and `baseline.json` (the drift reference). Its identity is its [bundle digest](bundle_digest),
+//! which is what desired state, inference results and lineage carry. Nothing here runs a model: the
+//! [schema](OnnxSchema) is read from the ONNX protobuf, in one pass that hashes the file as it goes by.
+
+mod bundle;
+mod check;
+mod digest;
+mod error;
+mod manifest;
+mod onnx;
+mod schema;
+
+pub use bundle::{BASELINE_FILE, Bundle, FILE_NAMES, MANIFEST_FILE, MODEL_FILE, Source};
+pub use check::check_manifest;
+pub use digest::{BundleFile, Digest, bundle_digest};
+pub use error::{Error, Result};
+pub use manifest::{Decode, Encoding, Filter, InputSpec, Layout, Manifest, OutputSpec, Resize, ResizeMode};
+pub use schema::{ElemType, OnnxSchema, ValueInfo, ValueKind};
