@@ -1,0 +1,126 @@
+//! How far a window strays from the baseline by chance alone.
+//!
+//! Thresholds are quantiles of each statistic's distribution when nothing has drifted, at the number of *independent*
+//! values the frames amount to. Sources and the measured rates are in `docs/drift.md`.
+
+use statrs::distribution::{ContinuousCDF, Gamma};
+use statrs::function::gamma::ln_gamma;
+
+use crate::stats::{psi_term, share};
+
+/// Independent values that `n` values with lag-1 autocorrelation `r` amount to: `n (1 - rho) / (1 + rho)`, exact for the
+/// mean of an AR(1) process in the limit, and on the safe side for the shares of bins, which decorrelate faster.
+///
+/// `r`, as measured on the `n` values, is first freed of its bias `-(1 + 3 rho) / n`, which would make a short window
+/// look more independent than it is. Negative correlation is not credited. NaN counts as none.
+pub fn effective_size(n: u64, r: f64) -> f64 {
+    let n = n as f64;
+    if r.is_nan() || n < 2.0 {
+        return n;
+    }
+    let rho = if n > 3.0 { (r + 1.0 / n) / (1.0 - 3.0 / n) } else { r };
+    let rho = rho.clamp(0.0, 1.0);
+    (n * (1.0 - rho) / (1.0 + rho)).clamp(1.0, n)
+}
+
+/// Value that the population stability index of `n` values exceeds with probability `alpha` when they come from the
+/// baseline, whose `counts` amount to `m_effective` independent values, while the window's amount to `n_effective`.
+///
+/// For large samples `psi ~ (1/n + 1/m) chi2(bins - 1)`. In small ones empty bins make the tail heavier; so the chi-square
+/// is replaced by the Pearson type III (shifted gamma) curve with the first three moments of the index of a multinomial
+/// sample of `n`, which tends to it.
+pub fn psi_threshold(counts: &[u64], m_effective: f64, n: u64, n_effective: f64, alpha: f64) -> f64 {
+    let bins = counts.len();
+    if bins < 2 || n == 0 {
+        return 0.0;
+    }
+    let m: u64 = counts.iter().sum();
+    let shares: Vec<f64> = counts.iter().map(|&count| share(count as f64, m as f64, bins)).collect();
+    let n = n as f64;
+    multinomial_quantile(&shares, n, alpha) * n * (1.0 / n_effective + 1.0 / m_effective)
+}
+
+/// Value that the Kolmogorov-Smirnov distance exceeds with probability at most `alpha` when window and baseline come from
+/// one distribution: `K^-1(1 - alpha) sqrt(1/n + 1/m)` with Kolmogorov's limit distribution `K`. Binning only lowers the
+/// distance.
+pub fn ks_threshold(m_effective: f64, n_effective: f64, alpha: f64) -> f64 {
+    kolmogorov_quantile(alpha) * (1.0 / n_effective + 1.0 / m_effective).sqrt()
+}
+
+/// `x` with `P(K > x) = 2 sum_k (-1)^(k-1) exp(-2 k^2 x^2) = alpha`.
+fn kolmogorov_quantile(alpha: f64) -> f64 {
+    let survival = |x: f64| {
+        let terms = (1..=100).map(|k| {
+            let k = f64::from(k);
+            let sign = if k % 2.0 == 1.0 { 2.0 } else { -2.0 };
+            sign * (-2.0 * k * k * x * x).exp()
+        });
+        terms.sum::<f64>()
+    };
+    // The series alternates slowly near 0, where the survival function is 1 anyway.
+    let (mut low, mut high) = (0.2, 6.0);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if survival(middle) > alpha { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// Quantile `1 - alpha` of the index between known `shares` and a multinomial sample of `n` from them.
+fn multinomial_quantile(shares: &[f64], n: f64, alpha: f64) -> f64 {
+    // A multinomial sample is independent Poisson counts given their sum. Moments of a sum of functions of the counts,
+    // given the sum, are those of what a straight line through them leaves (Holst 1972).
+    let bins: Vec<Moments> = shares.iter().map(|&q| Moments::of(q, n, shares.len())).collect();
+    let mean: f64 = bins.iter().map(|bin| bin.mean).sum();
+    let slope = bins.iter().map(|bin| bin.covariance).sum::<f64>() / n;
+    let residuals = shares.iter().zip(&bins).map(|(&q, bin)| bin.residual(q, n, shares.len(), slope));
+    let (variance, third) = residuals.fold((0.0, 0.0), |(v, t), (dv, dt)| (v + dv, t + dt));
+    if third <= 0.0 || variance <= 0.0 {
+        return mean;
+    }
+    let shape = 4.0 * variance.powi(3) / (third * third);
+    let scale = third / (2.0 * variance);
+    let quantile = Gamma::new(shape, 1.0).map_or(f64::INFINITY, |gamma| gamma.inverse_cdf(1.0 - alpha));
+    mean + scale * (quantile - shape)
+}
+
+/// Moments of one bin's part of the index when its count is Poisson.
+struct Moments {
+    mean: f64,
+    covariance: f64,
+}
+
+/// The counts that matter for a bin of share `q`, with their Poisson probabilities and what they add to the index.
+fn outcomes(q: f64, n: f64, bins: usize) -> impl Iterator<Item = (f64, f64, f64)> {
+    let expected = n * q;
+    let reach = 12.0 * expected.sqrt() + 24.0;
+    let first = (expected - reach).max(0.0).floor();
+    let last = (expected + reach).ceil();
+    // A thousand support points integrate a smooth function of a wide distribution as well as all of them.
+    let stride = ((last - first) / 1000.0).floor().max(1.0);
+    let points = ((last - first) / stride) as u32 + 1;
+    (0..points).map(move |i| {
+        let count = first + f64::from(i) * stride;
+        let probability = stride * (count * expected.ln() - expected - ln_gamma(count + 1.0)).exp();
+        (count, probability, psi_term(share(count, n, bins), q))
+    })
+}
+
+impl Moments {
+    fn of(q: f64, n: f64, bins: usize) -> Self {
+        let (mut mean, mut covariance) = (0.0, 0.0);
+        for (count, probability, term) in outcomes(q, n, bins) {
+            mean += probability * term;
+            covariance += probability * term * (count - n * q);
+        }
+        Moments { mean, covariance }
+    }
+
+    /// Second and third central moment of the part minus `slope * count`.
+    fn residual(&self, q: f64, n: f64, bins: usize, slope: f64) -> (f64, f64) {
+        outcomes(q, n, bins).fold((0.0, 0.0), |(second, third), (count, probability, term)| {
+            let r = term - self.mean - slope * (count - n * q);
+            (second + probability * r * r, third + probability * r * r * r)
+        })
+    }
+}
