@@ -1,1 +1,37 @@
 //! Ways to carry the wire to the control plane.
+//!
+//! Three parts that know little of each other: [`Session`] decides what to say next (pure: no clock, no socket),
+//! an [`Uplink`] keeps a connection and moves bytes, and [`Pump`] joins the two with a [`Backlog`], the log on the robot.
+//! A new transport is one more `Uplink`; acknowledgement, resending and order are the same for all.
+
+mod backoff;
+mod link;
+mod mqtt;
+mod pump;
+mod session;
+
+pub use backoff::Backoff;
+pub use link::{Link, LinkEvent, Outbox, Uplink};
+pub use mqtt::{Mqtt, MqttConfig};
+pub use pump::{Backlog, Document, Ends, Limits, LinkState, Pump};
+pub use session::{Effect, Session, Share, Step, Timing};
+
+/// Why an uplink cannot be used at all. What may pass (no network, a refused token) is a [`LinkEvent::Down`] instead.
+#[derive(Debug, thiserror::Error)]
+pub enum UplinkError {
+    /// The address has not the form `host:port`.
+    #[error("bad mqtt address {address:?}: use host:port, for instance 127.0.0.1:1883")]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// The address is not on this machine.
+    #[error("the mqtt address {address} is not on this machine: until robots have certificates only loopback is allowed (127.0.0.1:port)")]
+    NotLoopback {
+        /// What was given.
+        address: String,
+    },
+    /// The robot's name cannot be part of a topic.
+    #[error("cannot use the robot's name")]
+    Name(#[from] edgeflow_wire::WireError),
+}

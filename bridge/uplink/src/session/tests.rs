@@ -1,0 +1,181 @@
+//! The protocol against answers that are late, doubled, missing, wrong or from another life.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use edgeflow_wire::{Ack, WIRE_VERSION};
+use proptest::prelude::*;
+
+fn positions(ends: [u64; 4]) -> Vec<ClassPosition> {
+    Class::ALL.into_iter().zip(ends).map(|(class, next_seq)| ClassPosition { class, first_seq: 1, next_seq }).collect()
+}
+
+fn ack(outcome: AckOutcome, next: &[(Class, u64)]) -> LogAck {
+    let next = next.iter().map(|(class, next_seq)| Ack { class: *class, next_seq: *next_seq }).collect();
+    LogAck { v: WIRE_VERSION, epoch: "e".to_owned(), outcome, next, server_time_us: 0 }
+}
+
+fn accepted(next: &[(Class, u64)]) -> LogAck {
+    ack(AckOutcome::Accepted, next)
+}
+
+fn hello_answer(next: [u64; 4]) -> LogAck {
+    accepted(&Class::ALL.into_iter().zip(next).collect::<Vec<_>>())
+}
+
+/// A session that has been greeted and stands at `next` of `ends`.
+fn open(ends: [u64; 4], next: [u64; 4], now: Instant) -> Session {
+    let mut session = Session::new(Timing::default());
+    session.up("e", &positions(ends), now);
+    assert_eq!(session.next(now), Step::Hello);
+    assert_eq!(session.ack(&hello_answer(next), now).len(), 4);
+    assert!(session.is_open());
+    session
+}
+
+fn send(class: Class, from_seq: u64, share: Share) -> Step {
+    Step::Send { class, from_seq, share }
+}
+
+#[test]
+fn nothing_is_sent_before_the_hello_is_answered_and_the_hello_is_repeated() {
+    let now = Instant::now();
+    let mut session = Session::new(Timing::default());
+    assert_eq!(session.next(now), Step::Wait(None));
+    session.up("e", &positions([5; 4]), now);
+    assert_eq!(session.next(now), Step::Hello);
+    let again = now + Timing::default().resend_after;
+    assert_eq!(session.next(now), Step::Wait(Some(again)));
+    assert!(session.ack(&accepted(&[(Class::Event, 3)]), now).is_empty(), "a batch's late answer opens nothing");
+    assert!(!session.is_open());
+    assert_eq!(session.next(again), Step::Hello);
+}
+
+#[test]
+fn critical_goes_first_and_the_others_keep_a_share() {
+    let now = Instant::now();
+    let mut session = open([10, 1, 10, 10], [4, 1, 1, 10], now);
+    assert_eq!(session.next(now), send(Class::Critical, 4, Share::Whole));
+    assert_eq!(session.next(now), send(Class::Summary, 1, Share::Part));
+    assert!(matches!(session.next(now), Step::Wait(Some(_))), "one batch in flight per class, and no class that is done");
+    session.sent(Class::Critical, 10);
+    let effects = session.ack(&accepted(&[(Class::Critical, 10)]), now);
+    assert_eq!(effects, [Effect::Acknowledge { class: Class::Critical, next_seq: 10 }]);
+    session.sent(Class::Summary, 4);
+    session.ack(&accepted(&[(Class::Summary, 4)]), now);
+    assert_eq!(session.next(now), send(Class::Summary, 4, Share::Whole));
+}
+
+#[test]
+fn an_unanswered_batch_is_sent_again_and_a_doubled_answer_changes_nothing() {
+    let now = Instant::now();
+    let mut session = open([1, 9, 1, 1], [1; 4], now);
+    assert_eq!(session.next(now), send(Class::Event, 1, Share::Whole));
+    session.sent(Class::Event, 5);
+    let later = now + Timing::default().resend_after;
+    assert_eq!(session.next(now), Step::Wait(Some(later)));
+    assert_eq!(session.next(later), send(Class::Event, 1, Share::Whole));
+    session.sent(Class::Event, 5);
+    assert_eq!(session.ack(&accepted(&[(Class::Event, 5)]), later).len(), 1);
+    assert!(session.ack(&accepted(&[(Class::Event, 5)]), later).is_empty());
+    assert_eq!(session.next(later), send(Class::Event, 5, Share::Whole));
+}
+
+#[test]
+fn a_control_plane_that_lost_its_memory_gets_what_it_asks_for() {
+    let now = Instant::now();
+    let mut session = open([1, 9, 1, 1], [1, 7, 1, 1], now);
+    assert_eq!(session.next(now), send(Class::Event, 7, Share::Whole));
+    session.sent(Class::Event, 9);
+    session.ack(&ack(AckOutcome::OutOfOrder, &[(Class::Event, 3)]), now);
+    assert_eq!(session.next(now), send(Class::Event, 3, Share::Whole));
+    session.sent(Class::Event, 9);
+    // It insists on what it was just sent: no hot loop.
+    session.ack(&ack(AckOutcome::OutOfOrder, &[(Class::Event, 3)]), now);
+    assert!(matches!(session.next(now), Step::Wait(Some(_))));
+    assert_eq!(session.next(now + Timing::default().resend_after), send(Class::Event, 3, Share::Whole));
+}
+
+#[test]
+fn an_old_copy_of_the_log_and_a_refused_epoch_begin_a_new_one_but_not_in_a_hot_loop() {
+    let now = Instant::now();
+    let mut session = Session::new(Timing::default());
+    session.up("e", &positions([5; 4]), now);
+    session.next(now);
+    let effects = session.ack(&hello_answer([5, 9, 5, 5]), now);
+    assert!(matches!(&effects[..], [Effect::NewEpoch { reason }] if reason.contains("event") && reason.contains('9')), "{effects:?}");
+    session.up("e", &positions([5; 4]), now);
+    assert_eq!(session.next(now), Step::Hello);
+    let refused = ack(AckOutcome::EpochRefused { reason: "cloned".into() }, &[]);
+    assert!(session.ack(&refused, now).is_empty());
+    let later = now + Timing::default().between_epochs;
+    assert_eq!(session.next(now), Step::Wait(Some(later)));
+    assert_eq!(session.next(later), Step::Hello);
+    assert_eq!(session.ack(&refused, later).len(), 1);
+}
+
+#[test]
+fn answers_for_another_epoch_are_ignored() {
+    let now = Instant::now();
+    let mut session = open([9; 4], [1; 4], now);
+    let mut other = accepted(&[(Class::Event, 5)]);
+    other.epoch = "other".into();
+    assert!(session.ack(&other, now).is_empty());
+}
+
+#[test]
+fn a_read_that_finds_nothing_does_not_spin() {
+    let now = Instant::now();
+    let mut session = open([1, 9, 1, 1], [1; 4], now);
+    session.next(now);
+    session.sent(Class::Event, 1);
+    assert_eq!(session.next(now), Step::Wait(None));
+    session.appended([1, 2, 1, 1]);
+    assert_eq!(session.next(now), send(Class::Event, 1, Share::Whole));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A control plane as the contract has it, over a network that loses, doubles and cuts: everything arrives once, in order.
+    #[test]
+    fn everything_arrives_over_a_bad_network(
+        ends in prop::array::uniform4(1_u64..60),
+        fates in prop::collection::vec(0_u8..6, 400),
+    ) {
+        let mut now = Instant::now();
+        let mut session = Session::new(Timing::default());
+        let mut held = [1_u64; 4]; // the control plane's positions
+        let mut fates = fates.into_iter().chain(std::iter::repeat(5));
+        session.up("e", &positions(ends), now);
+        for _ in 0..4_000 {
+            let answer = match session.next(now) {
+                Step::Hello => hello_answer(held),
+                Step::Send { class, from_seq, .. } => {
+                    let to = (from_seq + 7).min(ends[class as usize]);
+                    session.sent(class, to);
+                    let position = &mut held[class as usize];
+                    let fate = fates.next().unwrap();
+                    if fate == 0 {
+                        continue; // lost on the way up
+                    }
+                    prop_assert!(from_seq <= *position, "a gap: {from_seq} after {position}");
+                    *position = to.max(*position);
+                    accepted(&[(class, *position)])
+                }
+                Step::Wait(None) if session.is_open() => break,
+                Step::Wait(at) => {
+                    now = at.unwrap_or(now);
+                    continue;
+                }
+            };
+            match fates.next().unwrap() {
+                0 => {} // lost on the way down
+                1 => { session.ack(&answer, now); session.ack(&answer, now); }
+                2 => { session.down(); session.up("e", &positions(ends), now); }
+                _ => { session.ack(&answer, now); }
+            }
+        }
+        prop_assert_eq!(held, ends);
+    }
+}
