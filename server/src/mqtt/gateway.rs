@@ -208,6 +208,8 @@ async fn robot<P: RobotPort>(
         outcome = place.signals.ended() => End::new(outcome, format!("ended by the server: {outcome:?}")),
         end = served => end,
     };
+    // Cut first: what is being ingested may take its time.
+    packets.close().await;
     ingesting.settle().await;
     if turn.is_some() {
         shared.metrics.robots.dec();

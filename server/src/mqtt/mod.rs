@@ -9,7 +9,7 @@
 //!   thread), so one fast robot grows the process and a full router stalls every connection; here a connection that has
 //!   sent more than is taken is simply not read;
 //! - every connection preallocates two queues of 200 packets (52 KB were measured for an idle one); here an idle
-//!   connection holds one read buffer of 1 KB;
+//!   connection holds one read buffer of 1 KB (4.7 KB measured for all of it, over 4,000 connections without TLS);
 //! - all robots arrive through one link, in one thread, so order and back-pressure per robot would have to be rebuilt.
 //!
 //! What remains to be served is small: identity, a topic list that is compared and never matched (so wildcards cannot
@@ -29,6 +29,8 @@ mod packets;
 mod port;
 mod session;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 pub use gateway::{Gateway, GatewayError};
 pub use limits::Limits;

@@ -113,8 +113,10 @@ where
         match self.serve_inner(ingesting).await {
             Ok(()) => End::new(Outcome::Closed, "closed by the robot"),
             Err(end) => {
-                // Answers to what came before the fault still count.
-                let _ = self.packets.flush(self.limits.write_timeout).await;
+                if !matches!(end.outcome, Outcome::SlowClient | Outcome::Broken) {
+                    // Answers to what came before the fault still count.
+                    let _ = self.packets.flush(self.limits.write_timeout).await;
+                }
                 end
             }
         }

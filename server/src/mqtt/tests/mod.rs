@@ -1,0 +1,6 @@
+//! The gateway against real `rumqttc` clients and against sockets that misbehave.
+
+mod abuse;
+mod access;
+mod support;
+mod traffic;
