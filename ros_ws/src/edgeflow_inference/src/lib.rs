@@ -1,1 +1,13 @@
 //! The inference engine and its ROS 2 node.
+//!
+//! [`engine`], [`image`], [`decode`] and [`tensor`] know nothing of ROS: bytes of a frame go in, scores come out, and a
+//! model is swapped for another between two frames. [`node`] puts that behind topics and services.
+
+pub mod decode;
+pub mod engine;
+mod error;
+pub mod image;
+pub mod node;
+pub mod tensor;
+
+pub use error::{Error, Result};

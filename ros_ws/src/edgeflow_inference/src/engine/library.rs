@@ -1,0 +1,99 @@
+//! Where the ONNX Runtime library is. The crate links none; a robot may bring its own build (CUDA, TensorRT), a
+//! package puts one beside the executable, and a developer's lies under `target/`.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+/// The oldest ONNX Runtime 1.x that has the functions this build calls.
+pub const MINIMUM_MINOR: u32 = ort::MINOR_VERSION;
+
+/// Finds the library: `named` (the node's parameter) if not empty, else the environment's `ORT_DYLIB_PATH`, else
+/// `onnxruntime/` beside the executable, `../lib/edgeflow/`, and `edgeflow/onnxruntime/*/` in a `target` folder above it.
+pub fn find(named: &str) -> Result<PathBuf> {
+    let from_env = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from).filter(|p| !p.as_os_str().is_empty());
+    let exe = std::env::current_exe().ok();
+    find_in(named, from_env, exe.as_deref())
+}
+
+fn find_in(named: &str, from_env: Option<PathBuf>, exe: Option<&Path>) -> Result<PathBuf> {
+    let explicit = if named.is_empty() { from_env } else { Some(PathBuf::from(named)) };
+    if let Some(path) = explicit {
+        if path.is_file() {
+            return Ok(path);
+        }
+        if let Some(inside) = library_in(&path) {
+            return Ok(inside);
+        }
+        return Err(Error::RuntimeMissing { looked_at: path.display().to_string() });
+    }
+    let folders = exe.map(candidate_folders).unwrap_or_default();
+    folders.iter().find_map(|f| library_in(f)).ok_or_else(|| Error::RuntimeMissing {
+        looked_at: folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// The folders beside and above an executable in which a library is looked for, in order.
+fn candidate_folders(exe: &Path) -> Vec<PathBuf> {
+    let Some(dir) = exe.parent() else { return Vec::new() };
+    let mut folders = vec![dir.join("onnxruntime"), dir.join("../lib/edgeflow")];
+    for ancestor in dir.ancestors() {
+        // `cargo xtask` fetches into <workspace>/target/edgeflow; the executable may lie in another target folder below the workspace.
+        for base in [ancestor.join("edgeflow/onnxruntime"), ancestor.join("target/edgeflow/onnxruntime")] {
+            let mut versions: Vec<PathBuf> = std::fs::read_dir(&base).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+            versions.sort();
+            folders.extend(versions.into_iter().rev());
+        }
+    }
+    folders
+}
+
+/// The first `libonnxruntime.so*` in a folder.
+fn library_in(folder: &Path) -> Option<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.is_file() && p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so")))
+        .collect();
+    found.sort();
+    found.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(path: &Path) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"").unwrap();
+    }
+
+    #[test]
+    fn looks_beside_the_executable_then_in_the_target_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let exe = dir.path().join("target/debug/deps/node");
+        touch(&exe);
+        let err = find_in("", None, Some(&exe)).unwrap_err().to_string();
+        assert!(err.contains("no onnxruntime library") && err.contains("ORT_DYLIB_PATH") && err.contains("debug/deps/onnxruntime"), "{err}");
+
+        let fetched = dir.path().join("target/edgeflow/onnxruntime/1.23.2/libonnxruntime.so.1.23.2");
+        touch(&fetched);
+        assert_eq!(find_in("", None, Some(&exe)).unwrap(), fetched);
+
+        let beside = dir.path().join("target/debug/deps/onnxruntime/libonnxruntime.so");
+        touch(&beside);
+        assert_eq!(find_in("", None, Some(&exe)).unwrap(), beside);
+    }
+
+    #[test]
+    fn a_named_library_wins_and_must_exist() {
+        let dir = tempfile::tempdir().unwrap();
+        let named = dir.path().join("libonnxruntime.so.1.99");
+        touch(&named);
+        assert_eq!(find_in(named.to_str().unwrap(), Some("/nowhere/env.so".into()), None).unwrap(), named);
+        assert_eq!(find_in(dir.path().to_str().unwrap(), None, None).unwrap(), named, "a folder is searched");
+        let err = find_in("", Some("/nowhere/env.so".into()), None).unwrap_err().to_string();
+        assert!(err.contains("/nowhere/env.so"), "{err}");
+    }
+}

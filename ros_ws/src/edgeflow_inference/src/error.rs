@@ -1,0 +1,145 @@
+//! What can go wrong between a bundle, a frame and a result. One enum for the crate: the node turns each into a
+//! service answer or a counted warning, so every message names the thing and says what to do.
+
+use std::path::PathBuf;
+
+/// An error of this crate. Messages are lower case and name the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No ONNX Runtime library where one is looked for.
+    #[error(
+        "no onnxruntime library found (looked at {looked_at}); `cargo xtask demo` fetches one, or take libonnxruntime.so \
+         out of PyPI's onnxruntime wheel and name it by the parameter `onnxruntime` or by ORT_DYLIB_PATH"
+    )]
+    RuntimeMissing {
+        /// The places looked at, in order.
+        looked_at: String,
+    },
+    /// The named file is no usable ONNX Runtime library.
+    #[error("cannot load onnxruntime from {path}: {reason}; name a library of version 1.{minimum} or newer by the parameter `onnxruntime` or ORT_DYLIB_PATH", path = path.display(), minimum = crate::engine::library::MINIMUM_MINOR)]
+    RuntimeUnusable {
+        /// The library.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+    },
+    /// A second library was asked for in one process.
+    #[error("this process already runs onnxruntime from {loaded}; {asked} needs a process of its own", loaded = loaded.display(), asked = asked.display())]
+    RuntimeFixed {
+        /// The library in use.
+        loaded: PathBuf,
+        /// The library asked for.
+        asked: PathBuf,
+    },
+    /// The bundle cannot be read, is malformed, or contradicts itself.
+    #[error("bundle {path} cannot be used: {source}", path = path.display())]
+    Bundle {
+        /// The bundle's folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: edgeflow_bundle::Error,
+    },
+    /// The bundle is not the one that was asked for.
+    #[error("bundle {path} has digest {found}, expected {expected}; download it again or ask for the digest it has", path = path.display())]
+    DigestMismatch {
+        /// The bundle's folder.
+        path: PathBuf,
+        /// Digest of what lies there.
+        found: String,
+        /// Digest asked for.
+        expected: String,
+    },
+    /// A digest string that is none.
+    #[error("`{text}` is not a digest; write sha256: and 64 hex digits")]
+    DigestMalformed {
+        /// What was given.
+        text: String,
+    },
+    /// The runtime refuses the graph.
+    #[error("onnxruntime cannot load model.onnx: {reason}; check that the file is whole and that its opset is one this onnxruntime knows")]
+    Session {
+        /// What the runtime said.
+        reason: String,
+    },
+    /// The new session failed its first run.
+    #[error("model failed its warm-up with an empty input: {source}")]
+    WarmUp {
+        /// Why.
+        source: Box<Error>,
+    },
+    /// The graph failed at run time.
+    #[error("inference failed: {reason}")]
+    Run {
+        /// What the runtime said.
+        reason: String,
+    },
+    /// No model is loaded.
+    #[error("no model is loaded; call ~/load_model or set the parameter bundle_path")]
+    NoModel,
+    /// A slot other than `default`.
+    #[error("unknown slot `{slot}`; this node has one slot, `default`")]
+    UnknownSlot {
+        /// What was asked for.
+        slot: String,
+    },
+    /// An image that contradicts itself or the manifest.
+    #[error("image refused: {reason}")]
+    Image {
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The model takes tensors only, or its image input cannot be fed.
+    #[error("this model takes no images: {reason}")]
+    NoImageInput {
+        /// Why.
+        reason: String,
+    },
+    /// A tensor that does not fit the graph, or is malformed.
+    #[error("tensor `{name}` refused: {reason}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong, with what was expected.
+        reason: String,
+    },
+    /// The outputs are not what the manifest says.
+    #[error("cannot decode the model's outputs: {reason}")]
+    Decode {
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A parameter with a value that means nothing.
+    #[error("parameter `{name}`: {reason}")]
+    Parameter {
+        /// Its name.
+        name: String,
+        /// What is allowed.
+        reason: String,
+    },
+    /// The drift reference cannot be used.
+    #[error("drift baseline cannot be used: {source}")]
+    Drift {
+        /// Why.
+        #[from]
+        source: edgeflow_drift::Error,
+    },
+    /// ROS 2 refused something.
+    #[error("ros 2: {source}")]
+    Ros {
+        /// Why.
+        #[from]
+        source: edgeflow_ros::Error,
+    },
+    /// A file or thread could not be had.
+    #[error("{operation}: {source}")]
+    Io {
+        /// What was tried.
+        operation: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
