@@ -47,7 +47,9 @@ impl Decoder {
                     (Some(name), _) => name.clone(),
                     (None, [only]) => only.name.clone(),
                     (None, _) => {
-                        return Err(Error::Decode { reason: "the graph has several outputs; name one as `output.scores` in edgeflow.yaml".into() });
+                        return Err(Error::Decode {
+                            reason: "the graph has several outputs; name one as `output.scores` in edgeflow.yaml".into(),
+                        });
                     }
                 };
                 let named_by = outputs.iter().find(|o| o.element_type == Some(crate::tensor::ElementType::String)).map(|o| o.name.clone());
@@ -108,10 +110,7 @@ mod tests {
     }
 
     fn scores(shape: &[i64], data: Data) -> Vec<Tensor> {
-        vec![
-            Tensor::new("label", vec![1], Data::I64(vec![7])).unwrap(),
-            Tensor::new("probabilities", shape.to_vec(), data).unwrap(),
-        ]
+        vec![Tensor::new("label", vec![1], Data::I64(vec![7])).unwrap(), Tensor::new("probabilities", shape.to_vec(), data).unwrap()]
     }
 
     #[test]

@@ -51,10 +51,16 @@ pub enum Error {
         expected: String,
     },
     /// A digest string that is none.
-    #[error("`{text}` is not a digest; write sha256: and 64 hex digits")]
+    #[error("expected digest: {source}")]
     DigestMalformed {
-        /// What was given.
-        text: String,
+        /// What is wrong with it.
+        source: edgeflow_bundle::Error,
+    },
+    /// The model file is not the one whose digest was taken a moment before.
+    #[error("{path} changed while it was being loaded; write bundles under another name and move them into place", path = path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// The runtime refuses the graph.
     #[error("onnxruntime cannot load model.onnx: {reason}; check that the file is whole and that its opset is one this onnxruntime knows")]
@@ -73,6 +79,17 @@ pub enum Error {
     Run {
         /// What the runtime said.
         reason: String,
+    },
+    /// A load without a folder.
+    #[error("bundle_path is empty; name a folder with model.onnx")]
+    NoBundlePath,
+    /// A drift baseline over features a frame does not have.
+    #[error("baseline.json has a feature `{name}`, but frames have {known}; build the baseline again")]
+    BaselineFeature {
+        /// The feature.
+        name: String,
+        /// The features frames have.
+        known: String,
     },
     /// No model is loaded.
     #[error("no model is loaded; call ~/load_model or set the parameter bundle_path")]
@@ -123,13 +140,6 @@ pub enum Error {
         /// Why.
         #[from]
         source: edgeflow_drift::Error,
-    },
-    /// ROS 2 refused something.
-    #[error("ros 2: {source}")]
-    Ros {
-        /// Why.
-        #[from]
-        source: edgeflow_ros::Error,
     },
     /// A file or thread could not be had.
     #[error("{operation}: {source}")]

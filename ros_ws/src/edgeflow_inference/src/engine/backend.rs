@@ -1,7 +1,7 @@
 //! What the engine asks of a runtime. ONNX Runtime is behind it today; nothing else in the crate names it.
 
-use crate::tensor::{Tensor, TensorSpec};
 use crate::Result;
+use crate::tensor::{Tensor, TensorSpec};
 
 /// How a session is to be built.
 #[derive(Clone, Copy, Debug)]

@@ -28,9 +28,10 @@ fn find_in(named: &str, from_env: Option<PathBuf>, exe: Option<&Path>) -> Result
         return Err(Error::RuntimeMissing { looked_at: path.display().to_string() });
     }
     let folders = exe.map(candidate_folders).unwrap_or_default();
-    folders.iter().find_map(|f| library_in(f)).ok_or_else(|| Error::RuntimeMissing {
-        looked_at: folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "),
-    })
+    folders
+        .iter()
+        .find_map(|f| library_in(f))
+        .ok_or_else(|| Error::RuntimeMissing { looked_at: folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ") })
 }
 
 /// The folders beside and above an executable in which a library is looked for, in order.
@@ -40,7 +41,8 @@ fn candidate_folders(exe: &Path) -> Vec<PathBuf> {
     for ancestor in dir.ancestors() {
         // `cargo xtask` fetches into <workspace>/target/edgeflow; the executable may lie in another target folder below the workspace.
         for base in [ancestor.join("edgeflow/onnxruntime"), ancestor.join("target/edgeflow/onnxruntime")] {
-            let mut versions: Vec<PathBuf> = std::fs::read_dir(&base).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+            let mut versions: Vec<PathBuf> =
+                std::fs::read_dir(&base).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
             versions.sort();
             folders.extend(versions.into_iter().rev());
         }
@@ -75,7 +77,10 @@ mod tests {
         let exe = dir.path().join("target/debug/deps/node");
         touch(&exe);
         let err = find_in("", None, Some(&exe)).unwrap_err().to_string();
-        assert!(err.contains("no onnxruntime library") && err.contains("ORT_DYLIB_PATH") && err.contains("debug/deps/onnxruntime"), "{err}");
+        assert!(
+            err.contains("no onnxruntime library") && err.contains("ORT_DYLIB_PATH") && err.contains("debug/deps/onnxruntime"),
+            "{err}"
+        );
 
         let fetched = dir.path().join("target/edgeflow/onnxruntime/1.23.2/libonnxruntime.so.1.23.2");
         touch(&fetched);

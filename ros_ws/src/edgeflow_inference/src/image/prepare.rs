@@ -37,6 +37,11 @@ impl Preparer {
         &self.input
     }
 
+    /// The graph input that is fed.
+    pub fn tensor(&self) -> &str {
+        &self.tensor
+    }
+
     /// The input tensor of a frame: float32, `[1, h * w * c]`, `[1, c, h, w]` or `[1, h, w, c]`.
     ///
     /// # Errors
@@ -63,12 +68,18 @@ impl Preparer {
     }
 
     /// Resizes one image of float pixels, when the manifest asks for it and the frame has another size.
-    fn resize<P: InnerPixel + PixelTrait + Default>(&self, source: Vec<P>, frame: &CheckedFrame<'_>, scratch: &mut Scratch) -> Result<Vec<P>> {
+    fn resize<P: InnerPixel + PixelTrait + Default>(
+        &self,
+        source: Vec<P>,
+        frame: &CheckedFrame<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<P>> {
         let Some(want) = self.input.resize else { return Ok(source) };
         if (want.width as usize, want.height as usize) == (frame.width, frame.height) {
             return Ok(source);
         }
-        let failed = |e: &dyn std::fmt::Display| Error::Image { reason: format!("cannot resize it to {} x {}: {e}", want.width, want.height) };
+        let failed =
+            |e: &dyn std::fmt::Display| Error::Image { reason: format!("cannot resize it to {} x {}: {e}", want.width, want.height) };
         let algorithm = match want.filter {
             Filter::Nearest => ResizeAlg::Nearest,
             Filter::Box => ResizeAlg::Convolution(FilterType::Box),
@@ -137,7 +148,8 @@ mod tests {
     fn box_resize_is_the_mean_over_the_area_without_rounding() {
         // 96 x 96 to 8 x 8, as the digits are read: each cell is the mean of 12 x 12 pixels.
         let data: Vec<u8> = (0..96 * 96u32).map(|i| (i * 7919 % 256) as u8).collect();
-        let (shape, values) = prepare("{encoding: mono8, resize: {width: 8, height: 8, filter: box}, layout: flat, scale: 0.0625}", 96, 96, "mono8", &data);
+        let (shape, values) =
+            prepare("{encoding: mono8, resize: {width: 8, height: 8, filter: box}, layout: flat, scale: 0.0625}", 96, 96, "mono8", &data);
         assert_eq!(shape, [1, 64]);
         for (cell, value) in values.iter().enumerate() {
             let (x0, y0) = (cell % 8 * 12, cell / 8 * 12);
@@ -149,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_box_that_does_not_divide_the_frame_weighs_by_area() {
-        let (_, values) = prepare("{encoding: mono8, resize: {width: 1, height: 1, filter: box}, layout: flat}", 3, 1, "mono8", &[10, 20, 60]);
+        let (_, values) =
+            prepare("{encoding: mono8, resize: {width: 1, height: 1, filter: box}, layout: flat}", 3, 1, "mono8", &[10, 20, 60]);
         assert!((values[0] - 30.0).abs() < 1e-4, "{values:?}");
     }
 
