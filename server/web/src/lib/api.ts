@@ -1,0 +1,206 @@
+// The control plane's HTTP API, typed. Every page talks through this; nothing else calls fetch.
+
+import type { Deployment, NewDeployment } from './deployments';
+import type { Baseline, DriftReport, FleetDrift } from './drift';
+import type { TimelineEvent } from './events';
+import type { Model, ModelVersion } from './models';
+import type { Target, TargetLog } from './targets';
+import type { Telemetry } from './telemetry';
+
+export interface ServerInfo {
+  version: string;
+  server_epoch: number | string;
+  mqtt_address: string;
+  started_at_us: number;
+}
+
+interface Page<T> {
+  items: T[];
+  next: string | number | null;
+}
+
+/** The control plane said no, or could not be reached (`status` 0). The message is for people. */
+export class ApiError extends Error {
+  override name = 'ApiError';
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** The API's own message where there is one, else the status. */
+export function errorFrom(status: number, body: string): ApiError {
+  try {
+    const parsed = JSON.parse(body) as { error?: { code?: string; message?: string } };
+    if (parsed.error?.message) return new ApiError(status, parsed.error.code ?? 'error', parsed.error.message);
+  } catch {
+    // Not the API's JSON: a proxy's page, perhaps.
+  }
+  return new ApiError(status, 'http', `the control plane answered ${status}`);
+}
+
+export type Query = Record<string, string | number | undefined>;
+
+export interface ApiOptions {
+  token: string;
+  /** Address of `/api/v1/`. */
+  base: string;
+  onUnauthorized: () => void;
+  fetch?: typeof fetch;
+}
+
+const PAGE = 500;
+
+export class Api {
+  readonly #options: ApiOptions;
+
+  constructor(options: ApiOptions) {
+    this.#options = options;
+  }
+
+  #url(path: string, query: Query = {}): string {
+    const url = new URL(path, this.#options.base);
+    for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, String(value));
+    return url.href;
+  }
+
+  #fetch(url: string, init: RequestInit): Promise<Response> {
+    const headers = new Headers(init.headers);
+    headers.set('authorization', `Bearer ${this.#options.token}`);
+    return (this.#options.fetch ?? fetch)(url, { ...init, headers, cache: 'no-store', credentials: 'omit' });
+  }
+
+  async #request<T>(method: string, path: string, options: { query?: Query; body?: unknown; signal?: AbortSignal } = {}): Promise<T> {
+    const init: RequestInit = { method, signal: options.signal ?? null, headers: { accept: 'application/json' } };
+    if (options.body !== undefined) {
+      init.body = JSON.stringify(options.body);
+      init.headers = { ...init.headers, 'content-type': 'application/json' };
+    }
+    let response: Response;
+    try {
+      response = await this.#fetch(this.#url(path, options.query), init);
+    } catch (error) {
+      if (options.signal?.aborted) throw error;
+      throw new ApiError(0, 'unreachable', 'the control plane cannot be reached: check that edgeflow-server runs and try again');
+    }
+    const text = await response.text();
+    if (response.status === 401) {
+      this.#options.onUnauthorized();
+      throw errorFrom(401, text);
+    }
+    if (!response.ok) throw errorFrom(response.status, text);
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** All items of a list, page by page, up to `max`. */
+  async #list<T>(path: string, query: Query, max: number, signal?: AbortSignal): Promise<T[]> {
+    const items: T[] = [];
+    let after: string | number | undefined;
+    do {
+      const page: Page<T> = await this.#request('GET', path, { query: { ...query, limit: Math.min(PAGE, max - items.length), after }, ...(signal && { signal }) });
+      items.push(...page.items);
+      after = page.items.length > 0 ? (page.next ?? undefined) : undefined;
+    } while (after !== undefined && items.length < max);
+    return items;
+  }
+
+  server(signal?: AbortSignal): Promise<ServerInfo> {
+    return this.#request('GET', 'server', { ...(signal && { signal }) });
+  }
+
+  /** Opens the live stream; the caller reads it. */
+  stream(signal: AbortSignal): Promise<Response> {
+    return this.#fetch(this.#url('stream'), { headers: { accept: 'text/event-stream' }, signal });
+  }
+
+  targets(signal?: AbortSignal): Promise<Target[]> {
+    return this.#list('targets', {}, 20_000, signal);
+  }
+
+  targetLog(target: string, signal?: AbortSignal): Promise<TargetLog> {
+    return this.#request('GET', `targets/${encodeURIComponent(target)}/log`, { ...(signal && { signal }) });
+  }
+
+  telemetry(target: string, channel: string, query: { since_us?: number; limit?: number }, signal?: AbortSignal): Promise<Telemetry> {
+    return this.#request('GET', `targets/${encodeURIComponent(target)}/telemetry`, { query: { channel, ...query }, ...(signal && { signal }) });
+  }
+
+  targetDrift(target: string, limit: number, signal?: AbortSignal): Promise<{ target: string; reports: DriftReport[] }> {
+    return this.#request('GET', `targets/${encodeURIComponent(target)}/drift`, { query: { limit }, ...(signal && { signal }) });
+  }
+
+  drift(signal?: AbortSignal): Promise<FleetDrift[]> {
+    return this.#list('drift', {}, 20_000, signal);
+  }
+
+  events(query: { target?: string }, max: number, signal?: AbortSignal): Promise<TimelineEvent[]> {
+    return this.#list('events', query, max, signal);
+  }
+
+  /** Models with their versions, whether or not the list carries them. */
+  async models(signal?: AbortSignal): Promise<Model[]> {
+    const listed = await this.#list<Partial<Model> & { name: string }>('models', {}, 2_000, signal);
+    return Promise.all(listed.map((model) => (Array.isArray(model.versions) ? (model as Model) : this.model(model.name, signal))));
+  }
+
+  model(name: string, signal?: AbortSignal): Promise<Model> {
+    return this.#request('GET', `models/${encodeURIComponent(name)}`, { ...(signal && { signal }) });
+  }
+
+  modelVersion(model: string, version: string, signal?: AbortSignal): Promise<ModelVersion> {
+    return this.#request('GET', `models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}`, { ...(signal && { signal }) });
+  }
+
+  /** The drift baseline a bundle carries; null when it carries none. */
+  async baseline(version: ModelVersion, signal?: AbortSignal): Promise<Baseline | null> {
+    const file = version.files.find(({ path }) => path === 'baseline.json');
+    return file ? this.#request('GET', `artifacts/${file.sha256}`, { ...(signal && { signal }) }) : null;
+  }
+
+  deployments(signal?: AbortSignal): Promise<Deployment[]> {
+    return this.#list('deployments', {}, 200, signal);
+  }
+
+  deploy(deployment: NewDeployment): Promise<Deployment> {
+    return this.#request('POST', 'deployments', { body: deployment });
+  }
+
+  /**
+   * Uploads the files of a new version. XMLHttpRequest, because fetch reports no upload progress.
+   * `existed` tells that the very same bundle was registered before.
+   */
+  uploadVersion(
+    model: string,
+    parts: ReadonlyMap<string, File>,
+    description: string,
+    onProgress: (sent: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<{ version: ModelVersion; existed: boolean }> {
+    const form = new FormData();
+    if (description !== '') form.append('description', description);
+    for (const [name, file] of parts) form.append(name, file, name);
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open('POST', this.#url(`models/${encodeURIComponent(model)}/versions`));
+      request.setRequestHeader('authorization', `Bearer ${this.#options.token}`);
+      request.setRequestHeader('accept', 'application/json');
+      request.upload.onprogress = (event) => onProgress(event.loaded, event.total);
+      request.onload = () => {
+        if (request.status === 401) this.#options.onUnauthorized();
+        if (request.status < 200 || request.status > 299) {
+          reject(errorFrom(request.status, request.responseText));
+          return;
+        }
+        resolve({ version: JSON.parse(request.responseText) as ModelVersion, existed: request.status === 200 });
+      };
+      request.onerror = () => reject(new ApiError(0, 'unreachable', 'the upload was cut off: check that edgeflow-server runs and try again'));
+      request.onabort = () => reject(new ApiError(0, 'cancelled', 'the upload was cancelled'));
+      signal.addEventListener('abort', () => request.abort(), { once: true });
+      request.send(form);
+    });
+  }
+}

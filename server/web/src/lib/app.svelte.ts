@@ -1,0 +1,162 @@
+// The one running dashboard: session, live data, link state and clock. Pages read from it and never fetch the shared data themselves.
+
+import { Api, type ServerInfo } from './api';
+import { parseRoute, tokenFromHash, type Route } from './router';
+import { EMPTY, reduce, type State } from './state';
+import { LiveStream, type LinkState, type StreamMessage } from './stream';
+import { newestFirst } from './models';
+
+const TOKEN_KEY = 'edgeflow.token';
+const BATCH_MS = 40;
+const EVENTS = 200;
+
+class App {
+  token = $state<string | null>(null);
+  /** Why the sign-in page shows, when there is something to say. */
+  signInMessage = $state<string | null>(null);
+  route = $state.raw<Route>({ page: 'fleet' });
+  data = $state.raw<State>(EMPTY);
+  server = $state.raw<ServerInfo | null>(null);
+  link = $state.raw<LinkState>({ status: 'connecting' });
+  /** Rises whenever everything was fetched anew: pages with data of their own fetch it again. */
+  resyncs = $state(0);
+  /** The wall clock, once a second, so that ages tick by themselves. */
+  nowMs = $state(Date.now());
+
+  #api: Api | null = null;
+  #stream: LiveStream | null = null;
+  #batch: StreamMessage[] = [];
+  #flush: ReturnType<typeof setTimeout> | null = null;
+
+  /** Whether anything can be shown at all yet. */
+  get loaded(): boolean {
+    return this.resyncs > 0;
+  }
+
+  get api(): Api {
+    if (this.#api === null) throw new Error('not signed in');
+    return this.#api;
+  }
+
+  start(): void {
+    setInterval(() => (this.nowMs = Date.now()), 1000);
+    addEventListener('hashchange', () => this.#navigate());
+    addEventListener('online', () => this.#stream?.retryNow());
+    addEventListener('visibilitychange', () => {
+      if (document.visibilityState !== 'visible') return;
+      this.nowMs = Date.now();
+      this.#stream?.checkSilence();
+      this.#stream?.retryNow();
+    });
+    this.#navigate();
+    const token = sessionStorage.getItem(TOKEN_KEY);
+    if (this.token === null && token) this.signIn(token);
+  }
+
+  #navigate(): void {
+    const token = tokenFromHash(location.hash);
+    if (token !== null) {
+      // Out of the address bar and the history at once.
+      history.replaceState(null, '', `${location.pathname}${location.search}#/fleet`);
+      this.signIn(token);
+    }
+    this.route = parseRoute(location.hash);
+  }
+
+  signIn(token: string): void {
+    this.#stop();
+    sessionStorage.setItem(TOKEN_KEY, token);
+    this.token = token;
+    this.signInMessage = null;
+    const api = new Api({
+      token,
+      base: new URL('api/v1/', document.baseURI).href,
+      onUnauthorized: () => this.#refused(),
+    });
+    this.#api = api;
+    this.#stream = new LiveStream({
+      open: (signal) => api.stream(signal),
+      resync: (signal) => this.#resync(api, signal),
+      onMessages: (messages) => this.#take(messages),
+      onState: (state) => (this.link = state),
+      onUnauthorized: () => this.#refused(),
+    });
+    this.#stream.start();
+  }
+
+  signOut(message: string | null = null): void {
+    this.#stop();
+    sessionStorage.removeItem(TOKEN_KEY);
+    this.#api = null;
+    this.token = null;
+    this.signInMessage = message;
+    this.data = EMPTY;
+    this.server = null;
+    this.resyncs = 0;
+    this.link = { status: 'connecting' };
+  }
+
+  retry(): void {
+    this.#stream?.retryNow();
+  }
+
+  #refused(): void {
+    if (this.token !== null) this.signOut('The control plane does not accept this token. Sign in with the administrator token it printed at its first start.');
+  }
+
+  #stop(): void {
+    this.#stream?.close();
+    this.#stream = null;
+    if (this.#flush !== null) clearTimeout(this.#flush);
+    this.#flush = null;
+    this.#batch = [];
+  }
+
+  async #resync(api: Api, signal: AbortSignal): Promise<void> {
+    const [server, targets, models, deployments, drift, events] = await Promise.all([
+      api.server(signal),
+      api.targets(signal),
+      api.models(signal),
+      api.deployments(signal),
+      api.drift(signal),
+      api.events({}, EVENTS, signal),
+    ]);
+    if (signal.aborted) return;
+    this.server = server;
+    this.#batch = [];
+    this.data = {
+      targets: new Map(targets.map((target) => [target.name, target])),
+      models: new Map(models.map((model) => [model.name, { ...model, versions: newestFirst(model.versions) }])),
+      deployments: new Map(deployments.map((deployment) => [deployment.id, deployment])),
+      drift: new Map(drift.map((item) => [item.target, item])),
+      events: [...events].sort((a, b) => b.t_us - a.t_us),
+    };
+    this.resyncs += 1;
+  }
+
+  /** Messages come in bursts; the pages are painted once per burst. */
+  #take(messages: StreamMessage[]): void {
+    this.#batch.push(...messages);
+    this.#flush ??= setTimeout(() => {
+      this.#flush = null;
+      const batch = this.#batch;
+      this.#batch = [];
+      const { state, refetchModels } = reduce(this.data, batch);
+      this.data = state;
+      for (const name of refetchModels) void this.refetchModel(name);
+    }, BATCH_MS);
+  }
+
+  async refetchModel(name: string): Promise<void> {
+    const api = this.#api;
+    if (api === null) return;
+    try {
+      const model = await api.model(name);
+      if (this.#api === api) this.data = { ...this.data, models: new Map(this.data.models).set(name, { ...model, versions: newestFirst(model.versions) }) };
+    } catch {
+      // The next message or resynchronisation brings it; the link state tells if the control plane is away.
+    }
+  }
+}
+
+export const app = new App();

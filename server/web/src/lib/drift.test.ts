@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { barPosition, baselineCounts, bins, fleetVerdict, meanShift, shares, towardsThreshold, type Baseline, type FleetDrift } from './drift';
+
+describe('histograms', () => {
+  it('have one more bin than edges, open at both ends, and shares that add up to one', () => {
+    const drawn = bins([10, 20], [2, 6, 2], [50, 30, 20]);
+    expect(drawn.map(({ label }) => label)).toEqual(['below 10.0', '10.0 to 20.0', '20.0 and above']);
+    expect(drawn.map(({ window }) => window)).toEqual([0.2, 0.6, 0.2]);
+    expect(drawn.map(({ baseline }) => baseline)).toEqual([0.5, 0.3, 0.2]);
+    expect(shares([1, 2, 4]).reduce((a, b) => a + b)).toBeCloseTo(1);
+  });
+
+  it('of nothing are flat, not NaN', () => {
+    expect(shares([0, 0])).toEqual([0, 0]);
+    expect(bins([], [7], null)).toEqual([{ label: 'all', window: 1, baseline: null }]);
+  });
+
+  it('show no baseline that was binned otherwise', () => {
+    const baseline: Baseline = { v: 1, features: [{ name: 'brightness', edges: [1, 2], counts: [3, 4, 5] }] };
+    expect(baselineCounts(baseline, { name: 'brightness', edges: [1, 2] })).toEqual([3, 4, 5]);
+    expect(baselineCounts(baseline, { name: 'brightness', edges: [1, 2.5] })).toBeNull();
+    expect(baselineCounts(baseline, { name: 'contrast', edges: [1, 2] })).toBeNull();
+    expect(baselineCounts(null, { name: 'brightness', edges: [1, 2] })).toBeNull();
+    expect(bins([1, 2], [1, 1, 1], [1, 1])[0]?.baseline).toBeNull();
+  });
+});
+
+describe('bars', () => {
+  it('put the threshold in the middle and fit any value', () => {
+    expect(barPosition(towardsThreshold(0.2, 0.4))).toBe(0.25);
+    expect(barPosition(1)).toBe(0.5);
+    const far = [1.01, 2, 8, 1000].map(barPosition);
+    expect(far).toEqual([...far].sort((a, b) => a - b));
+    expect(far[0]).toBeGreaterThan(0.5);
+    expect(far.at(-1)).toBeLessThan(1);
+    expect(barPosition(towardsThreshold('Infinity', 0.4))).toBe(1);
+  });
+
+  it('are empty without a value or a threshold', () => {
+    expect(barPosition(towardsThreshold('NaN', 0.4))).toBe(0);
+    expect(barPosition(towardsThreshold(1, 0))).toBe(0);
+  });
+
+  it('shift in baseline standard deviations', () => {
+    expect(meanShift({ mean: 40, baseline_mean: 52, baseline_std: 6 })).toBe(-2);
+  });
+});
+
+describe('the verdict over the fleet', () => {
+  const robot = (target: string, ...flagged: string[]): FleetDrift => ({
+    target, flagged: flagged.length > 0, max_psi: 1, windows: 3, model: 'm', version: '1', digest: 'd', at_us: 0,
+    features: ['brightness', 'sharpness'].map((name) => ({ name, psi: 1, psi_threshold: 1, flagged: flagged.includes(name) })),
+  });
+
+  it('tells a sensor from the world', () => {
+    expect(fleetVerdict([robot('r1'), robot('r2')])).toBe('Inputs of all 2 robots look as they did at training.');
+    expect(fleetVerdict([robot('r1'), robot('r2', 'brightness', 'sharpness'), robot('r3')])).toBe('Only r2 drifts in brightness and sharpness: this speaks for its sensor rather than the world.');
+    expect(fleetVerdict([robot('r1', 'sharpness'), robot('r2', 'sharpness')])).toContain('All 2 robots drift in sharpness: this speaks for the world');
+    expect(fleetVerdict([robot('r1', 'sharpness'), robot('r2', 'sharpness'), robot('r3')])).toContain('2 of 3 robots drift');
+    expect(fleetVerdict([robot('r1', 'sharpness')])).toContain('cannot be told apart');
+    expect(fleetVerdict([])).toBe('');
+  });
+});

@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { errorFrom } from './api';
+import { newestDeployments, progressOf, stageOf, statusTone, type Deployment, type DeploymentTargetStatus } from './deployments';
+import { atLeast, lateness, mergeEvents, type TimelineEvent } from './events';
+import { chooseParts, tensorType } from './models';
+import { parseRoute, links, tokenFromHash } from './router';
+import { mergePoints, readPoints } from './telemetry';
+
+describe('deployments', () => {
+  const deployment = (id: string, created_at_us: number, ...statuses: DeploymentTargetStatus[]): Deployment => ({
+    id, model: 'm', version: '1', digest: 'd', slot: 'default', created_at_us, created_by: 'a', state: 'progressing',
+    targets: statuses.map((status, i) => ({ target: `r${i}`, generation: 1, status, reason: null, at_us: null })),
+  });
+
+  it('count each robot once', () => {
+    const sum = progressOf(deployment('d', 1, 'active', 'active', 'warming', 'pending', 'failed', 'rolled_back', 'superseded'));
+    expect(sum).toEqual({ total: 7, active: 2, underway: 1, pending: 1, failed: 2, superseded: 1 });
+  });
+
+  it('come newest first', () => {
+    expect(newestDeployments([deployment('a', 1), deployment('b', 3), deployment('c', 2)]).map(({ id }) => id)).toEqual(['b', 'c', 'a']);
+  });
+
+  it('know their stages and how they look', () => {
+    expect([stageOf('pending'), stageOf('active'), stageOf('failed')]).toEqual([0, 4, null]);
+    expect([statusTone('active'), statusTone('failed'), statusTone('warming'), statusTone('superseded')]).toEqual(['ok', 'bad', 'info', 'idle']);
+  });
+});
+
+describe('events', () => {
+  const event = (id: number, severity: TimelineEvent['severity'] = 'info', late = 0): TimelineEvent => ({ id, target: 'r', class: 'event', kind: 'link', t_us: id, received_us: id + late, title: '', severity, body: {} });
+
+  it('are kept up to a limit, the newest ones', () => {
+    expect(mergeEvents([event(1), event(2)], [event(3), event(2)], 2).map(({ id }) => id)).toEqual([3, 2]);
+  });
+
+  it('filter by severity and up', () => {
+    expect(atLeast([event(1), event(2, 'warning'), event(3, 'error')], 'warning').map(({ id }) => id)).toEqual([2, 3]);
+  });
+
+  it('say when they waited in a log, not when the network was slow', () => {
+    expect(lateness(event(1, 'info', 2_000_000))).toBeNull();
+    expect(lateness(event(1, 'info', 40_000_000))).toBe(40_000_000);
+  });
+});
+
+describe('models', () => {
+  const file = (name: string, size = 10) => ({ name, size });
+
+  it('take files of any name by their kind, and refuse what is no part of a bundle', () => {
+    expect([...chooseParts([file('digits-v2.onnx'), file('edgeflow.yml'), file('baseline.json')]).parts.keys()]).toEqual(['model.onnx', 'edgeflow.yaml', 'baseline.json']);
+    expect(chooseParts([file('model.pkl')]).problems[0]).toContain('model.pkl is not part of a bundle');
+    expect(chooseParts([file('a.onnx'), file('b.onnx')]).problems[0]).toContain('choose one');
+    expect(chooseParts([file('a.onnx', 0)]).problems[0]).toContain('is empty');
+    expect(chooseParts([file('baseline.json')]).problems).toEqual(['A version needs a .onnx file.']);
+    expect(chooseParts([])).toEqual({ parts: new Map(), problems: [] });
+  });
+
+  it('write open dimensions as such', () => {
+    expect(tensorType({ name: 'X', elem_type: 'float32', shape: [null, 64] })).toBe('float32[?, 64]');
+  });
+});
+
+describe('telemetry', () => {
+  it('drops what is not a number and lets a replayed past fall into its place', () => {
+    const points = readPoints({ channel: 'accuracy', unit: '', points: [[3, 0.5], [4, 'NaN']] });
+    expect(mergePoints([[1, 1], [5, 1]], points)).toEqual([[1, 1], [3, 0.5], [5, 1]]);
+    expect(mergePoints([[1, 1]], [[1, 2], [2, 3]], 1)).toEqual([[2, 3]]);
+  });
+});
+
+describe('addresses', () => {
+  it('survive names with anything in them', () => {
+    for (const name of ['robot-1', 'a/b', 'ü ?#']) expect(parseRoute(links.robot(name))).toEqual({ page: 'robot', name });
+    expect(parseRoute(links.deployments('d1'))).toEqual({ page: 'deployments', id: 'd1' });
+    expect(parseRoute('')).toEqual({ page: 'fleet' });
+    expect(parseRoute('#/%zz')).toEqual({ page: 'missing', path: '%zz' });
+  });
+
+  it('carry a token only as a sign-in link', () => {
+    expect(tokenFromHash('#token=abc%2F1')).toBe('abc/1');
+    expect(tokenFromHash('#/token=abc')).toBe('abc');
+    expect(tokenFromHash('#/models/token=abc')).toBeNull();
+  });
+});
+
+describe('errors', () => {
+  it("are the API's own words where it gave some", () => {
+    expect(errorFrom(404, '{"error":{"code":"not_found","message":"no robot robot-9"}}')).toMatchObject({ status: 404, code: 'not_found', message: 'no robot robot-9' });
+    expect(errorFrom(502, '<html>').message).toBe('the control plane answered 502');
+  });
+});

@@ -1,0 +1,263 @@
+// Robots as the control plane sees them: what they shall run, what they say they run, and how far apart that is.
+
+import { toNumber, type WireCount, type WireNumber } from './format';
+
+export interface Version {
+  server_epoch: WireCount;
+  generation: WireCount;
+}
+
+export interface DesiredSlot {
+  model: string;
+  version: string;
+  digest: string;
+}
+
+export type SlotStatus = 'pending' | 'downloading' | 'verifying' | 'warming' | 'active' | 'failed' | 'rolled_back';
+
+export interface ObservedSlot {
+  status: SlotStatus;
+  model: string;
+  version: string;
+  /** Digest that serves frames now, as the robot itself attests. Empty when none does. */
+  digest: string;
+  reason: string;
+  since_us: number | null;
+}
+
+export interface TargetDrift {
+  flagged: boolean;
+  max_psi: WireNumber;
+  windows: WireCount;
+  at_us: number;
+}
+
+export interface TargetAccuracy {
+  model: string;
+  version: string;
+  digest: string;
+  accuracy: WireNumber;
+  samples: WireCount;
+  at_us: number;
+}
+
+export interface Target {
+  name: string;
+  labels: Record<string, string>;
+  online: boolean;
+  last_seen_us: number | null;
+  desired: Version & { slots: Record<string, DesiredSlot> };
+  observed: (Version & { at_us: number }) | null;
+  slots: Record<string, ObservedSlot>;
+  drift: TargetDrift | null;
+  accuracy: TargetAccuracy | null;
+  conditions: { ready: boolean; progressing: boolean; degraded: boolean; drifted: boolean };
+  fps: WireNumber | null;
+  latency_p50_us: number | null;
+  latency_p95_us: number | null;
+  created_at_us: number;
+}
+
+export const DEFAULT_SLOT = 'default';
+
+/** Stages of a slot on its way to `active`, in order. */
+export const STAGES = ['pending', 'downloading', 'verifying', 'warming', 'active'] as const;
+
+export type Convergence =
+  /** Nothing has been deployed to the robot. */
+  | 'unassigned'
+  /** The robot attests the declared digest. */
+  | 'converged'
+  /** On its way. */
+  | 'progressing'
+  /** Not converged and offline: it will go on when it returns. */
+  | 'waiting'
+  | 'failed'
+  | 'rolled_back';
+
+/** How far a slot is from what is declared. Only the attested digest makes it converged. */
+export function convergence(target: Target, slot = DEFAULT_SLOT): Convergence {
+  const desired = target.desired.slots[slot];
+  const observed = target.slots[slot];
+  if (!desired) return 'unassigned';
+  if (observed && observed.digest === desired.digest && observed.status === 'active') return 'converged';
+  const caughtUp = target.observed !== null && compareVersions(target.observed, target.desired) >= 0;
+  if (caughtUp && observed?.status === 'failed') return 'failed';
+  if (caughtUp && observed?.status === 'rolled_back') return 'rolled_back';
+  return target.online ? 'progressing' : 'waiting';
+}
+
+export function convergenceLabel(target: Target, slot = DEFAULT_SLOT): string {
+  const state = convergence(target, slot);
+  switch (state) {
+    case 'unassigned':
+      return 'No model';
+    case 'converged':
+      return 'Converged';
+    case 'waiting':
+      return 'Waiting for robot';
+    case 'failed':
+      return 'Failed';
+    case 'rolled_back':
+      return 'Rolled back';
+    case 'progressing': {
+      const status = target.slots[slot]?.status;
+      return status && status !== 'active' && status !== 'failed' && status !== 'rolled_back' ? stageLabel(status) : 'Pending';
+    }
+  }
+}
+
+export function stageLabel(status: string): string {
+  const words = status.replaceAll('_', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+export function compareVersions(a: Version, b: Version): number {
+  const epochs = BigInt(a.server_epoch) - BigInt(b.server_epoch);
+  const generations = BigInt(a.generation) - BigInt(b.generation);
+  const order = epochs !== 0n ? epochs : generations;
+  return order < 0n ? -1 : order > 0n ? 1 : 0;
+}
+
+// ---- the fleet table ------------------------------------------------------------------------------------------------
+
+export type Quick = 'all' | 'online' | 'offline' | 'drifting' | 'unconverged';
+
+export function matchesQuick(target: Target, quick: Quick): boolean {
+  switch (quick) {
+    case 'all':
+      return true;
+    case 'online':
+      return target.online;
+    case 'offline':
+      return !target.online;
+    case 'drifting':
+      return target.drift?.flagged ?? false;
+    case 'unconverged': {
+      const state = convergence(target);
+      return state !== 'converged' && state !== 'unassigned';
+    }
+  }
+}
+
+/** Every word must match: `key=value` a label exactly, anything else some part of the name, labels, model or digest. */
+export function matchesText(target: Target, query: string): boolean {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return true;
+  const labels = Object.entries(target.labels).map(([key, value]) => `${key}=${value}`.toLowerCase());
+  const slots = Object.values(target.slots).map((slot) => `${slot.model} v${slot.version} ${slot.digest}`.toLowerCase());
+  const text = [target.name.toLowerCase(), ...labels, ...slots];
+  return words.every((word) => (/^[^=]+=.+$/.test(word) ? labels.includes(word) : text.some((part) => part.includes(word))));
+}
+
+export type SortKey = 'name' | 'online' | 'model' | 'state' | 'accuracy' | 'fps' | 'latency' | 'drift' | 'last_seen';
+
+const STATE_ORDER: Record<Convergence, number> = { failed: 0, rolled_back: 1, progressing: 2, waiting: 3, unassigned: 4, converged: 5 };
+
+function sortValue(target: Target, key: SortKey): number | string {
+  switch (key) {
+    case 'name':
+      return target.name;
+    case 'online':
+      return target.online ? 1 : 0;
+    case 'model': {
+      const slot = target.slots[DEFAULT_SLOT];
+      return slot?.digest ? `${slot.model} ${slot.version.padStart(9, '0')}` : '';
+    }
+    case 'state':
+      return STATE_ORDER[convergence(target)];
+    case 'accuracy':
+      return toNumber(target.accuracy?.accuracy);
+    case 'fps':
+      return toNumber(target.fps);
+    case 'latency':
+      return toNumber(target.latency_p50_us);
+    case 'drift':
+      return toNumber(target.drift?.max_psi);
+    case 'last_seen':
+      return toNumber(target.last_seen_us);
+  }
+}
+
+const byName = new Intl.Collator('en', { numeric: true });
+
+/** Sorted copy; robots without a value come last either way, equal ones by name. */
+export function sortTargets(targets: Iterable<Target>, key: SortKey, descending: boolean): Target[] {
+  const sign = descending ? -1 : 1;
+  const keyed = [...targets].map((target) => ({ target, value: sortValue(target, key) }));
+  const missing = (value: number | string) => (typeof value === 'number' ? Number.isNaN(value) : value === '');
+  keyed.sort((a, b) => {
+    if (missing(a.value) !== missing(b.value)) return missing(a.value) ? 1 : -1;
+    let order = 0;
+    if (!missing(a.value)) {
+      order =
+        typeof a.value === 'number' && typeof b.value === 'number'
+          ? a.value === b.value ? 0 : a.value < b.value ? -1 : 1
+          : byName.compare(String(a.value), String(b.value));
+    }
+    return order * sign || byName.compare(a.target.name, b.target.name);
+  });
+  return keyed.map(({ target }) => target);
+}
+
+export interface FleetSummary {
+  robots: number;
+  online: number;
+  assigned: number;
+  converged: number;
+  drifting: number;
+  watched: number;
+  /** Over every joined result of the fleet, not the mean of robots' means. NaN without samples. */
+  accuracy: number;
+  samples: number;
+  /** Frames per second of robots that are online. */
+  fps: number;
+}
+
+export function summarise(targets: Iterable<Target>): FleetSummary {
+  const sum: FleetSummary = { robots: 0, online: 0, assigned: 0, converged: 0, drifting: 0, watched: 0, accuracy: Number.NaN, samples: 0, fps: 0 };
+  let correct = 0;
+  for (const target of targets) {
+    sum.robots += 1;
+    if (target.online) sum.online += 1;
+    const state = convergence(target);
+    if (state !== 'unassigned') sum.assigned += 1;
+    if (state === 'converged') sum.converged += 1;
+    if (target.drift) sum.watched += 1;
+    if (target.drift?.flagged) sum.drifting += 1;
+    const fps = toNumber(target.fps);
+    if (target.online && Number.isFinite(fps)) sum.fps += fps;
+    const samples = toNumber(target.accuracy?.samples);
+    const accuracy = toNumber(target.accuracy?.accuracy);
+    if (samples > 0 && Number.isFinite(accuracy)) {
+      sum.samples += samples;
+      correct += samples * accuracy;
+    }
+  }
+  if (sum.samples > 0) sum.accuracy = correct / sum.samples;
+  return sum;
+}
+
+// ---- the edge log ---------------------------------------------------------------------------------------------------
+
+export interface TargetLog {
+  target: string;
+  classes: LogClass[];
+  entries: { stored: WireCount; duplicated: WireCount; missing: WireCount; lost_recorded: WireCount };
+  refused_batches: WireCount;
+}
+
+export interface LogClass {
+  epoch: string;
+  class: string;
+  next_seq: WireCount;
+  stored: WireCount;
+  distinct: WireCount;
+  lost: WireCount;
+  rewound: WireCount;
+}
+
+/** Sequence numbers below the high-water mark that are neither stored nor recorded as lost. */
+export function missingOf(row: LogClass): number {
+  return Math.max(0, toNumber(row.next_seq) - 1 - toNumber(row.distinct) - toNumber(row.lost));
+}

@@ -1,0 +1,24 @@
+// Telemetry series of one robot.
+
+import { toNumber, type WireNumber } from './format';
+import type { Point } from './scale';
+
+export type Channel = 'accuracy' | 'fps' | 'latency_p50_us' | 'latency_p95_us' | 'max_psi';
+
+export interface Telemetry {
+  channel: string;
+  unit: string;
+  points: [number, WireNumber][];
+}
+
+export function readPoints(telemetry: Telemetry): Point[] {
+  return telemetry.points.map(([t, value]) => [t, toNumber(value)] as const).filter(([, value]) => Number.isFinite(value));
+}
+
+/** Merges points by time, oldest first, keeping the newest `limit`. A replayed past falls into its place. */
+export function mergePoints(known: readonly Point[], incoming: readonly Point[], limit = 5_000): Point[] {
+  const byTime = new Map<number, Point>();
+  for (const point of known) byTime.set(point[0], point);
+  for (const point of incoming) byTime.set(point[0], point);
+  return [...byTime.values()].sort((a, b) => a[0] - b[0]).slice(-limit);
+}
