@@ -1,0 +1,8 @@
+//! Generates every ROS 2 message and service type of this crate, see `codegen/mod.rs`.
+
+#[allow(unreachable_pub)]
+mod codegen;
+
+fn main() -> anyhow::Result<()> {
+    codegen::run()
+}

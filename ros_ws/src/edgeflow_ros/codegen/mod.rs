@@ -1,0 +1,57 @@
+//! From .msg and .srv files to Rust: the very files colcon builds (`msgs/` at the root of the
+//! repository) and the standard packages that `hiroz-codegen` carries.
+//!
+//! Three flavours of one output, by feature: embedded types with their own CDR (default), re-exports
+//! of r2r's types (`r2r`), and re-exports completed with stand-ins for what r2r's bundled bindings
+//! lack (`doc-only`). The tables of the registry are the same for all three.
+
+mod embedded;
+mod native;
+mod rust;
+mod source;
+mod table;
+
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+/// Standard packages and where `hiroz-codegen` keeps them. The distributions agree on these; vision_msgs is in `lyrical` only.
+const PACKAGES: &[(&str, &str)] = &[
+    ("action_msgs", "jazzy"),
+    ("builtin_interfaces", "jazzy"),
+    ("diagnostic_msgs", "jazzy"),
+    ("geometry_msgs", "jazzy"),
+    ("lifecycle_msgs", "jazzy"),
+    ("rcl_interfaces", "jazzy"),
+    ("rosgraph_msgs", "jazzy"),
+    ("sensor_msgs", "jazzy"),
+    ("service_msgs", "jazzy"),
+    ("std_msgs", "jazzy"),
+    ("std_srvs", "jazzy"),
+    ("unique_identifier_msgs", "jazzy"),
+    ("vision_msgs", "lyrical"),
+    ("visualization_msgs", "jazzy"),
+];
+
+/// Our own interface package, as seen from this crate.
+const OWN: &str = "../../../msgs";
+
+pub fn run() -> Result<()> {
+    for path in ["build.rs", "codegen", OWN] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
+    let mut folders = vec![manifest.join(OWN)];
+    for (package, distribution) in PACKAGES {
+        folders.push(hiroz_codegen::bundled_assets_dir_for(distribution).join(package));
+    }
+    let packages = source::read(&folders)?;
+
+    let feature = |name: &str| std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
+    let messages = if feature("R2R") { native::emit(&packages, feature("DOC_ONLY"))? } else { embedded::emit(&packages)? };
+
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    for (file, text) in [("messages.rs", messages), ("tables.rs", table::emit(&packages)?)] {
+        std::fs::write(out.join(file), text).with_context(|| format!("write generated {file}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Types of the r2r stack: r2r generates its own, so this re-exports them. For `doc-only`, whose
+//! bundled bindings know neither our messages nor a few standard packages, stand-ins of the same
+//! shape are generated; they type-check and can never run.
+
+use super::{
+    rust,
+    source::Packages,
+};
+use anyhow::Result;
+use hiroz_codegen::types::ResolvedMessage;
+use std::fmt::Write;
+
+/// Packages in the bindings which r2r bundles for `doc-only`.
+const BUNDLED: &[&str] = &[
+    "action_msgs", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "nav_msgs", "rcl_interfaces", "rosgraph_msgs", "sensor_msgs", "std_msgs", "unique_identifier_msgs", "visualization_msgs",
+];
+
+pub fn emit(packages: &Packages, doc_only: bool) -> Result<String> {
+    let mut out = String::new();
+    for (package, content) in packages {
+        if !doc_only || BUNDLED.contains(&package.as_str()) {
+            writeln!(out, "pub use r2r::{package};")?;
+            continue;
+        }
+        writeln!(out, "/// Interface package `{package}`.\npub mod {package} {{")?;
+        if !content.messages.is_empty() {
+            writeln!(out, "/// Messages of `{package}`.\npub mod msg {{\nuse serde::{{Deserialize, Serialize}};")?;
+            for (name, message) in &content.messages {
+                stand_in(&mut out, message, name, &format!("{package}/msg/{name}"))?;
+            }
+            writeln!(out, "}}")?;
+        }
+        if !content.services.is_empty() {
+            writeln!(out, "/// Services of `{package}`.\npub mod srv {{")?;
+            for (name, service) in &content.services {
+                let full = format!("{package}/srv/{name}");
+                writeln!(out, "/// `{full}`\n#[allow(non_snake_case)]\npub mod {name} {{\nuse serde::{{Deserialize, Serialize}};")?;
+                stand_in(&mut out, &service.request, "Request", &format!("{full}_Request"))?;
+                stand_in(&mut out, &service.response, "Response", &format!("{full}_Response"))?;
+                writeln!(out, "/// The service type itself.\n#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]\npub struct Service();\ncrate::messages::doc_only_service!();\n}}")?;
+            }
+            writeln!(out, "}}")?;
+        }
+        writeln!(out, "}}")?;
+    }
+    Ok(out)
+}
+
+fn stand_in(out: &mut String, message: &ResolvedMessage, name: &str, full: &str) -> Result<()> {
+    let mut text = String::new();
+    rust::structure(&mut text, &message.parsed, name, full, ", Serialize, Deserialize")?;
+    // No wire, no special treatment by serde.
+    for line in text.lines().filter(|line| !line.trim_start().starts_with("#[serde(with")) {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "crate::messages::doc_only_message!({name});")?;
+    Ok(())
+}

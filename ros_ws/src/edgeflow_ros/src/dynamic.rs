@@ -1,0 +1,140 @@
+//! Publishers, subscriptions and clients for types known by name at run time, as the command line needs them.
+
+use crate::{
+    error::{Error, Result},
+    node::{Node, Watch},
+    queue::{DropCounter, Inbox, Reader},
+    registry::{ServiceDescription, TypeDescription},
+    stack,
+};
+use futures::{Stream, StreamExt, stream::BoxStream};
+use serde_json::Value;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// Publishes values of a type known by name.
+pub struct DynamicPublisher {
+    inner: stack::DynamicPublisher,
+    topic: String,
+    ty: &'static TypeDescription,
+    node: Node,
+}
+
+impl DynamicPublisher {
+    pub(crate) fn new(node: &Node, topic: String, ty: &'static TypeDescription, inner: stack::DynamicPublisher) -> Self {
+        Self { inner, topic, ty, node: node.clone() }
+    }
+
+    /// Publishes a value; missing fields have their defaults.
+    ///
+    /// # Errors
+    /// A value that does not fit the type, or a context shut down.
+    pub fn publish(&self, value: &Value) -> Result<()> {
+        self.node.context().ensure_open(|| format!("publish on {}", self.topic))?;
+        self.inner.publish(&self.ty.complete(value)?)
+    }
+
+    /// Absolute name of the topic, after remaps.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Subscriptions of this topic, as far as this node knows.
+    #[must_use]
+    pub fn subscriber_count(&self) -> usize {
+        self.node.count_subscribers(&self.topic).unwrap_or(0)
+    }
+
+    /// Waits until the topic has `count` subscriptions; whether it came to that in time.
+    pub async fn wait_for_subscribers(&self, count: usize, timeout: Duration) -> bool {
+        Watch::until(&self.node, timeout, || self.subscriber_count() >= count).await
+    }
+}
+
+/// Values of a type known by name.
+pub struct DynamicSubscription {
+    values: BoxStream<'static, Value>,
+    inbox: Arc<Inbox<stack::DynamicReceived>>,
+    topic: String,
+    _inner: stack::Subscription,
+    _node: Node,
+}
+
+impl DynamicSubscription {
+    pub(crate) fn new(node: &Node, topic: String, ty: &'static TypeDescription, inbox: Arc<Inbox<stack::DynamicReceived>>, inner: stack::Subscription) -> Self {
+        let name = topic.clone();
+        let values = Reader(inbox.clone()).filter_map(move |received| {
+            let value = received.decode(ty).inspect_err(|error| tracing::warn!(topic = name, %error, "skipped a malformed message")).ok();
+            std::future::ready(value)
+        });
+        let values = values.take_until(node.context().closed()).boxed();
+        Self { values, inbox, topic, _inner: inner, _node: node.clone() }
+    }
+
+    /// Absolute name of the topic, after remaps.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// A handle on the number of dropped messages, which outlives the subscription.
+    #[must_use]
+    pub fn drop_counter(&self) -> DropCounter {
+        self.inbox.dropped.clone()
+    }
+}
+
+impl Stream for DynamicSubscription {
+    type Item = Value;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Value>> {
+        self.values.poll_next_unpin(cx)
+    }
+}
+
+/// Calls a service whose type is known by name.
+pub struct DynamicClient {
+    inner: stack::DynamicClient,
+    name: String,
+    ty: &'static ServiceDescription,
+    node: Node,
+}
+
+impl DynamicClient {
+    pub(crate) fn new(node: &Node, name: String, ty: &'static ServiceDescription, inner: stack::DynamicClient) -> Self {
+        Self { inner, name, ty, node: node.clone() }
+    }
+
+    /// Absolute name of the service, after remaps.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until a server is there.
+    ///
+    /// # Errors
+    /// [`Error::ServiceUnavailable`] when none came in time.
+    pub async fn wait_for_service(&self, timeout: Duration) -> Result<()> {
+        let available = Watch::until(&self.node, timeout, || self.inner.is_available(&self.node.0.inner)).await;
+        if available { Ok(()) } else { Err(Error::ServiceUnavailable { name: self.name.clone(), timeout }) }
+    }
+
+    /// Calls and waits for the answer; missing fields of the request have their defaults.
+    ///
+    /// # Errors
+    /// A request that does not fit the type, no answer in time, no server, or a context shut down.
+    pub async fn call(&self, request: &Value, timeout: Duration) -> Result<Value> {
+        self.node.context().ensure_open(|| format!("call {}", self.name))?;
+        let request = self.ty.request().complete(request)?;
+        match tokio::time::timeout(timeout, self.inner.call(self.ty, &request)).await {
+            Ok(response) => response,
+            Err(_) => Err(Error::ServiceTimeout { name: self.name.clone(), timeout }),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What can go wrong at the door, each naming the thing and, where there is one, the remedy.
+
+use std::time::Duration;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A command-line argument after `--ros-args` is malformed or unknown.
+    #[error("ROS argument {argument}: {reason}")]
+    Argument {
+        /// The argument as given.
+        argument: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A parameter file cannot be read or does not have the form of one.
+    #[error("parameter file {path}: {reason}")]
+    ParameterFile {
+        /// Path as given.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A node, topic or service name breaks the rules for ROS names.
+    #[error("{kind} name \"{name}\": {reason}")]
+    Name {
+        /// "node", "namespace", "topic" or "service".
+        kind: &'static str,
+        /// The name as given.
+        name: String,
+        /// The rule it breaks.
+        reason: String,
+    },
+    /// A parameter has a value of another type than it was declared with.
+    #[error("parameter {name} of {node} must be {expected}, got {actual}")]
+    ParameterType {
+        /// Fully-qualified name of the node.
+        node: String,
+        /// Parameter.
+        name: String,
+        /// Declared type.
+        expected: &'static str,
+        /// Type and value that came.
+        actual: String,
+    },
+    /// A parameter cannot be declared.
+    #[error("declare parameter {name} of {node}: {reason}")]
+    ParameterDeclaration {
+        /// Fully-qualified name of the node.
+        node: String,
+        /// Parameter.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Parameters were given that the node does not have.
+    #[error("{node} has no parameter {unknown}; its parameters are {known}")]
+    UnknownParameters {
+        /// Fully-qualified name of the node.
+        node: String,
+        /// The given names nobody declared.
+        unknown: String,
+        /// The declared names.
+        known: String,
+    },
+    /// No generated type has this name.
+    #[error("no {kind} type \"{name}\" is known{hint}")]
+    UnknownType {
+        /// "message" or "service".
+        kind: &'static str,
+        /// The name as given.
+        name: String,
+        /// Similar names, or empty.
+        hint: String,
+    },
+    /// A value does not fit the type it is meant for.
+    #[error("{path}: {reason}")]
+    Value {
+        /// Where in the message, for instance `std_msgs/msg/Header.stamp.sec`.
+        path: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// Bytes on the wire are not a message of the expected type.
+    #[error("decode {type_name}: {reason}")]
+    Decode {
+        /// Message type.
+        type_name: String,
+        /// What is wrong with the bytes.
+        reason: String,
+    },
+    /// A message cannot be put on the wire.
+    #[error("encode {type_name}: {reason}")]
+    Encode {
+        /// Message type.
+        type_name: String,
+        /// What is wrong with the message.
+        reason: String,
+    },
+    /// A service did not appear in time.
+    #[error("service {name} is not available after {timeout:?}: is its node running, and in this domain?")]
+    ServiceUnavailable {
+        /// Fully-qualified name of the service.
+        name: String,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// A service did not answer in time.
+    #[error("service {name} did not answer within {timeout:?}")]
+    ServiceTimeout {
+        /// Fully-qualified name of the service.
+        name: String,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// A service call ended without an answer.
+    #[error("call service {name}: {reason}")]
+    ServiceCall {
+        /// Fully-qualified name of the service.
+        name: String,
+        /// What the stack said.
+        reason: String,
+    },
+    /// The router's address cannot be listened on or connected to.
+    #[error("ROS router at {address}: {reason}")]
+    Router {
+        /// Address as given.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The context was shut down.
+    #[error("{operation}: the ROS context has been shut down")]
+    ShutDown {
+        /// What was attempted.
+        operation: String,
+    },
+    /// The stack behind the door failed.
+    #[error("{operation}: {reason}")]
+    Stack {
+        /// What was attempted.
+        operation: String,
+        /// What the stack said.
+        reason: String,
+    },
+    /// This stack cannot do that.
+    #[error("{operation} is not supported by the {stack} stack: {remedy}")]
+    Unsupported {
+        /// What was attempted.
+        operation: String,
+        /// Name of the stack.
+        stack: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+}
+
+impl Error {
+    pub(crate) fn stack(operation: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::Stack { operation: operation.into(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,299 @@
+//! A node: what publishes, subscribes, serves, calls and has parameters under one name.
+
+use crate::{
+    Client, Publisher, ServiceStream, Subscription,
+    context::Context,
+    dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription},
+    error::{Error, Result},
+    messages::builtin_interfaces,
+    names,
+    parameters::{self, ParameterType, ParameterValue},
+    qos::QosProfile,
+    queue::{Inbox, Queue},
+    registry,
+    stack::{self, Message, Service},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A ROS 2 node. Clones are the same node; it leaves the graph when the last clone and everything
+/// created from it are gone, or when its context is shut down.
+#[derive(Clone)]
+pub struct Node(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    context: Context,
+    pub(crate) inner: stack::Node,
+    name: String,
+    namespace: String,
+    fully_qualified_name: String,
+    /// Given from outside, whether or not the node declares them.
+    given: BTreeMap<String, ParameterValue>,
+    declared: Mutex<BTreeSet<String>>,
+}
+
+/// Every node has it, declared or not.
+const USE_SIM_TIME: &str = "use_sim_time";
+
+impl Node {
+    /// Joins the graph. `__node` and `__ns` of the command line replace name and namespace.
+    ///
+    /// # Errors
+    /// An invalid name, a context shut down, or a stack that refuses.
+    pub fn create(context: &Context, name: &str, namespace: &str) -> Result<Self> {
+        context.ensure_open(|| format!("create node {name}"))?;
+        let arguments = &context.0.arguments;
+        let (name, namespace) = arguments.remaps.node(name, namespace)?;
+        let fully_qualified_name = names::fully_qualified(&namespace, &name);
+        let given = parameters::for_node(&arguments.assignments, &namespace, &name);
+        let inner = stack::Node::create(&context.0.session, &name, &namespace)?;
+        let node = Self(Arc::new(Inner { context: context.clone(), inner, name, namespace, fully_qualified_name, given, declared: Mutex::default() }));
+        if node.declare_parameter(USE_SIM_TIME, false, "Use the time of /clock instead of the system's.")? {
+            return Err(Error::Unsupported { operation: format!("parameter {USE_SIM_TIME} of {}", node.fully_qualified_name()), stack: stack::NAME, remedy: "leave it false; simulated time comes later" });
+        }
+        Ok(node)
+    }
+
+    /// Name without namespace, after remaps.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Absolute namespace, after remaps; `/` is the root.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
+    /// `/namespace/name`
+    #[must_use]
+    pub fn fully_qualified_name(&self) -> &str {
+        &self.0.fully_qualified_name
+    }
+
+    /// The context it was created in.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.0.context
+    }
+
+    /// The absolute name a topic gets from this node, after remaps.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn resolve_topic(&self, topic: &str) -> Result<String> {
+        self.0.context.0.arguments.remaps.resolve("topic", topic, &self.0.namespace, &self.0.name)
+    }
+
+    /// The absolute name a service gets from this node, after remaps.
+    ///
+    /// # Errors
+    /// [`Error::Name`].
+    pub fn resolve_service(&self, service: &str) -> Result<String> {
+        self.0.context.0.arguments.remaps.resolve("service", service, &self.0.namespace, &self.0.name)
+    }
+
+    fn topic(&self, verb: &str, topic: &str) -> Result<String> {
+        self.0.context.ensure_open(|| format!("{verb} {topic}"))?;
+        self.resolve_topic(topic)
+    }
+
+    fn service(&self, verb: &str, service: &str) -> Result<String> {
+        self.0.context.ensure_open(|| format!("{verb} {service}"))?;
+        self.resolve_service(service)
+    }
+
+    /// Publishes on a topic, given as `/absolute`, `relative` to the namespace or `~/private` to the node.
+    ///
+    /// # Errors
+    /// An invalid name, a context shut down, or a stack that refuses.
+    pub fn create_publisher<T: Message>(&self, topic: &str, qos: QosProfile) -> Result<Publisher<T>> {
+        let topic = self.topic("publish on", topic)?;
+        let inner = self.0.inner.publisher(&topic, qos)?;
+        Ok(Publisher::new(self, topic, inner))
+    }
+
+    /// Subscribes a topic. Messages are taken from the stack at once and wait in `queue`.
+    ///
+    /// # Errors
+    /// An invalid name, a context shut down, or a stack that refuses.
+    pub fn subscribe<T: Message>(&self, topic: &str, qos: QosProfile, queue: Queue) -> Result<Subscription<T>> {
+        let topic = self.topic("subscribe", topic)?;
+        let inbox = Inbox::new(queue);
+        let inner = self.0.inner.subscribe(&topic, qos, inbox.clone())?;
+        Ok(Subscription::new(self, topic, inbox, inner))
+    }
+
+    /// Serves a service.
+    ///
+    /// # Errors
+    /// An invalid name, a context shut down, or a stack that refuses.
+    pub fn create_service<S: Service>(&self, name: &str) -> Result<ServiceStream<S>> {
+        let name = self.service("serve", name)?;
+        let requests = self.0.inner.service(&name)?;
+        Ok(ServiceStream::new(self, name, requests))
+    }
+
+    /// Calls a service.
+    ///
+    /// # Errors
+    /// An invalid name, a context shut down, or a stack that refuses.
+    pub fn create_client<S: Service>(&self, name: &str) -> Result<Client<S>> {
+        let name = self.service("call", name)?;
+        let inner = self.0.inner.client(&name)?;
+        Ok(Client::new(self, name, inner))
+    }
+
+    /// Publishes values of a type known by name only, for instance "std_msgs/msg/String".
+    ///
+    /// # Errors
+    /// As [`Node::create_publisher`], and an unknown type.
+    pub fn create_dynamic_publisher(&self, topic: &str, type_name: &str, qos: QosProfile) -> Result<DynamicPublisher> {
+        let (topic, ty) = (self.topic("publish on", topic)?, registry::message(type_name)?);
+        let inner = self.0.inner.dynamic_publisher(&topic, ty, qos)?;
+        Ok(DynamicPublisher::new(self, topic, ty, inner))
+    }
+
+    /// Subscribes a topic whose type is known by name only.
+    ///
+    /// # Errors
+    /// As [`Node::subscribe`], and an unknown type.
+    pub fn subscribe_dynamic(&self, topic: &str, type_name: &str, qos: QosProfile, queue: Queue) -> Result<DynamicSubscription> {
+        let (topic, ty) = (self.topic("subscribe", topic)?, registry::message(type_name)?);
+        let inbox = Inbox::new(queue);
+        let inner = self.0.inner.dynamic_subscribe(&topic, ty, qos, inbox.clone())?;
+        Ok(DynamicSubscription::new(self, topic, ty, inbox, inner))
+    }
+
+    /// Calls a service whose type is known by name only, for instance "std_srvs/srv/Trigger".
+    ///
+    /// # Errors
+    /// As [`Node::create_client`], and an unknown type.
+    pub fn create_dynamic_client(&self, name: &str, type_name: &str) -> Result<DynamicClient> {
+        let (name, ty) = (self.service("call", name)?, registry::service(type_name)?);
+        let inner = self.0.inner.dynamic_client(&name, ty)?;
+        Ok(DynamicClient::new(self, name, ty, inner))
+    }
+
+    /// Declares a read-only parameter and returns its value: the one from command line or parameter
+    /// file, else `default`. It is served through the standard parameter services.
+    ///
+    /// # Errors
+    /// A value of another type, or a parameter that is declared already.
+    pub fn declare_parameter<P: ParameterType>(&self, name: &str, default: P, description: &str) -> Result<P> {
+        let value = match self.0.given.get(name) {
+            None => default,
+            Some(given) => P::from_value(given.clone()).ok_or_else(|| Error::ParameterType {
+                node: self.0.fully_qualified_name.clone(),
+                name: name.into(),
+                expected: P::NAME,
+                actual: format!("the {} {given}", given.type_name()),
+            })?,
+        };
+        let fail = |reason: String| Error::ParameterDeclaration { node: self.0.fully_qualified_name.clone(), name: name.into(), reason };
+        if !self.0.declared.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string()) {
+            return Err(fail("it is declared already".into()));
+        }
+        let value = value.into_value();
+        self.0.inner.declare_parameter(name, &value, description).map_err(fail)?;
+        // What went in as P comes out as P.
+        P::from_value(value).ok_or_else(|| fail("its type changed".into()))
+    }
+
+    /// To be called after the last declaration: refuses parameters which were given to exactly this
+    /// node's name but which nobody declared. Values for all nodes (`/**`, `-p` without a node) count too,
+    /// since a program has one node.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParameters`] with the names that are known.
+    pub fn check_unknown_parameters(&self) -> Result<()> {
+        let declared = self.0.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown: Vec<_> = self.0.given.keys().filter(|name| !declared.contains(*name)).cloned().collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let known: Vec<_> = declared.iter().cloned().collect();
+        Err(Error::UnknownParameters { node: self.0.fully_qualified_name.clone(), unknown: unknown.join(", "), known: known.join(", ") })
+    }
+
+    /// The present time, UTC.
+    #[must_use]
+    pub fn now(&self) -> builtin_interfaces::msg::Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // The seconds of a ROS stamp are 32 bits and end in 2038; a later clock stands still there.
+        builtin_interfaces::msg::Time { sec: i32::try_from(since.as_secs()).unwrap_or(i32::MAX), nanosec: since.subsec_nanos() }
+    }
+
+    /// Fully-qualified names of the nodes in the graph, sorted.
+    ///
+    /// # Errors
+    /// When the stack cannot say.
+    pub fn get_node_names(&self) -> Result<Vec<String>> {
+        self.0.inner.node_names()
+    }
+
+    /// Types of each topic.
+    ///
+    /// # Errors
+    /// When the stack cannot say.
+    pub fn get_topic_names_and_types(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        self.0.inner.topics()
+    }
+
+    /// Types of each service.
+    ///
+    /// # Errors
+    /// When the stack cannot say.
+    pub fn get_service_names_and_types(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        self.0.inner.services()
+    }
+
+    /// Publishers of a topic.
+    ///
+    /// # Errors
+    /// An invalid name, or when the stack cannot say.
+    pub fn count_publishers(&self, topic: &str) -> Result<usize> {
+        self.0.inner.count_publishers(&self.resolve_topic(topic)?)
+    }
+
+    /// Subscriptions of a topic.
+    ///
+    /// # Errors
+    /// An invalid name, or when the stack cannot say.
+    pub fn count_subscribers(&self, topic: &str) -> Result<usize> {
+        self.0.inner.count_subscribers(&self.resolve_topic(topic)?)
+    }
+
+    /// Waits until something holds of the graph as this node sees it; whether it came to that in time.
+    /// `condition` is asked anew whenever the graph changes.
+    pub async fn wait_for_graph(&self, timeout: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        Watch::until(self, timeout, || condition(self)).await
+    }
+}
+
+/// Waiting for the graph.
+pub(crate) struct Watch;
+
+impl Watch {
+    pub(crate) async fn until(node: &Node, timeout: Duration, condition: impl Fn() -> bool) -> bool {
+        let wait = async {
+            loop {
+                // Armed before the look, so that no change falls in between.
+                let change = node.0.inner.graph_change();
+                if condition() {
+                    return;
+                }
+                change.await;
+            }
+        };
+        let closed = node.context().closed();
+        tokio::select! {
+            outcome = tokio::time::timeout(timeout, wait) => outcome.is_ok() || condition(),
+            () = closed => false,
+        }
+    }
+}

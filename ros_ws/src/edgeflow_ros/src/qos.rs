@@ -1,0 +1,101 @@
+//! Quality of service, in r2r's builder style.
+
+/// Whether every message must arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reliability {
+    /// Sent again until received.
+    Reliable,
+    /// May be lost.
+    BestEffort,
+}
+
+/// Whether a late subscriber gets earlier messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Only messages published from now on.
+    Volatile,
+    /// The publisher keeps its newest messages for late subscribers ("latched").
+    TransientLocal,
+}
+
+/// How many messages are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// The newest so many, at least one.
+    KeepLast(usize),
+    /// All, within the limits of the middleware.
+    KeepAll,
+}
+
+/// Quality of service of a publisher or subscription. The default is reliable, volatile, keep last 10.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QosProfile {
+    /// History policy.
+    pub history: History,
+    /// Reliability policy.
+    pub reliability: Reliability,
+    /// Durability policy.
+    pub durability: Durability,
+}
+
+impl Default for QosProfile {
+    fn default() -> Self {
+        Self { history: History::KeepLast(10), reliability: Reliability::Reliable, durability: Durability::Volatile }
+    }
+}
+
+impl QosProfile {
+    /// For streams of sensor data: best effort, keep last 5. Meets any publisher.
+    #[must_use]
+    pub fn sensor_data() -> Self {
+        Self::default().keep_last(5).best_effort()
+    }
+
+    /// What services use.
+    #[must_use]
+    pub fn services_default() -> Self {
+        Self::default()
+    }
+
+    /// Keeps the newest `depth` messages; 0 counts as 1.
+    #[must_use]
+    pub fn keep_last(mut self, depth: usize) -> Self {
+        self.history = History::KeepLast(depth.max(1));
+        self
+    }
+
+    /// Keeps all messages, within the limits of the middleware.
+    #[must_use]
+    pub fn keep_all(mut self) -> Self {
+        self.history = History::KeepAll;
+        self
+    }
+
+    /// Every message must arrive.
+    #[must_use]
+    pub fn reliable(mut self) -> Self {
+        self.reliability = Reliability::Reliable;
+        self
+    }
+
+    /// Messages may be lost.
+    #[must_use]
+    pub fn best_effort(mut self) -> Self {
+        self.reliability = Reliability::BestEffort;
+        self
+    }
+
+    /// Late subscribers get the messages which the publisher keeps.
+    #[must_use]
+    pub fn transient_local(mut self) -> Self {
+        self.durability = Durability::TransientLocal;
+        self
+    }
+
+    /// Late subscribers get only new messages.
+    #[must_use]
+    pub fn volatile(mut self) -> Self {
+        self.durability = Durability::Volatile;
+        self
+    }
+}

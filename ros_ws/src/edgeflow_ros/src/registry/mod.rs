@@ -1,0 +1,188 @@
+//! Generated types by name, at run time: what each consists of, and values of it as JSON.
+//!
+//! Numbers are JSON numbers, 64-bit ones included; NaN and the infinities, which JSON lacks, are the
+//! strings `.nan`, `.inf` and `-.inf`, as YAML spells them. Octet arrays are lists of numbers. Fields
+//! have their ROS names, without Rust's escapes.
+
+mod cdr;
+mod value;
+
+use crate::error::{Error, Result};
+
+include!(concat!(env!("OUT_DIR"), "/tables.rs"));
+
+/// A message type; requests and responses of services are such too, named `pkg/srv/Name_Request`.
+#[derive(Debug)]
+pub struct TypeDescription {
+    /// For instance `std_msgs/msg/String`.
+    pub name: &'static str,
+    /// `RIHS01_` and 64 hex digits.
+    pub hash: &'static str,
+    /// In the order of the wire.
+    pub fields: &'static [FieldDescription],
+    /// In the order of the definition.
+    pub constants: &'static [ConstantDescription],
+}
+
+/// A service type.
+#[derive(Debug)]
+pub struct ServiceDescription {
+    /// For instance `std_srvs/srv/Trigger`.
+    pub name: &'static str,
+    /// `RIHS01_` and 64 hex digits.
+    pub hash: &'static str,
+    request: &'static str,
+    response: &'static str,
+}
+
+/// A field of a message.
+#[derive(Debug)]
+pub struct FieldDescription {
+    /// Its ROS name.
+    pub name: &'static str,
+    /// Type of the field, or of its elements.
+    pub ty: Element,
+    /// Whether and how it is an array.
+    pub array: Array,
+    /// Greatest length of a bounded string.
+    pub string_bound: Option<usize>,
+    /// Default as JSON, if not zero or empty.
+    default: Option<&'static str>,
+}
+
+/// A constant of a message.
+#[derive(Debug)]
+pub struct ConstantDescription {
+    /// ROS name of its type.
+    pub ty: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its value as written.
+    pub value: &'static str,
+}
+
+/// Type of a field, or of its elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Element {
+    Bool,
+    Byte,
+    Char,
+    Int8,
+    Uint8,
+    Int16,
+    Uint16,
+    Int32,
+    Uint32,
+    Int64,
+    Uint64,
+    Float32,
+    Float64,
+    String,
+    /// Name of a message type.
+    Message(&'static str),
+}
+
+/// Whether and how a field is an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Array {
+    /// It is none.
+    Single,
+    /// Of exactly so many elements.
+    Fixed(usize),
+    /// Of at most so many elements.
+    Bounded(usize),
+    /// Of any number of elements.
+    Unbounded,
+}
+
+impl Element {
+    /// Name in ROS interface files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::Byte => "byte",
+            Self::Char => "char",
+            Self::Int8 => "int8",
+            Self::Uint8 => "uint8",
+            Self::Int16 => "int16",
+            Self::Uint16 => "uint16",
+            Self::Int32 => "int32",
+            Self::Uint32 => "uint32",
+            Self::Int64 => "int64",
+            Self::Uint64 => "uint64",
+            Self::Float32 => "float32",
+            Self::Float64 => "float64",
+            Self::String => "string",
+            Self::Message(name) => name,
+        }
+    }
+}
+
+impl ServiceDescription {
+    /// What is asked.
+    #[must_use]
+    pub fn request(&self) -> &'static TypeDescription {
+        part(self.request)
+    }
+
+    /// What is answered.
+    #[must_use]
+    pub fn response(&self) -> &'static TypeDescription {
+        part(self.response)
+    }
+}
+
+/// A type that the tables themselves name. The generator resolves every reference, so it is there.
+fn part(name: &str) -> &'static TypeDescription {
+    static MISSING: TypeDescription = TypeDescription { name: "missing", hash: "", fields: &[], constants: &[] };
+    let found = find(name);
+    debug_assert!(found.is_some(), "the tables name {name} and lack it");
+    found.unwrap_or(&MISSING)
+}
+
+fn find(name: &str) -> Option<&'static TypeDescription> {
+    TYPES.binary_search_by(|t| t.name.cmp(name)).ok().map(|i| &TYPES[i])
+}
+
+/// The message type of this name, `pkg/msg/Type` or `pkg/Type`.
+///
+/// # Errors
+/// [`Error::UnknownType`], with similar names.
+pub fn message(name: &str) -> Result<&'static TypeDescription> {
+    find(&full(name, "msg")).ok_or_else(|| unknown("message", name, TYPES.iter().map(|t| t.name)))
+}
+
+/// The service type of this name, `pkg/srv/Type` or `pkg/Type`.
+///
+/// # Errors
+/// [`Error::UnknownType`], with similar names.
+pub fn service(name: &str) -> Result<&'static ServiceDescription> {
+    let wanted = full(name, "srv");
+    SERVICES.iter().find(|s| s.name == wanted).ok_or_else(|| unknown("service", name, SERVICES.iter().map(|s| s.name)))
+}
+
+/// Names of every message type, sorted.
+pub fn messages() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|t| t.name).filter(|name| name.contains("/msg/"))
+}
+
+/// Names of every service type, sorted.
+pub fn services() -> impl Iterator<Item = &'static str> {
+    SERVICES.iter().map(|s| s.name)
+}
+
+fn full(name: &str, kind: &str) -> String {
+    match name.split_once('/') {
+        Some((package, ty)) if !ty.contains('/') => format!("{package}/{kind}/{ty}"),
+        _ => name.to_string(),
+    }
+}
+
+fn unknown(kind: &'static str, name: &str, known: impl Iterator<Item = &'static str>) -> Error {
+    let last = name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    let similar: Vec<_> = known.filter(|k| !last.is_empty() && !k.ends_with("_Request") && !k.ends_with("_Response")).filter(|k| k.rsplit('/').next().is_some_and(|t| t.to_lowercase().contains(&last))).take(5).collect();
+    let hint = if similar.is_empty() { ": write package/kind/Type, for instance std_msgs/msg/String".to_string() } else { format!(": did you mean {}?", similar.join(" or ")) };
+    Error::UnknownType { kind, name: name.into(), hint }
+}

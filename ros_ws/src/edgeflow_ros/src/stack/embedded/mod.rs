@@ -1,0 +1,168 @@
+//! ROS 2 over zenoh, in the program itself (`hiroz`), on the wire as `rmw_zenoh_cpp` is.
+//!
+//! At the border to hiroz everything is bytes with a type name and a type hash; typed messages and
+//! run-time types are encoded and decoded on our side. So one instantiation of hiroz serves all
+//! types, and a message that cannot be encoded is an error instead of hiroz's panic.
+
+mod codec;
+mod raw;
+mod typed;
+
+use crate::{
+    error::{Error, Result},
+    parameters::ParameterValue,
+    qos::{Durability, History, QosProfile, Reliability},
+    router,
+};
+use hiroz::{
+    Builder,
+    config::SessionConfigBuilder,
+    context::{ZContext, ZContextBuilder},
+    entity::EndpointKind,
+    graph::Graph,
+    node::ZNode,
+    parameter::{ParameterDescriptor, ParameterType, ParameterValue as ZParameterValue},
+    qos as zqos,
+};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize};
+
+pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
+pub use typed::{Message, Service};
+pub(crate) use typed::{Client, Publisher, Received, Reply};
+
+pub(crate) const NAME: &str = "embedded";
+
+/// The program's zenoh session.
+pub(crate) struct Session(ZContext);
+
+impl Session {
+    pub(crate) fn open(_arguments: &[String], router: Option<SocketAddr>) -> Result<Self> {
+        let fail = |e: zenoh::Error| Error::stack("join the ROS graph", e);
+        let mut builder = ZContextBuilder::default();
+        let address = match router {
+            Some(address) => Some(address),
+            None => from_environment()?,
+        };
+        // A configuration file of the user's stands as it is, unless a router is asked for.
+        if address.is_some() || std::env::var_os("ZENOH_SESSION_CONFIG_URI").is_none() {
+            let endpoint = format!("tcp/{}", address.unwrap_or(router::DEFAULT_ADDRESS));
+            let config = SessionConfigBuilder::new()
+                .with_router_endpoint(&endpoint)
+                .with_override("listen/endpoints", serde_json::json!(["tcp/127.0.0.1:0"]), "loopback only")
+                .with_override("connect/retry", serde_json::json!({"period_init_ms": 200, "period_max_ms": 1000, "period_increase_factor": 2}), "a router that starts later is found within a second")
+                .build_config()
+                .map_err(fail)?;
+            builder = builder.with_zenoh_config(config);
+        }
+        builder.build().map(Self).map_err(fail)
+    }
+
+    pub(crate) fn shutdown(&self) -> Result<()> {
+        self.0.shutdown().map_err(|e| Error::stack("leave the ROS graph", e))
+    }
+}
+
+fn from_environment() -> Result<Option<SocketAddr>> {
+    match std::env::var(router::ENVIRONMENT) {
+        Ok(text) if !text.is_empty() => {
+            let address = text.parse().map_err(|_| Error::Router { address: text.clone(), reason: format!("{} must be IP:PORT, for instance {}", router::ENVIRONMENT, router::DEFAULT_ADDRESS) })?;
+            Ok(Some(address))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A node in the graph.
+pub(crate) struct Node(ZNode);
+
+impl Node {
+    pub(crate) fn create(session: &Session, name: &str, namespace: &str) -> Result<Self> {
+        let builder = session.0.create_node(name).with_namespace(namespace);
+        builder.build().map(Self).map_err(|e| Error::stack(format!("create node {}", crate::names::fully_qualified(namespace, name)), e))
+    }
+
+    pub(crate) fn declare_parameter(&self, name: &str, value: &ParameterValue, description: &str) -> std::result::Result<(), String> {
+        let (value, ty) = match value.clone() {
+            ParameterValue::Bool(v) => (ZParameterValue::Bool(v), ParameterType::Bool),
+            ParameterValue::Integer(v) => (ZParameterValue::Integer(v), ParameterType::Integer),
+            ParameterValue::Double(v) => (ZParameterValue::Double(v), ParameterType::Double),
+            ParameterValue::String(v) => (ZParameterValue::String(v), ParameterType::String),
+            ParameterValue::BoolArray(v) => (ZParameterValue::BoolArray(v), ParameterType::BoolArray),
+            ParameterValue::IntegerArray(v) => (ZParameterValue::IntegerArray(v), ParameterType::IntegerArray),
+            ParameterValue::DoubleArray(v) => (ZParameterValue::DoubleArray(v), ParameterType::DoubleArray),
+            ParameterValue::StringArray(v) => (ZParameterValue::StringArray(v), ParameterType::StringArray),
+        };
+        let mut descriptor = ParameterDescriptor::new(name, ty);
+        descriptor.description = description.to_string();
+        descriptor.read_only = true;
+        self.0.declare_parameter(name, value, descriptor).map(|_| ())
+    }
+
+    fn graph(&self) -> &Graph {
+        self.0.graph()
+    }
+
+    pub(crate) fn node_names(&self) -> Result<Vec<String>> {
+        let mut names: Vec<_> = self.graph().get_node_names().into_iter().map(|(name, namespace)| crate::names::fully_qualified(if namespace.is_empty() { "/" } else { &namespace }, &name)).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    pub(crate) fn topics(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        Ok(by_name(self.graph().get_topic_names_and_types()))
+    }
+
+    pub(crate) fn services(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        Ok(by_name(self.graph().get_service_names_and_types()))
+    }
+
+    pub(crate) fn count_publishers(&self, topic: &str) -> Result<usize> {
+        Ok(self.graph().count(EndpointKind::Publisher, topic))
+    }
+
+    pub(crate) fn count_subscribers(&self, topic: &str) -> Result<usize> {
+        Ok(self.graph().count(EndpointKind::Subscription, topic))
+    }
+
+    fn has_service(&self, name: &str) -> bool {
+        self.graph().count_by_service(EndpointKind::Service, name) > 0
+    }
+
+    /// Resolves at the next change of the graph after this call, not after the first poll.
+    pub(crate) fn graph_change(&self) -> impl Future<Output = ()> + use<> {
+        let mut change = Box::pin(self.graph().change_notify.clone().notified_owned());
+        change.as_mut().enable();
+        change
+    }
+}
+
+/// Names with their types, `a::msg::dds_::B_` as `a/msg/B`.
+fn by_name(pairs: Vec<(String, String)>) -> BTreeMap<String, Vec<String>> {
+    let mut all = BTreeMap::<String, Vec<String>>::new();
+    for (name, ty) in pairs {
+        let types = all.entry(name).or_default();
+        let ty = ty.trim_end_matches('_').replace("::dds_::", "/").replace("::", "/");
+        if !types.contains(&ty) {
+            types.push(ty);
+        }
+    }
+    all
+}
+
+fn quality(qos: QosProfile) -> zqos::QosProfile {
+    zqos::QosProfile {
+        reliability: match qos.reliability {
+            Reliability::Reliable => zqos::QosReliability::Reliable,
+            Reliability::BestEffort => zqos::QosReliability::BestEffort,
+        },
+        durability: match qos.durability {
+            Durability::Volatile => zqos::QosDurability::Volatile,
+            Durability::TransientLocal => zqos::QosDurability::TransientLocal,
+        },
+        history: match qos.history {
+            History::KeepLast(depth) => zqos::QosHistory::KeepLast(NonZeroUsize::new(depth).unwrap_or(NonZeroUsize::MIN)),
+            History::KeepAll => zqos::QosHistory::KeepAll,
+        },
+        ..Default::default()
+    }
+}

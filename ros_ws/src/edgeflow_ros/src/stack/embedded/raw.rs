@@ -1,0 +1,196 @@
+//! Endpoints of bytes: what hiroz sees of any type. Run-time types live on them directly.
+
+use super::{Node, codec::ENCAPSULATION, quality};
+use crate::{
+    error::{Error, Result},
+    qos::QosProfile,
+    queue::Inbox,
+    registry::{ServiceDescription, TypeDescription},
+};
+use byteorder::ByteOrder;
+use futures::stream::{self, BoxStream, StreamExt};
+use hiroz::{
+    Builder, TypeHash, TypeInfo,
+    msg::{NativeCdrSerdes, ZService},
+    pubsub::{ZPub, ZSub},
+    service::{ServiceReply, ZClient},
+};
+use hiroz_cdr::{CdrBuffer, CdrDeserialize, CdrReader, CdrSerialize, CdrSerializedSize, CdrWriter};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The body of a message, without encapsulation.
+pub(super) struct Raw(pub(super) Vec<u8>);
+
+type Serdes = NativeCdrSerdes<Raw>;
+
+impl CdrSerialize for Raw {
+    fn cdr_serialize<BO: ByteOrder, B: CdrBuffer>(&self, writer: &mut CdrWriter<'_, BO, B>) {
+        writer.buffer_mut().extend_from_slice(&self.0);
+    }
+}
+
+impl CdrDeserialize for Raw {
+    fn cdr_deserialize<BO: ByteOrder>(reader: &mut CdrReader<'_, BO>) -> hiroz_cdr::Result<Self> {
+        let remaining = reader.remaining();
+        reader.read_bytes(remaining).map(|bytes| Self(bytes.to_vec()))
+    }
+}
+
+impl CdrSerializedSize for Raw {
+    fn cdr_serialized_size(&self, position: usize) -> usize {
+        position + self.0.len()
+    }
+}
+
+/// A service of bytes.
+pub(super) struct RawService;
+
+impl ZService for RawService {
+    type Request = Raw;
+    type Response = Raw;
+}
+
+/// What hiroz wants to know of a type: its DDS name and its hash.
+fn type_info(name: &str, hash: &str) -> Result<TypeInfo> {
+    let dds = match name.rsplit_once('/') {
+        Some((package, name)) => format!("{}::dds_::{name}_", package.replace('/', "::")),
+        None => name.to_string(),
+    };
+    let hash = TypeHash::from_rihs_string(hash).ok_or_else(|| Error::stack(format!("read the type hash of {name}"), format!("{hash} is no RIHS01 hash")))?;
+    Ok(TypeInfo::new(&dds, hash))
+}
+
+/// Keeps a subscription alive.
+pub(crate) struct Subscription {
+    _inner: ZSub<Raw, (), Serdes>,
+}
+
+impl Node {
+    pub(super) fn raw_publisher(&self, topic: &str, name: &str, hash: &str, qos: QosProfile) -> Result<RawPublisher> {
+        let builder = self.0.create_pub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
+        let inner = builder.build().map_err(|e| Error::stack(format!("publish on {topic}"), e))?;
+        Ok(RawPublisher { inner, topic: topic.to_string() })
+    }
+
+    /// `deliver` gets the body of each message, on the transport's own thread.
+    pub(super) fn raw_subscribe(&self, topic: &str, name: &str, hash: &str, qos: QosProfile, deliver: impl Fn(Vec<u8>) + Send + Sync + 'static) -> Result<Subscription> {
+        let builder = self.0.create_sub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
+        let inner = builder.build_with_callback(move |raw: Raw| deliver(raw.0)).map_err(|e| Error::stack(format!("subscribe {topic}"), e))?;
+        Ok(Subscription { _inner: inner })
+    }
+
+    pub(super) fn raw_service(&self, service: &str, name: &str, hash: &str) -> Result<BoxStream<'static, (Vec<u8>, RawReply)>> {
+        // hiroz's own queue would drop the oldest request at 10: unbounded, since every caller waits for its answer.
+        let qos = quality(QosProfile::services_default().keep_all());
+        let builder = self.0.create_service_impl::<RawService>(service, Some(type_info(name, hash)?)).with_qos(qos);
+        let server = builder.build().map_err(|e| Error::stack(format!("serve {service}"), e))?;
+        let service: Arc<str> = service.into();
+        Ok(stream::unfold((server, service), |(mut server, service)| async move {
+            loop {
+                match server.async_take_request().await {
+                    Ok(request) => {
+                        let (raw, inner) = request.into_parts();
+                        let reply = RawReply { inner, service: service.clone() };
+                        return Some(((raw.0, reply), (server, service)));
+                    }
+                    Err(error) => tracing::warn!(%service, %error, "skipped a malformed request"),
+                }
+            }
+        })
+        .boxed())
+    }
+
+    pub(super) fn raw_client(&self, service: &str, name: &str, hash: &str) -> Result<RawClient> {
+        let builder = self.0.create_client_impl::<RawService>(service, Some(type_info(name, hash)?)).with_qos(quality(QosProfile::services_default()));
+        let inner = builder.build().map_err(|e| Error::stack(format!("call {service}"), e))?;
+        Ok(RawClient { inner, service: service.to_string() })
+    }
+}
+
+pub(super) struct RawPublisher {
+    inner: ZPub<Raw, Serdes>,
+    topic: String,
+}
+
+impl RawPublisher {
+    /// Encapsulation and body.
+    pub(super) fn publish(&self, bytes: Vec<u8>) -> Result<()> {
+        self.inner.publish_serialized(bytes).map_err(|e| Error::stack(format!("publish on {}", self.topic), e))
+    }
+}
+
+pub(super) struct RawReply {
+    inner: ServiceReply<RawService>,
+    service: Arc<str>,
+}
+
+impl RawReply {
+    pub(super) fn respond(self, body: Vec<u8>) -> Result<()> {
+        self.inner.reply_blocking(&Raw(body)).map_err(|e| Error::stack(format!("answer a call of {}", self.service), e))
+    }
+}
+
+pub(super) struct RawClient {
+    inner: ZClient<RawService>,
+    service: String,
+}
+
+impl RawClient {
+    pub(super) async fn call(&self, body: Vec<u8>) -> Result<Vec<u8>> {
+        let response = self.inner.call(&Raw(body)).await;
+        response.map(|raw| raw.0).map_err(|e| Error::ServiceCall { name: self.service.clone(), reason: e.to_string() })
+    }
+
+    pub(super) fn is_available(&self, node: &Node) -> bool {
+        node.has_service(&self.service)
+    }
+}
+
+/// Publishes values of a run-time type.
+pub(crate) struct DynamicPublisher(RawPublisher, &'static TypeDescription);
+
+impl DynamicPublisher {
+    pub(crate) fn publish(&self, value: &Value) -> Result<()> {
+        let mut bytes = ENCAPSULATION.to_vec();
+        bytes.extend(self.1.encode(value)?);
+        self.0.publish(bytes)
+    }
+}
+
+/// A message of a run-time type as it came.
+pub(crate) struct DynamicReceived(Vec<u8>);
+
+impl DynamicReceived {
+    pub(crate) fn decode(self, ty: &TypeDescription) -> Result<Value> {
+        ty.decode(&self.0)
+    }
+}
+
+/// Calls a service of a run-time type.
+pub(crate) struct DynamicClient(RawClient);
+
+impl DynamicClient {
+    pub(crate) async fn call(&self, ty: &ServiceDescription, request: &Value) -> Result<Value> {
+        let response = self.0.call(ty.request().encode(request)?).await?;
+        ty.response().decode(&response)
+    }
+
+    pub(crate) fn is_available(&self, node: &Node) -> bool {
+        self.0.is_available(node)
+    }
+}
+
+impl Node {
+    pub(crate) fn dynamic_publisher(&self, topic: &str, ty: &'static TypeDescription, qos: QosProfile) -> Result<DynamicPublisher> {
+        self.raw_publisher(topic, ty.name, ty.hash, qos).map(|raw| DynamicPublisher(raw, ty))
+    }
+
+    pub(crate) fn dynamic_subscribe(&self, topic: &str, ty: &TypeDescription, qos: QosProfile, inbox: Arc<Inbox<DynamicReceived>>) -> Result<Subscription> {
+        self.raw_subscribe(topic, ty.name, ty.hash, qos, move |body| inbox.push(DynamicReceived(body)))
+    }
+
+    pub(crate) fn dynamic_client(&self, service: &str, ty: &ServiceDescription) -> Result<DynamicClient> {
+        self.raw_client(service, ty.name, ty.hash).map(DynamicClient)
+    }
+}

@@ -1,0 +1,93 @@
+//! Generated types on endpoints of bytes.
+
+use super::{
+    Node,
+    codec::{decode_body, encode, encode_body},
+    raw::{RawClient, RawPublisher, RawReply, Subscription},
+};
+use crate::{error::Result, qos::QosProfile, queue::Inbox, service::ServiceRequest};
+use futures::stream::{BoxStream, StreamExt};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt::Debug, marker::PhantomData, sync::Arc};
+
+/// A generated message type.
+pub trait Message: Serialize + DeserializeOwned + Clone + Debug + Default + PartialEq + Send + Sync + Unpin + 'static {
+    /// For instance `std_msgs/msg/String`.
+    const TYPE_NAME: &'static str;
+    /// As rosidl computes it: `RIHS01_` and 64 hex digits.
+    const TYPE_HASH: &'static str;
+}
+
+/// A generated service type.
+pub trait Service: Clone + Debug + Default + Send + Sync + Unpin + 'static {
+    /// What is asked.
+    type Request: Message;
+    /// What is answered.
+    type Response: Message;
+    /// For instance `std_srvs/srv/Trigger`.
+    const TYPE_NAME: &'static str;
+    /// As rosidl computes it: `RIHS01_` and 64 hex digits.
+    const TYPE_HASH: &'static str;
+}
+
+pub(crate) struct Publisher<T>(RawPublisher, PhantomData<fn(T)>);
+
+impl<T: Message> Publisher<T> {
+    pub(crate) fn publish(&self, message: &T) -> Result<()> {
+        self.0.publish(encode(message)?)
+    }
+}
+
+/// A message as it came; decoded only when it is its turn, so that what a queue drops costs nothing.
+pub(crate) struct Received<T>(Vec<u8>, PhantomData<fn() -> T>);
+
+impl<T: Message> Received<T> {
+    pub(crate) fn decode(self) -> Result<T> {
+        decode_body(&self.0)
+    }
+}
+
+pub(crate) struct Reply<S>(RawReply, PhantomData<fn(S)>);
+
+impl<S: Service> Reply<S> {
+    pub(crate) fn respond(self, response: &S::Response) -> Result<()> {
+        self.0.respond(encode_body(response)?)
+    }
+}
+
+pub(crate) struct Client<S>(RawClient, PhantomData<fn(S)>);
+
+impl<S: Service> Client<S> {
+    pub(crate) async fn call(&self, request: &S::Request) -> Result<S::Response> {
+        decode_body(&self.0.call(encode_body(request)?).await?)
+    }
+
+    pub(crate) fn is_available(&self, node: &Node) -> bool {
+        self.0.is_available(node)
+    }
+}
+
+impl Node {
+    pub(crate) fn publisher<T: Message>(&self, topic: &str, qos: QosProfile) -> Result<Publisher<T>> {
+        self.raw_publisher(topic, T::TYPE_NAME, T::TYPE_HASH, qos).map(|raw| Publisher(raw, PhantomData))
+    }
+
+    pub(crate) fn subscribe<T: Message>(&self, topic: &str, qos: QosProfile, inbox: Arc<Inbox<Received<T>>>) -> Result<Subscription> {
+        self.raw_subscribe(topic, T::TYPE_NAME, T::TYPE_HASH, qos, move |body| inbox.push(Received(body, PhantomData)))
+    }
+
+    pub(crate) fn service<S: Service>(&self, name: &str) -> Result<BoxStream<'static, ServiceRequest<S>>> {
+        let service: Arc<str> = name.into();
+        let requests = self.raw_service(name, S::TYPE_NAME, S::TYPE_HASH)?;
+        Ok(requests
+            .filter_map(move |(body, reply)| {
+                let message = decode_body(&body).inspect_err(|error| tracing::warn!(%service, %error, "skipped a malformed request"));
+                std::future::ready(message.ok().map(|message| ServiceRequest { message, reply: Reply(reply, PhantomData) }))
+            })
+            .boxed())
+    }
+
+    pub(crate) fn client<S: Service>(&self, name: &str) -> Result<Client<S>> {
+        self.raw_client(name, S::TYPE_NAME, S::TYPE_HASH).map(|raw| Client(raw, PhantomData))
+    }
+}

@@ -1,0 +1,19 @@
+//! The stack behind the door. Both have the same surface, and nothing outside this module names either.
+
+#[cfg(not(any(feature = "embedded", feature = "r2r")))]
+compile_error!("edgeflow_ros needs a stack: the feature `embedded` (default) or `r2r`");
+
+#[cfg(all(feature = "embedded", not(feature = "r2r")))]
+mod embedded;
+#[cfg(all(feature = "embedded", not(feature = "r2r")))]
+pub(crate) use embedded::*;
+#[cfg(all(feature = "embedded", not(feature = "r2r")))]
+pub use embedded::{Message, Service};
+
+#[cfg(feature = "r2r")]
+#[path = "r2r.rs"]
+mod native;
+#[cfg(feature = "r2r")]
+pub(crate) use native::*;
+#[cfg(feature = "r2r")]
+pub use native::{Message, Service};
