@@ -1,1 +1,4 @@
 //! Simulated robots and the demo.
+
+pub mod digits;
+pub mod render;

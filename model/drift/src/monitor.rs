@@ -1,6 +1,6 @@
 //! Fills windows, closes them, and decides: two significant windows in a row flag, two clean ones clear.
 
-use crate::null::{effective_size, ks_threshold, psi_threshold};
+use crate::null::{PsiNull, effective_size, ks_threshold};
 use crate::{
     Baseline, BaselineBuilder, BaselineSource, Error, FeatureBaseline, FeatureReport, FeatureWindow, Report, Result, Window, stats,
 };
@@ -55,17 +55,26 @@ struct Watch {
     window: Window,
     start_ns: i64,
     closed: u64,
-    verdicts: Vec<Verdict>,
+    memories: Vec<Memory>,
 }
 
-/// What hysteresis remembers of a feature.
+/// What is remembered of a feature from window to window.
 #[derive(Debug, Clone, Copy, Default)]
-struct Verdict {
+struct Memory {
     was_significant: bool,
     flagged: bool,
+    /// Dear to work out, and the same as long as windows hold the same number of values.
+    null: Option<PsiNull>,
 }
 
-impl Verdict {
+impl Memory {
+    fn null(&mut self, counts: &[u64], n: u64, alpha: f64) -> PsiNull {
+        match self.null {
+            Some(null) if null.n() == n => null,
+            _ => *self.null.insert(PsiNull::new(counts, n, alpha)),
+        }
+    }
+
     fn update(&mut self, significant: bool) -> bool {
         if significant == self.was_significant {
             self.flagged = significant;
@@ -134,8 +143,8 @@ impl Monitor {
 impl State {
     fn watching(baseline: Baseline) -> Self {
         let window = Window::new(&baseline);
-        let verdicts = vec![Verdict::default(); baseline.features.len()];
-        State::Watching(Box::new(Watch { baseline, window, start_ns: 0, closed: 0, verdicts }))
+        let memories = vec![Memory::default(); baseline.features.len()];
+        State::Watching(Box::new(Watch { baseline, window, start_ns: 0, closed: 0, memories }))
     }
 }
 
@@ -151,8 +160,8 @@ impl Watch {
         let window = std::mem::replace(&mut self.window, Window::new(&self.baseline));
         self.closed += 1;
         let alpha = config.false_alarm_rate / (ALARMING * self.baseline.features.len()) as f64;
-        let pairs = self.baseline.features.iter().zip(window.features()).zip(&mut self.verdicts);
-        let features: Vec<FeatureReport> = pairs.map(|((baseline, seen), verdict)| judge(baseline, seen, alpha, verdict)).collect();
+        let pairs = self.baseline.features.iter().zip(window.features()).zip(&mut self.memories);
+        let features: Vec<FeatureReport> = pairs.map(|((baseline, seen), memory)| judge(baseline, seen, alpha, memory)).collect();
         Ok(Some(Report {
             window: self.closed,
             start_ns: self.start_ns,
@@ -166,11 +175,11 @@ impl Watch {
     }
 }
 
-fn judge(baseline: &FeatureBaseline, seen: &FeatureWindow, alpha: f64, verdict: &mut Verdict) -> FeatureReport {
+fn judge(baseline: &FeatureBaseline, seen: &FeatureWindow, alpha: f64, memory: &mut Memory) -> FeatureReport {
     let (was, is) = (&baseline.counts[..], seen.counts());
     let n_effective = effective_size(seen.n(), seen.autocorrelation());
     let (psi, ks) = (stats::psi(was, is), stats::ks(was, is));
-    let psi_threshold = psi_threshold(was, baseline.n_effective, seen.n(), n_effective, alpha);
+    let psi_threshold = memory.null(was, seen.n(), alpha).threshold(baseline.n_effective, n_effective);
     let ks_threshold = ks_threshold(baseline.n_effective, n_effective, alpha);
     // Comparisons with NaN (no values) are false: nothing seen, nothing alarmed.
     let significant = psi > psi_threshold || ks > ks_threshold;
@@ -193,6 +202,6 @@ fn judge(baseline: &FeatureBaseline, seen: &FeatureWindow, alpha: f64, verdict: 
         edges: baseline.edges.clone(),
         counts: is.to_vec(),
         significant,
-        flagged: verdict.update(significant),
+        flagged: memory.update(significant),
     }
 }

@@ -12,7 +12,9 @@ use crate::stats::{psi_term, share};
 /// mean of an AR(1) process in the limit, and on the safe side for the shares of bins, which decorrelate faster.
 ///
 /// `r`, as measured on the `n` values, is first freed of its bias `-(1 + 3 rho) / n`, which would make a short window
-/// look more independent than it is. Negative correlation is not credited. NaN counts as none.
+/// look more independent than it is. What is left is uncertain: the logarithm of the result has a variance of about
+/// `4 / (n (1 - rho^2))` (delta method on the variance `(1 - rho^2) / n` of `r`), and the result is lowered by as much,
+/// which matters only where few independent values are left. Negative correlation is not credited. NaN counts as none.
 pub fn effective_size(n: u64, r: f64) -> f64 {
     let n = n as f64;
     if r.is_nan() || n < 2.0 {
@@ -20,24 +22,43 @@ pub fn effective_size(n: u64, r: f64) -> f64 {
     }
     let rho = if n > 3.0 { (r + 1.0 / n) / (1.0 - 3.0 / n) } else { r };
     let rho = rho.clamp(0.0, 1.0);
-    (n * (1.0 - rho) / (1.0 + rho)).clamp(1.0, n)
+    let doubt = 4.0 / (n * (1.0 - rho * rho));
+    (n * (1.0 - rho) / (1.0 + rho) * (-doubt).exp()).clamp(1.0, n)
 }
 
-/// Value that the population stability index of `n` values exceeds with probability `alpha` when they come from the
-/// baseline, whose `counts` amount to `m_effective` independent values, while the window's amount to `n_effective`.
+/// Distribution of the population stability index of `n` values that come from the baseline.
 ///
 /// For large samples `psi ~ (1/n + 1/m) chi2(bins - 1)`. In small ones empty bins make the tail heavier; so the chi-square
 /// is replaced by the Pearson type III (shifted gamma) curve with the first three moments of the index of a multinomial
 /// sample of `n`, which tends to it.
-pub fn psi_threshold(counts: &[u64], m_effective: f64, n: u64, n_effective: f64, alpha: f64) -> f64 {
-    let bins = counts.len();
-    if bins < 2 || n == 0 {
-        return 0.0;
+#[derive(Debug, Clone, Copy)]
+pub struct PsiNull {
+    n: u64,
+    quantile: f64,
+}
+
+impl PsiNull {
+    /// Distribution for a baseline of these `counts` and windows of `n` values, at significance `alpha`.
+    pub fn new(counts: &[u64], n: u64, alpha: f64) -> Self {
+        let bins = counts.len();
+        if bins < 2 || n == 0 {
+            return PsiNull { n, quantile: 0.0 };
+        }
+        let m: u64 = counts.iter().sum();
+        let shares: Vec<f64> = counts.iter().map(|&count| share(count as f64, m as f64, bins)).collect();
+        PsiNull { n, quantile: multinomial_quantile(&shares, n as f64, alpha) }
     }
-    let m: u64 = counts.iter().sum();
-    let shares: Vec<f64> = counts.iter().map(|&count| share(count as f64, m as f64, bins)).collect();
-    let n = n as f64;
-    multinomial_quantile(&shares, n, alpha) * n * (1.0 / n_effective + 1.0 / m_effective)
+
+    /// Values per window it is for.
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// What the index exceeds with probability `alpha` when the baseline amounts to `m_effective` independent values and
+    /// the window to `n_effective`.
+    pub fn threshold(&self, m_effective: f64, n_effective: f64) -> f64 {
+        self.quantile * self.n as f64 * (1.0 / n_effective + 1.0 / m_effective)
+    }
 }
 
 /// Value that the Kolmogorov-Smirnov distance exceeds with probability at most `alpha` when window and baseline come from
