@@ -9,6 +9,8 @@ import { newestFirst } from './models';
 const TOKEN_KEY = 'edgeflow.token';
 const BATCH_MS = 40;
 const EVENTS = 200;
+/** How long a tab may be out of sight before it gives its connection back. */
+const HIDDEN_MS = 60_000;
 
 class App {
   token = $state<string | null>(null);
@@ -26,6 +28,7 @@ class App {
   #api: Api | null = null;
   #stream: LiveStream | null = null;
   #batch: StreamMessage[] = [];
+  #hidden: ReturnType<typeof setTimeout> | undefined;
   #flush: ReturnType<typeof setTimeout> | null = null;
 
   /** Whether anything can be shown at all yet. */
@@ -41,10 +44,16 @@ class App {
   start(): void {
     setInterval(() => (this.nowMs = Date.now()), 1000);
     addEventListener('hashchange', () => this.#navigate());
+    addEventListener('offline', () => this.#stream?.networkLost());
     addEventListener('online', () => this.#stream?.retryNow());
     addEventListener('visibilitychange', () => {
-      if (document.visibilityState !== 'visible') return;
+      clearTimeout(this.#hidden);
+      if (document.visibilityState !== 'visible') {
+        this.#hidden = setTimeout(() => this.#stream?.sleep(), HIDDEN_MS);
+        return;
+      }
       this.nowMs = Date.now();
+      this.#stream?.wake();
       this.#stream?.checkSilence();
       this.#stream?.retryNow();
     });

@@ -33,6 +33,11 @@ export function atLeast(events: readonly TimelineEvent[], severity: Severity): T
   return events.filter((event) => RANK[event.severity] >= RANK[severity]);
 }
 
+/** What an operator wants to see among everything that happens: not the steps of missions that go well. */
+export function notable(event: TimelineEvent): boolean {
+  return event.kind !== 'mission' || event.severity !== 'info';
+}
+
 const LATE_US = 10_000_000;
 
 /** How much later than it happened an event arrived, if that is worth saying: it waited in the robot's log. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { errorFrom } from './api';
 import { newestDeployments, progressOf, stageOf, statusTone, type Deployment, type DeploymentTargetStatus } from './deployments';
-import { atLeast, lateness, mergeEvents, type TimelineEvent } from './events';
+import { atLeast, lateness, mergeEvents, notable, type TimelineEvent } from './events';
 import { chooseParts, tensorType } from './models';
 import { parseRoute, links, tokenFromHash } from './router';
 import { mergePoints, readPoints } from './telemetry';
@@ -36,6 +36,11 @@ describe('events', () => {
 
   it('filter by severity and up', () => {
     expect(atLeast([event(1), event(2, 'warning'), event(3, 'error')], 'warning').map(({ id }) => id)).toEqual([2, 3]);
+  });
+
+  it('are notable unless they are a step of a mission that goes well', () => {
+    const mission = (severity: TimelineEvent['severity']) => notable({ ...event(1, severity), kind: 'mission' });
+    expect([notable(event(1)), mission('info'), mission('error')]).toEqual([true, false, true]);
   });
 
   it('say when they waited in a log, not when the network was slow', () => {

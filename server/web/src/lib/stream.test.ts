@@ -228,6 +228,31 @@ describe('the live stream', () => {
     expect(lines).toHaveLength(2);
   });
 
+  it('does not wait for a silence when the browser says that the network is gone', async () => {
+    await live();
+    stream.networkLost();
+    await settle();
+    expect(state()).toMatchObject({ status: 'stale', reason: 'this computer is offline' });
+    stream.close();
+  });
+
+  it('gives its connection back while nobody looks, and is stale until it has another', async () => {
+    await live();
+    stream.sleep();
+    await settle();
+    expect(state()).toMatchObject({ status: 'stale', reason: 'this tab was in the background' });
+    await timers.advance(600_000);
+    expect(lines).toHaveLength(1);
+    stream.wake();
+    await settle();
+    expect(lines).toHaveLength(2);
+    expect(state()?.status).toBe('stale');
+    resyncs.at(-1)?.resolve();
+    await settle();
+    expect(state()).toEqual({ status: 'live' });
+    stream.close();
+  });
+
   it('waits longer after every failure, to a limit, never in step with others', () => {
     expect([1, 2, 3, 10].map((n) => retryDelay(n, 0.5))).toEqual([500, 1_000, 2_000, 10_000]);
     expect(retryDelay(1, 0)).toBeLessThan(retryDelay(1, 1));

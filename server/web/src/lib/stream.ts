@@ -97,6 +97,8 @@ export class LiveStream {
   #watchdog: unknown = null;
   #retry: unknown = null;
   #live = false;
+  #asleep = false;
+  #running = false;
 
   constructor(options: StreamOptions) {
     this.#options = options;
@@ -123,6 +125,30 @@ export class LiveStream {
     void this.#run();
   }
 
+  /**
+   * Gives the connection back: browsers allow six to one host, over all tabs, and a tab nobody sees needs none. What it
+   * shows is stale from now on.
+   */
+  sleep(): void {
+    if (this.#closed || this.#asleep) return;
+    this.#asleep = true;
+    this.#timers.clearTimeout(this.#retry);
+    this.#retry = null;
+    this.#controller?.abort(new Error('this tab was in the background'));
+  }
+
+  /** Connects again after `sleep`. */
+  wake(): void {
+    if (this.#closed || !this.#asleep) return;
+    this.#asleep = false;
+    if (!this.#running) void this.#run();
+  }
+
+  /** The browser says the network is gone: the line is taken for dead at once, not after a silence. */
+  networkLost(): void {
+    if (this.#live) this.#controller?.abort(new Error('this computer is offline'));
+  }
+
   /** Timers sleep in hidden tabs and suspended machines: on waking, a line that was silent too long is dead. */
   checkSilence(): void {
     if (this.#live && this.#freshAtMs !== null && this.#timers.now() - this.#freshAtMs > this.#silenceMs) {
@@ -137,6 +163,7 @@ export class LiveStream {
   async #run(): Promise<void> {
     const controller = new AbortController();
     this.#controller = controller;
+    this.#running = true;
     this.#watch(controller);
     let reason = 'the control plane closed the stream';
     try {
@@ -154,9 +181,14 @@ export class LiveStream {
     controller.abort();
     if (this.#closed) return;
     this.#live = false;
+    this.#running = false;
+    const now = this.#timers.now();
+    if (this.#asleep) {
+      this.#options.onState({ status: 'stale', sinceMs: this.#freshAtMs ?? now, reason, retryAtMs: now });
+      return;
+    }
     this.#failures += 1;
     const delay = retryDelay(this.#failures, this.#timers.random());
-    const now = this.#timers.now();
     this.#options.onState({ status: 'stale', sinceMs: this.#freshAtMs ?? now, reason, retryAtMs: now + delay });
     this.#retry = this.#timers.setTimeout(() => {
       this.#retry = null;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compareVersions, convergence, convergenceLabel, matchesQuick, matchesText, missingOf, sortTargets, summarise, type ObservedSlot, type Target } from './targets';
+import { compareVersions, convergence, convergenceLabel, matchesQuick, matchesText, missingOf, runningVersions, sortTargets, summarise, type ObservedSlot, type Target } from './targets';
 
 const V1 = { model: 'label-reader', version: '1', digest: 'sha256:aa' };
 const V2 = { model: 'label-reader', version: '2', digest: 'sha256:bb' };
@@ -79,6 +79,13 @@ describe('the fleet table', () => {
     expect(sum).toMatchObject({ robots: 3, online: 2, assigned: 3, converged: 2, drifting: 1, watched: 1, samples: 400, fps: 20 });
     expect(sum.accuracy).toBeCloseTo(0.625);
     expect(summarise([]).accuracy).toBeNaN();
+  });
+});
+
+describe('running versions', () => {
+  it('count what robots attest, by digest, the ones without a model last', () => {
+    const fleet = [target('a', { slots: {} }), target('b', { slots: {} }), target('c', { slots: { default: running(V1) } }), target('d', { online: false })];
+    expect(runningVersions(fleet).map(({ version, robots, offline }) => [version, robots, offline])).toEqual([['2', 1, 1], ['1', 1, 0], ['', 2, 0]]);
   });
 });
 

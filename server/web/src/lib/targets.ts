@@ -238,6 +238,29 @@ export function summarise(targets: Iterable<Target>): FleetSummary {
   return sum;
 }
 
+export interface RunningVersion {
+  model: string;
+  /** Empty for robots that run nothing. */
+  version: string;
+  digest: string;
+  robots: number;
+  offline: number;
+}
+
+/** Which versions the fleet attests, most robots first; robots without a model last. */
+export function runningVersions(targets: Iterable<Target>): RunningVersion[] {
+  const byDigest = new Map<string, RunningVersion>();
+  for (const target of targets) {
+    const slot = target.slots[DEFAULT_SLOT];
+    const digest = slot?.digest ?? '';
+    const entry = byDigest.get(digest) ?? { model: digest ? (slot?.model ?? '') : '', version: digest ? (slot?.version ?? '') : '', digest, robots: 0, offline: 0 };
+    entry.robots += 1;
+    if (!target.online) entry.offline += 1;
+    byDigest.set(digest, entry);
+  }
+  return [...byDigest.values()].sort((a, b) => Number(a.digest === '') - Number(b.digest === '') || b.robots - a.robots || byName.compare(b.version, a.version));
+}
+
 // ---- the edge log ---------------------------------------------------------------------------------------------------
 
 export interface TargetLog {
