@@ -44,7 +44,7 @@ class App {
   start(): void {
     setInterval(() => (this.nowMs = Date.now()), 1000);
     addEventListener('hashchange', () => this.#navigate());
-    addEventListener('offline', () => this.#stream?.networkLost());
+    addEventListener('offline', () => this.#stream?.restart('this computer is offline'));
     addEventListener('online', () => this.#stream?.retryNow());
     addEventListener('visibilitychange', () => {
       clearTimeout(this.#hidden);
@@ -145,6 +145,10 @@ class App {
 
   /** Messages come in bursts; the pages are painted once per burst. */
   #take(messages: StreamMessage[]): void {
+    if (messages.some(({ event }) => event === 'lagged')) {
+      this.#stream?.restart('this page fell behind and missed messages');
+      return;
+    }
     this.#batch.push(...messages);
     this.#flush ??= setTimeout(() => {
       this.#flush = null;

@@ -228,9 +228,9 @@ describe('the live stream', () => {
     expect(lines).toHaveLength(2);
   });
 
-  it('does not wait for a silence when the browser says that the network is gone', async () => {
+  it('does not wait for a silence when it is told that the line is dead', async () => {
     await live();
-    stream.networkLost();
+    stream.restart('this computer is offline');
     await settle();
     expect(state()).toMatchObject({ status: 'stale', reason: 'this computer is offline' });
     stream.close();

@@ -144,9 +144,12 @@ export class LiveStream {
     if (!this.#running) void this.#run();
   }
 
-  /** The browser says the network is gone: the line is taken for dead at once, not after a silence. */
-  networkLost(): void {
-    if (this.#live) this.#controller?.abort(new Error('this computer is offline'));
+  /**
+   * Takes the line for dead at once, not after a silence: the browser says the network is gone, or the control plane
+   * says that this page was too slow and missed messages. A new connection fetches everything anew.
+   */
+  restart(reason: string): void {
+    if (this.#live) this.#controller?.abort(new Error(reason));
   }
 
   /** Timers sleep in hidden tabs and suspended machines: on waking, a line that was silent too long is dead. */
