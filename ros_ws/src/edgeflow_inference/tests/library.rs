@@ -21,7 +21,12 @@ fn old_library(dir: &Path, version: &str) -> PathBuf {
         const Base *OrtGetApiBase(void) {{ return &base; }}"#
     );
     std::fs::write(&source, code).unwrap();
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status().expect("a C compiler builds the old library");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source)
+        .status()
+        .expect("a C compiler builds the old library");
     assert!(built.success());
     library
 }

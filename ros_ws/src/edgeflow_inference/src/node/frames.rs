@@ -85,8 +85,7 @@ impl FrameQueue {
             state.finished += 1;
             self.changed.notify_all();
         }
-        let mut state =
-            self.changed.wait_while(state, |s| s.frames.is_empty() && !s.closed).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.changed.wait_while(state, |s| s.frames.is_empty() && !s.closed).unwrap_or_else(PoisonError::into_inner);
         let frame = state.frames.pop_front();
         state.busy = frame.is_some();
         frame

@@ -70,7 +70,11 @@ pub(super) fn model_info(model: &Model) -> ModelInfo {
     let info = |values: &[ValueInfo]| {
         values
             .iter()
-            .map(|v| TensorInfo { name: v.name.clone(), dtype: v.elem_type.code(), shape: v.shape.iter().map(|d| d.unwrap_or(-1)).collect() })
+            .map(|v| TensorInfo {
+                name: v.name.clone(),
+                dtype: v.elem_type.code(),
+                shape: v.shape.iter().map(|d| d.unwrap_or(-1)).collect(),
+            })
             .collect()
     };
     ModelInfo {

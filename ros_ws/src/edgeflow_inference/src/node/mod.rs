@@ -87,8 +87,12 @@ impl InferenceNode {
         let mut tasks = vec![tokio::spawn(pump(images, Arc::clone(&queue), stopped))];
         tasks.extend(services.serve()?);
         if !params.bundle_path.is_empty() {
-            let request =
-                LoadRequest { path: params.bundle_path.into(), name: params.model_name, version: params.model_version, expected: None::<Digest> };
+            let request = LoadRequest {
+                path: params.bundle_path.into(),
+                name: params.model_name,
+                version: params.model_version,
+                expected: None::<Digest>,
+            };
             tasks.push(tokio::spawn(async move {
                 // A failure has been logged and published; the node waits for a better bundle.
                 let _ = services.load(request).await;

@@ -73,15 +73,23 @@ impl Parameters {
         let bundle_path = text("bundle_path", "", "Folder with model.onnx, loaded at start. Empty: wait for ~/load_model.")?;
         let model_name = text("model_name", "", "Registry name of the model at bundle_path. Empty: the folder's name.")?;
         let model_version = text("model_version", "", "Registry version of the model at bundle_path.")?;
-        let queue_policy = text("queue_policy", "all", "Frames that wait while the model is busy: \"all\" in order, or only the \"latest\".")?;
-        let queue_depth = node.declare_parameter("queue_depth", 1000i64, "Frames that may wait; what does not fit is dropped and counted.")?;
-        let image_reliability =
-            text("image_reliability", "reliable", "QoS of ~/image: \"reliable\" or \"best_effort\". A reliable subscription hears no best-effort camera.")?;
+        let queue_policy =
+            text("queue_policy", "all", "Frames that wait while the model is busy: \"all\" in order, or only the \"latest\".")?;
+        let queue_depth =
+            node.declare_parameter("queue_depth", 1000i64, "Frames that may wait; what does not fit is dropped and counted.")?;
+        let image_reliability = text(
+            "image_reliability",
+            "reliable",
+            "QoS of ~/image: \"reliable\" or \"best_effort\". A reliable subscription hears no best-effort camera.",
+        )?;
         let window_frames = node.declare_parameter("drift_window_frames", 100i64, "Frames per drift window, at least 20.")?;
         let false_alarm_rate =
             node.declare_parameter("drift_false_alarm_rate", 0.001f64, "Chance per window, over all features, of a false significance.")?;
-        let baseline_frames =
-            node.declare_parameter("drift_baseline_frames", 1000i64, "Frames to learn a drift baseline from when the bundle has none, at least 100.")?;
+        let baseline_frames = node.declare_parameter(
+            "drift_baseline_frames",
+            1000i64,
+            "Frames to learn a drift baseline from when the bundle has none, at least 100.",
+        )?;
         let intra_op_threads = node.declare_parameter("intra_op_threads", 1i64, "Threads ONNX Runtime uses inside one operator.")?;
         let onnxruntime = text("onnxruntime", "", "Path of libonnxruntime.so. Empty: ORT_DYLIB_PATH, else beside the executable.")?;
         node.check_unknown_parameters()?;

@@ -69,9 +69,11 @@ impl Services {
     async fn infer(self: &Arc<Self>, request: Infer::Request) -> Infer::Response {
         let arrived = Instant::now();
         let me = Arc::clone(self);
-        blocking("infer", move || me.infer_now(&request, arrived))
-            .await
-            .unwrap_or_else(|error| Infer::Response { success: false, message: error.to_string(), ..Default::default() })
+        blocking("infer", move || me.infer_now(&request, arrived)).await.unwrap_or_else(|error| Infer::Response {
+            success: false,
+            message: error.to_string(),
+            ..Default::default()
+        })
     }
 
     fn infer_now(&self, request: &Infer::Request, arrived: Instant) -> Result<Infer::Response> {
