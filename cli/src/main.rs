@@ -1,2 +1,73 @@
-//! The command line for desks and robots.
-fn main() {}
+//! `edgeflow`: the command line for desks and robots.
+//!
+//! `edgeflow ros ...` speaks to the ROS 2 graph through the embedded stack, so that someone without a ROS 2 installation
+//! can look, listen and call. The other commands speak to the control plane's HTTP API.
+#![allow(clippy::print_stdout)] // standard output is this program's interface
+
+mod api;
+mod error;
+mod output;
+mod ros;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+use error::CliError;
+
+/// Model operations for ROS 2 fleets.
+#[derive(Parser)]
+#[command(name = "edgeflow", version, arg_required_else_help = true, after_help = "\
+Examples:
+  edgeflow ros topic list -t                    what is on the ROS graph
+  edgeflow ros topic echo /robot_1/inference_node/result --once
+  edgeflow targets list                         the fleet, as the control plane sees it
+  edgeflow deploy label-reader 2 --to robot-1,robot-2
+
+Environment:
+  EDGEFLOW_ROS_ROUTER  address of the ROS router (default 127.0.0.1:7447)
+  EDGEFLOW_URL         address of the control plane (default http://127.0.0.1:5000)
+  EDGEFLOW_TOKEN       token for the control plane; never an argument, where other users could read it")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Look into the ROS 2 graph, without a ROS 2 installation.
+    Ros(ros::RosArguments),
+    /// The robots that the control plane knows.
+    #[command(subcommand)]
+    Targets(api::TargetsCommand),
+    /// The models that the control plane knows.
+    #[command(subcommand, visible_alias = "models")]
+    Model(api::ModelCommand),
+    /// Bring a model version to robots.
+    Deploy(api::DeployArguments),
+    /// What happened in the fleet, newest last.
+    Events(api::EventsArguments),
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match arguments.command {
+        Command::Ros(arguments) => ros::run(arguments).await,
+        Command::Targets(command) => api::targets(command).await,
+        Command::Model(command) => api::model(command).await,
+        Command::Deploy(arguments) => api::deploy(arguments).await,
+        Command::Events(arguments) => api::events(arguments).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has had enough, as in `edgeflow ... | head`.
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("edgeflow: {}", error::with_sources(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

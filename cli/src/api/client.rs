@@ -1,0 +1,94 @@
+//! Requests to the control plane, with its words when it refuses.
+
+use reqwest::{Method, RequestBuilder, multipart::Form};
+use serde_json::Value;
+use std::{env, time::Duration};
+
+use crate::error::CliError;
+
+const DEFAULT_URL: &str = "http://127.0.0.1:5000";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A control plane and the right to speak to it.
+pub(super) struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Client {
+    /// From `EDGEFLOW_URL` and `EDGEFLOW_TOKEN`.
+    pub(super) fn from_environment() -> Result<Self, CliError> {
+        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let url = set("EDGEFLOW_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()).trim_end_matches('/').to_owned();
+        let token = set("EDGEFLOW_TOKEN").ok_or(CliError::NoToken)?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy() // the control plane is on this machine as long as it binds loopback only
+            .build()
+            .map_err(|source| CliError::Unreachable { url: url.clone(), source })?;
+        Ok(Self { http, url, token })
+    }
+
+    /// Reads `path`, which begins behind `/api/v1`.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
+        let mut path = path.to_owned();
+        for (index, (name, value)) in query.iter().enumerate() {
+            path.push(if index == 0 { '?' } else { '&' });
+            path.push_str(&format!("{name}={}", encode(value)));
+        }
+        self.send(self.request(Method::GET, &path), &path).await
+    }
+
+    /// Sends a JSON document.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        self.send(self.request(Method::POST, path).json(body), path).await
+    }
+
+    /// Sends files.
+    pub(super) async fn post_form(&self, path: &str, form: Form) -> Result<Value, CliError> {
+        self.send(self.request(Method::POST, path).multipart(form), path).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    async fn send(&self, request: RequestBuilder, path: &str) -> Result<Value, CliError> {
+        let unreachable = |source| CliError::Unreachable { url: self.url.clone(), source };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(unreachable)?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|source| CliError::Answer { path: path.to_owned(), source });
+        }
+        let words = serde_json::from_slice::<Value>(&body).ok();
+        let words = words.as_ref().and_then(|body| body.pointer("/error/message")).and_then(Value::as_str);
+        let message = words.or(status.canonical_reason()).unwrap_or("no reason given").to_owned();
+        Err(CliError::Refused { message, status: status.as_u16() })
+    }
+}
+
+/// A part of a path or a query, with everything escaped that could end it.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encode;
+
+    #[test]
+    fn nothing_leaves_its_part_of_the_path() {
+        assert_eq!(encode("robot-1"), "robot-1");
+        assert_eq!(encode("../a b?c&d#e/ü"), "..%2Fa%20b%3Fc%26d%23e%2F%C3%BC");
+    }
+}

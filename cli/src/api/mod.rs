@@ -1,0 +1,36 @@
+//! The control plane's HTTP API from a terminal: what a script or a person in a hurry needs of it.
+
+mod client;
+mod deploy;
+mod events;
+mod model;
+mod targets;
+
+pub(crate) use deploy::{DeployArguments, deploy};
+pub(crate) use events::{EventsArguments, events};
+pub(crate) use model::{ModelCommand, model};
+pub(crate) use targets::{TargetsCommand, targets};
+
+use serde_json::Value;
+
+use crate::{error::CliError, output};
+
+/// A digest as people compare it: `sha256:` and the first twelve digits.
+fn short(digest: &str) -> String {
+    digest.chars().take("sha256:".len() + 12).collect()
+}
+
+fn json(value: &Value) -> Result<(), CliError> {
+    output::line(format!("{value:#}"))
+}
+
+/// The `items` of a list.
+fn items<T: serde::de::DeserializeOwned>(list: &Value, path: &str) -> Result<Vec<T>, CliError> {
+    let items = list.get("items").cloned().unwrap_or_default();
+    serde_json::from_value(items).map_err(|source| CliError::Answer { path: path.to_owned(), source })
+}
+
+/// One document.
+fn document<T: serde::de::DeserializeOwned>(value: Value, path: &str) -> Result<T, CliError> {
+    serde_json::from_value(value).map_err(|source| CliError::Answer { path: path.to_owned(), source })
+}

@@ -1,0 +1,146 @@
+//! What can go wrong on the command line: what failed, with what, and what to do.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+/// Error of this program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The door to ROS refused.
+    #[error(transparent)]
+    Ros(#[from] edgeflow_ros::Error),
+    /// Nothing listens where the router should be.
+    #[error("no ROS router answers at {address}: start the robots (`cargo xtask demo`) or a router of your own (`edgeflow ros router`), or name another one with EDGEFLOW_ROS_ROUTER=HOST:PORT")]
+    NoRouter {
+        /// Where it was looked for.
+        address: SocketAddr,
+    },
+    /// A name that is not on the graph.
+    #[error("there is no {kind} {name}{hint}")]
+    NotOnGraph {
+        /// `topic` or `service`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+        /// Similar names, or what to do.
+        hint: String,
+    },
+    /// A topic or service that is used with more than one type.
+    #[error("{kind} {name} has the types {types}: say which one")]
+    ManyTypes {
+        /// `topic` or `service`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Its types.
+        types: String,
+    },
+    /// Input that is not YAML.
+    #[error("{what} is not YAML")]
+    Yaml {
+        /// Where it came from.
+        what: String,
+        /// Where it is wrong.
+        #[source]
+        source: serde_norway::Error,
+    },
+    /// YAML that no message can be made of.
+    #[error("{what}: {reason}")]
+    Value {
+        /// Where it came from.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file that cannot be read.
+    #[error("could not read {path}")]
+    Read {
+        /// The path as given.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A `--from-topic` that does not fit.
+    #[error("--from-topic {given}: {reason}")]
+    FromTopic {
+        /// As given.
+        given: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing was published in time.
+    #[error("nothing was published on {topic} within {timeout:?}: is its publisher running and not paused?")]
+    NoMessage {
+        /// The topic.
+        topic: String,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// Nobody listens.
+    #[error("{topic} has {found} of {wanted} subscriptions after {timeout:?}: start the subscriber, or publish anyway with -w 0")]
+    NoSubscribers {
+        /// The topic.
+        topic: String,
+        /// How many there are.
+        found: usize,
+        /// How many were waited for.
+        wanted: usize,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// Signals cannot be listened for.
+    #[error("could not listen for signals")]
+    Signals(#[source] io::Error),
+    /// Standard output is gone.
+    #[error("could not write the output")]
+    Output(#[source] io::Error),
+    /// No token for the control plane.
+    #[error("EDGEFLOW_TOKEN is not set: put the administrator's token there (the control plane prints it at its first start)")]
+    NoToken,
+    /// The control plane does not answer.
+    #[error("no answer from the control plane at {url}: is edgeflow-server running there? EDGEFLOW_URL names another")]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// What happened.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The control plane refused.
+    #[error("the control plane says: {message} ({status})")]
+    Refused {
+        /// Its words.
+        message: String,
+        /// HTTP status.
+        status: u16,
+    },
+    /// The control plane answered something else than expected.
+    #[error("could not understand the control plane's answer to {path}: check that both have the same version")]
+    Answer {
+        /// What was asked.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A deployment that did not reach every robot.
+    #[error("deployment {id} is {state}: `edgeflow events` and the dashboard say why")]
+    Deployment {
+        /// Its id.
+        id: String,
+        /// Its state.
+        state: String,
+    },
+}
+
+/// The error and what caused it, in one line.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

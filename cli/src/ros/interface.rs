@@ -1,0 +1,63 @@
+//! `edgeflow ros interface`: types this program knows.
+
+use clap::Subcommand;
+use edgeflow_ros::registry::{self, Array, FieldDescription, TypeDescription};
+use std::fmt::Write;
+
+use crate::{error::CliError, output};
+
+#[derive(Subcommand)]
+pub(super) enum InterfaceCommand {
+    /// The names of all types.
+    List,
+    /// The fields of a type.
+    Show {
+        /// For instance edgeflow_msgs/srv/Infer.
+        #[arg(value_name = "TYPE")]
+        name: String,
+    },
+}
+
+pub(super) fn run(command: &InterfaceCommand) -> Result<(), CliError> {
+    match command {
+        InterfaceCommand::List => registry::messages().chain(registry::services()).try_for_each(output::line),
+        InterfaceCommand::Show { name } => match registry::service(name) {
+            Ok(service) => output::text(&format!("{}---\n{}", describe(service.request()), describe(service.response()))),
+            Err(_) => output::text(&describe(registry::message(name)?)),
+        },
+    }
+}
+
+/// A type as an interface file would define it, without its comments.
+fn describe(ty: &TypeDescription) -> String {
+    let mut text = String::new();
+    for constant in ty.constants {
+        let _ = writeln!(text, "{} {}={}", constant.ty, constant.name, constant.value);
+    }
+    for field in ty.fields {
+        let _ = writeln!(text, "{} {}", field_type(field), field.name);
+    }
+    text
+}
+
+fn field_type(field: &FieldDescription) -> String {
+    let element = field.ty.name().replace("/msg/", "/");
+    let bound = field.string_bound.map(|bound| format!("<={bound}")).unwrap_or_default();
+    match field.array {
+        Array::Single => format!("{element}{bound}"),
+        Array::Fixed(length) => format!("{element}{bound}[{length}]"),
+        Array::Bounded(most) => format!("{element}{bound}[<={most}]"),
+        Array::Unbounded => format!("{element}{bound}[]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_shown_as_its_definition() {
+        let text = describe(registry::message("sensor_msgs/Image").unwrap());
+        assert_eq!(text, "std_msgs/Header header\nuint32 height\nuint32 width\nstring encoding\nuint8 is_bigendian\nuint32 step\nuint8[] data\n");
+    }
+}

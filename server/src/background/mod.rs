@@ -1,5 +1,0 @@
-//! What runs beside requests: idempotent, safe to stop at any point.
-
-mod publish;
-
-pub use publish::publish;
