@@ -1,1 +1,31 @@
 //! The robot's store-and-forward agent.
+//!
+//! Everything worth keeping becomes an entry of the edge log first ([`record`], [`summarise`]) and is carried to the control
+//! plane from there, whenever there is a link. In the other direction comes desired state ([`desired`]), which the robot takes
+//! up at its own pace: bundles are fetched by digest ([`download`]) and handed to the inference node ([`converge`]).
+//! [`node`] ties this to ROS topics and services; nothing here knows what a model is made of.
+
+mod clock;
+mod config;
+mod converge;
+mod desired;
+mod download;
+mod error;
+mod log;
+mod node;
+mod record;
+mod status;
+mod summarise;
+
+pub use clock::{Clock, Moment};
+pub use config::{Config, Secret};
+pub use desired::{DesiredStore, Offer};
+pub use download::{Downloader, FetchError};
+pub use error::{BridgeError, Result};
+pub use log::{LogHandle, LogSnapshot, LogThread, Recorder};
+pub use node::Bridge;
+pub use record::DriftRecorder;
+pub use summarise::Summariser;
+
+/// Version of this software, as it is reported to the control plane.
+pub const SOFTWARE: &str = concat!("edgeflow_bridge ", env!("CARGO_PKG_VERSION"));

@@ -9,8 +9,9 @@ use crate::{
     table::{self, ClassRow, cost, index, table},
 };
 
-/// Most bytes one entry's content may take as JSON.
-pub const MAX_ENTRY_BYTES: usize = 1024 * 1024;
+/// Most bytes one entry's content may take as JSON: alone in a batch it must pass the control plane's limit of 1 MiB a packet,
+/// even when it does not compress.
+pub const MAX_ENTRY_BYTES: usize = 512 * 1024;
 
 /// An entry that has no number yet.
 #[derive(Debug, Clone, PartialEq)]

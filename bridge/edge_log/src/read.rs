@@ -16,17 +16,17 @@ pub const DAMAGED_KIND: &str = "damaged";
 /// A run of one class, as a [`Batch`](edgeflow_wire::Batch) carries it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Run {
-    /// What is missing from the position asked for up to the first entry.
-    ///
-    /// With `bytes` 0 nothing was lost here: the control plane once acknowledged the range and asks for it again
-    /// (it was restored from a backup), so it is recorded as `server_rewound`. Such a run has no entries.
+    /// What was evicted before the control plane had it, up to the first entry.
     pub loss: Option<Loss>,
     /// Entries, ascending and gap-free.
     pub entries: Vec<Entry>,
 }
 
 impl EdgeLog {
-    /// Reads on from `from_seq`, the control plane's position: at most `max_entries` and about `max_bytes` of content,
+    /// Reads on from `from_seq`, the control plane's position, or from the oldest thing known where that is newer: a
+    /// control plane that was restored from a backup may want what it once acknowledged, and it is gone. Such a run begins
+    /// beyond the position without a loss that says so; since the hello said what is held, the control plane records the
+    /// gap as `server_rewound`, and nothing that the robot lost is blamed on it. At most `max_entries` and about `max_bytes` of content,
     /// but at least one entry when there is one.
     ///
     /// # Errors
@@ -36,10 +36,7 @@ impl EdgeLog {
         if from_seq > row.next_seq {
             return Err(LogError::BeyondEnd { class, wanted: from_seq, next_seq: row.next_seq });
         }
-        if from_seq < row.acked_next {
-            let loss = Loss { first_seq: from_seq, last_seq: row.acked_next - 1, bytes: 0, first_t_us: 0, last_t_us: 0 };
-            return Ok(Run { loss: Some(loss), entries: Vec::new() });
-        }
+        let from_seq = from_seq.max(row.acked_next);
         let loss = loss(&self.conn, class, from_seq).map_err(LogError::sqlite("read"))?;
         if loss.is_some() {
             self.loss_sealed[index(class)] = true;

@@ -14,8 +14,8 @@ use crate::{Backoff, Link, LinkEvent, Outbox, Uplink, UplinkError};
 
 /// Largest document from the control plane, bytes: as large as the wire lets one unfold.
 const MAX_INCOMING_BYTES: usize = edgeflow_wire::MAX_DECODED_BYTES;
-/// Largest document to it: one entry of 1 MiB that does not compress, and its wrapping.
-const MAX_OUTGOING_BYTES: usize = 2 * 1024 * 1024;
+/// Largest document to it, the gateway's limit.
+const MAX_OUTGOING_BYTES: usize = 1024 * 1024;
 /// A connection that stood this long was a good one: the next attempt need not wait.
 const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 

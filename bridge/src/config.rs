@@ -1,0 +1,205 @@
+//! The node's parameters, read once and checked whole before anything starts.
+
+use edgeflow_ros::Node;
+use edgeflow_wire::Topics;
+use std::{
+    fmt, fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{BridgeError, Result};
+
+/// A secret that does not show in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// Reads it from a file, without surrounding white space.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds nothing.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(BridgeError::file("read the token file", path))?;
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(parameter("token_file", format!("{} is empty: put this robot's token there", path.display())));
+        }
+        Ok(Self::new(text))
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// How one bridge is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name in the control plane.
+    pub robot: String,
+    /// Folder of the edge log, the desired state and the bundles.
+    pub data_dir: PathBuf,
+    /// `host:port` of the MQTT broker.
+    pub mqtt: String,
+    /// Where artifacts are fetched, for instance `http://127.0.0.1:5000`, without a slash at the end.
+    pub http: String,
+    /// The robot's token.
+    pub token: Secret,
+    /// Name of the inference node whose topics and services are used, relative to the namespace or absolute.
+    pub inference_node: String,
+    /// Period of inference summaries.
+    pub summary_period: Duration,
+    /// Most bytes of entries the edge log keeps.
+    pub log_budget_bytes: u64,
+}
+
+impl Config {
+    /// Declares the node's parameters and checks their values.
+    ///
+    /// # Errors
+    /// Names the parameter and what to do about it.
+    pub fn declare(node: &Node) -> Result<Self> {
+        let text = |name: &'static str, default: &str, description: &str| {
+            node.declare_parameter(name, default.to_owned(), description).map_err(BridgeError::ros("declare a parameter"))
+        };
+        let robot = text("robot", "", "name of this robot in the control plane")?;
+        let data_dir = text("data_dir", "", "folder for the edge log, the desired state and the bundles")?;
+        let mqtt = text("mqtt", "127.0.0.1:1883", "host:port of the control plane's MQTT broker")?;
+        let http = text("http", "http://127.0.0.1:5000", "address of the control plane, for artifacts")?;
+        let token_file = text("token_file", "", "file with this robot's token")?;
+        let inference_node = text("inference_node", "inference_node", "inference node whose topics and services are used")?;
+        let period_s = node
+            .declare_parameter("summary_period_s", 5.0, "period of inference summaries, seconds")
+            .map_err(BridgeError::ros("declare a parameter"))?;
+        let budget_mb = node
+            .declare_parameter("log_budget_mb", 256_i64, "most megabytes of entries the edge log keeps")
+            .map_err(BridgeError::ros("declare a parameter"))?;
+        node.check_unknown_parameters().map_err(BridgeError::ros("read the parameters"))?;
+
+        if token_file.is_empty() {
+            return Err(parameter("token_file", "is not set: name the file that holds this robot's token"));
+        }
+        let token = Secret::read(Path::new(&token_file))?;
+        if !(0.1..=86_400.0).contains(&period_s) {
+            return Err(parameter("summary_period_s", format!("{period_s} is out of range: use 0.1 to 86400 seconds")));
+        }
+        let budget = u64::try_from(budget_mb).ok().filter(|mb| (1..=1_048_576).contains(mb));
+        let Some(budget_mb) = budget else {
+            return Err(parameter("log_budget_mb", format!("{budget_mb} is out of range: use 1 to 1048576 megabytes")));
+        };
+        let config = Self {
+            robot,
+            data_dir: data_dir.into(),
+            mqtt,
+            http: http.trim_end_matches('/').to_owned(),
+            token,
+            inference_node,
+            summary_period: Duration::from_secs_f64(period_s),
+            log_budget_bytes: budget_mb * 1024 * 1024,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks the values that have a form of their own.
+    ///
+    /// # Errors
+    /// Names the parameter and what to do about it.
+    pub fn check(&self) -> Result<()> {
+        Topics::new(&self.robot).map_err(|error| parameter("robot", error.to_string()))?;
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(parameter("data_dir", "is not set: name a folder that survives a restart"));
+        }
+        if self.inference_node.is_empty() {
+            return Err(parameter("inference_node", "is empty: name the inference node"));
+        }
+        check_http(&self.http)
+    }
+}
+
+/// Only this machine: the token crosses the connection in the clear until robots have certificates.
+fn check_http(http: &str) -> Result<()> {
+    let malformed = || parameter("http", format!("{http:?} is not an address: use http://host:port, for instance http://127.0.0.1:5000"));
+    let authority = http.strip_prefix("http://").ok_or_else(malformed)?;
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        Some((_, port)) if !port.ends_with(']') => return Err(malformed()),
+        _ => authority,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+        Ok(())
+    } else {
+        Err(parameter("http", format!("{http} is not on this machine: until robots have certificates only loopback is allowed")))
+    }
+}
+
+fn parameter(name: &'static str, reason: impl Into<String>) -> BridgeError {
+    BridgeError::Parameter { name, reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            robot: "robot-1".into(),
+            data_dir: "/data".into(),
+            mqtt: "127.0.0.1:1883".into(),
+            http: "http://127.0.0.1:5000".into(),
+            token: Secret::new("hunter2"),
+            inference_node: "inference_node".into(),
+            summary_period: Duration::from_secs(5),
+            log_budget_bytes: 1,
+        }
+    }
+
+    #[test]
+    fn each_bad_value_is_refused_with_its_parameter() {
+        config().check().unwrap();
+        let bad = [
+            ("robot", Config { robot: "Robot/1".into(), ..config() }),
+            ("data_dir", Config { data_dir: "".into(), ..config() }),
+            ("inference_node", Config { inference_node: String::new(), ..config() }),
+            ("http", Config { http: "http://10.1.2.3:5000".into(), ..config() }),
+            ("http", Config { http: "https://127.0.0.1:5000".into(), ..config() }),
+            ("http", Config { http: "http://127.0.0.1:port".into(), ..config() }),
+            ("http", Config { http: "http://127.0.0.1.example:80".into(), ..config() }),
+        ];
+        for (name, config) in bad {
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.starts_with(&format!("parameter {name}:")), "{message}");
+        }
+        for http in ["http://localhost:1", "http://[::1]:5000", "http://127.0.0.1"] {
+            Config { http: http.into(), ..config() }.check().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_token_is_read_without_white_space_and_never_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        fs::write(&path, " hunter2\n").unwrap();
+        let token = Secret::read(&path).unwrap();
+        assert_eq!(token.expose(), "hunter2");
+        assert!(!format!("{:?}", config()).contains("hunter2"));
+        fs::write(&path, "\n").unwrap();
+        assert!(Secret::read(&path).unwrap_err().to_string().contains("token_file"));
+        assert!(Secret::read(&dir.path().join("missing")).unwrap_err().to_string().contains("missing"));
+    }
+}

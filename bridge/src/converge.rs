@@ -1,0 +1,363 @@
+//! Brings the robot to its desired state, and keeps it there: compare what shall run with what runs, do the next thing,
+//! look again. Driven by changes (a new desired state, a node that restarted), never by counting on what was true before.
+
+use edgeflow_bundle::Digest;
+use edgeflow_ros::{
+    Client,
+    edgeflow_msgs::srv::{GetModelInfo, LoadModel},
+};
+use edgeflow_uplink::{Backoff, LinkState};
+use edgeflow_wire::{
+    Class, DeploymentStatusBody, DesiredState, EntryBody, ObservedState, SlotSpec, SlotState, SlotStatus, StateBody, Version,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+use crate::{Downloader, FetchError, Recorder, SOFTWARE, desired::write_durably, download::Wanted};
+
+/// The one slot an inference node has.
+const SLOT: &str = "default";
+/// How long the node may take to say what it runs.
+const ASK: Duration = Duration::from_secs(2);
+/// How long a node may take to build and warm up a session.
+const LOAD: Duration = Duration::from_secs(120);
+/// A load that goes unanswered this often has brought the node down: the bundle is given up.
+const MAX_UNANSWERED: u32 = 3;
+
+/// What serves frames.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Running {
+    model: String,
+    version: String,
+    digest: String,
+}
+
+/// What the node answered when asked what it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// What it runs, or that it runs nothing.
+    Known,
+    /// It is there and does not answer.
+    Silent,
+    /// It is not there: nothing serves.
+    Absent,
+}
+
+/// Why an attempt ended short of the goal.
+enum Short {
+    /// Only another desired state changes that.
+    Failed(String),
+    /// Try again a little later.
+    Later(String),
+}
+
+impl From<FetchError> for Short {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Refused { reason } => Short::Failed(reason),
+            FetchError::Later { reason } => Short::Later(reason),
+        }
+    }
+}
+
+/// The reconciler of one robot.
+pub(crate) struct Converger {
+    pub(crate) recorder: Recorder,
+    pub(crate) downloader: Downloader,
+    pub(crate) load: Client<LoadModel::Service>,
+    pub(crate) info: Client<GetModelInfo::Service>,
+    pub(crate) desired: watch::Receiver<Option<DesiredState>>,
+    /// Counts what the inference node said of itself, its coming and its going: each is a reason to look again.
+    pub(crate) node: watch::Receiver<u64>,
+    pub(crate) link: watch::Receiver<LinkState>,
+    pub(crate) progress: Progress,
+}
+
+/// What the reconciler knows of its slot.
+pub(crate) struct Progress {
+    running: Running,
+    /// What was brought up last and served: it comes back when its successor failed and the node restarts.
+    good: Option<SlotSpec>,
+    good_path: PathBuf,
+    status: Option<SlotStatus>,
+    reason: String,
+    /// The desired state whose good end was told.
+    settled: Option<(Version, String)>,
+    /// Version, slot and digest of what will not be tried again.
+    failed: BTreeSet<(Version, String, String)>,
+    unanswered: u32,
+    told: Option<StateBody>,
+}
+
+impl Progress {
+    /// Nothing is known yet but what served in an earlier life, as `data_dir` has it.
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        let good_path = data_dir.join("last_good.json");
+        // Losing this file costs a fall-back, nothing else.
+        let good = std::fs::read(&good_path).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        Self {
+            running: Running::default(),
+            good,
+            good_path,
+            status: None,
+            reason: String::new(),
+            settled: None,
+            failed: BTreeSet::new(),
+            unanswered: 0,
+            told: None,
+        }
+    }
+}
+
+impl Converger {
+    /// Runs for ever.
+    pub(crate) async fn run(mut self) {
+        self.ask().await;
+        self.tell_state().await;
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        loop {
+            let desired = self.desired.borrow_and_update().clone();
+            self.node.mark_unchanged();
+            let again = match &desired {
+                Some(desired) => self.converge(desired).await,
+                None => {
+                    self.ask().await;
+                    false
+                }
+            };
+            self.tell_state().await;
+            if !again {
+                backoff.reset();
+            }
+            tokio::select! {
+                changed = self.desired.changed() => match changed {
+                    Ok(()) => backoff.reset(),
+                    Err(_) => return,
+                },
+                changed = self.node.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(backoff.delay()), if again => {}
+            }
+        }
+    }
+
+    /// One attempt at everything. True when another is due although nothing changes.
+    async fn converge(&mut self, desired: &DesiredState) -> bool {
+        let mut again = false;
+        for (slot, spec) in &desired.slots {
+            let short = if slot == SLOT {
+                self.converge_slot(desired.version, spec).await.err()
+            } else {
+                Some(Short::Failed(format!("this robot has one slot, {SLOT:?}: deploy to that")))
+            };
+            match short {
+                None => {}
+                Some(Short::Later(reason)) => {
+                    tracing::info!(slot, reason, "not there yet");
+                    again = true;
+                }
+                Some(Short::Failed(reason)) => self.fail(desired.version, slot, spec, reason).await,
+            }
+        }
+        again
+    }
+
+    async fn converge_slot(&mut self, version: Version, spec: &SlotSpec) -> Result<(), Short> {
+        let key = (version, spec.digest.clone());
+        let mut answer = self.ask().await;
+        if answer == Answer::Known && self.progress.running.digest == spec.digest {
+            if self.progress.settled.as_ref() != Some(&key) {
+                self.settle(version, spec, 0).await;
+            }
+            return Ok(());
+        }
+        if self.has_failed(version, SLOT, spec) {
+            return self.fall_back(answer, spec).await;
+        }
+        let wanted = Wanted::new(spec)?;
+        if !self.downloader.has(&wanted.digest) {
+            self.step(version, SLOT, spec, SlotStatus::Downloading, String::new(), 0).await;
+            let mut newer = self.desired.clone();
+            tokio::select! {
+                fetched = self.downloader.fetch(&wanted, self.link.clone()) => drop(fetched?),
+                _ = newer.changed() => return Err(Short::Later("a newer desired state came".to_owned())),
+            }
+            answer = self.ask().await;
+        }
+        self.expect(answer)?;
+        self.step(version, SLOT, spec, SlotStatus::Verifying, String::new(), 0).await;
+        let folder = self.downloader.verify(&wanted).await?;
+        self.step(version, SLOT, spec, SlotStatus::Warming, String::new(), 0).await;
+        let swap_gap_us = self.load(spec, &folder).await?;
+        self.settle(version, spec, swap_gap_us).await;
+        Ok(())
+    }
+
+    fn expect(&self, answer: Answer) -> Result<(), Short> {
+        match answer {
+            Answer::Known => Ok(()),
+            Answer::Silent => Err(Short::Later(format!("{} does not answer", self.info.name()))),
+            Answer::Absent => Err(Short::Later(format!("no inference node serves {}", self.info.name()))),
+        }
+    }
+
+    /// What shall run cannot, and nothing runs, since the node has restarted: what served before does so again.
+    async fn fall_back(&mut self, answer: Answer, failed: &SlotSpec) -> Result<(), Short> {
+        if answer != Answer::Known || !self.progress.running.digest.is_empty() {
+            return Ok(());
+        }
+        let Some(good) = self.progress.good.clone().filter(|good| good.digest != failed.digest) else { return Ok(()) };
+        let Ok(wanted) = Wanted::new(&good) else { return Ok(()) };
+        let Ok(folder) = self.downloader.verify(&wanted).await else { return Ok(()) };
+        match self.load(&good, &folder).await {
+            Ok(_) => tracing::info!(digest = good.digest, "what served before serves again"),
+            Err(Short::Failed(reason)) => {
+                self.progress.good = None;
+                self.recorder.fault("inference_node", format!("what served before cannot be loaded again: {reason}")).await;
+            }
+            Err(later) => return Err(later),
+        }
+        self.tell_state().await;
+        Ok(())
+    }
+
+    /// Hands the bundle to the node. Returns the longest time no session could take a frame.
+    async fn load(&mut self, spec: &SlotSpec, folder: &Path) -> Result<u32, Short> {
+        let request = LoadModel::Request {
+            slot: SLOT.to_owned(),
+            bundle_path: folder.to_string_lossy().into_owned(),
+            model_name: spec.model.clone(),
+            model_version: spec.version.clone(),
+            digest: spec.digest.clone(),
+        };
+        let response = match self.load.call(&request, LOAD).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.progress.unanswered += 1;
+                let reason = format!("the inference node did not answer while it loaded {} version {}: {error}", spec.model, spec.version);
+                return Err(if self.progress.unanswered >= MAX_UNANSWERED { Short::Failed(reason) } else { Short::Later(reason) });
+            }
+        };
+        self.progress.unanswered = 0;
+        if !response.success {
+            return Err(Short::Failed(response.message));
+        }
+        if response.digest != spec.digest {
+            return Err(Short::Failed(format!("the node serves {} after it was asked to load {}", response.digest, spec.digest)));
+        }
+        self.progress.running = Running { model: spec.model.clone(), version: spec.version.clone(), digest: response.digest };
+        Ok(response.swap_gap_us)
+    }
+
+    /// Asks the node what it runs.
+    async fn ask(&mut self) -> Answer {
+        if self.info.wait_for_service(ASK).await.is_err() {
+            self.progress.running = Running::default();
+            return Answer::Absent;
+        }
+        match self.info.call(&GetModelInfo::Request { slot: SLOT.to_owned() }, ASK).await {
+            Ok(answer) => {
+                let model = answer.model;
+                self.progress.running = if answer.success {
+                    Running { model: model.name, version: model.version, digest: model.digest }
+                } else {
+                    Running::default()
+                };
+                Answer::Known
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the inference node does not say what it runs");
+                Answer::Silent
+            }
+        }
+    }
+
+    async fn settle(&mut self, version: Version, spec: &SlotSpec, swap_gap_us: u32) {
+        self.progress.settled = Some((version, spec.digest.clone()));
+        self.progress.unanswered = 0;
+        self.step(version, SLOT, spec, SlotStatus::Active, String::new(), swap_gap_us).await;
+        // The bundle that served before stays in the cache, so that the way back needs no network.
+        let before = self.progress.good.replace(spec.clone());
+        let kept = match serde_json::to_vec(spec) {
+            Ok(json) => {
+                let path = self.progress.good_path.clone();
+                tokio::task::spawn_blocking(move || write_durably(&path, &json)).await.is_ok_and(|written| written.is_ok())
+            }
+            Err(_) => false,
+        };
+        if !kept {
+            tracing::warn!("could not note what serves: after a restart there is nothing to fall back to");
+        }
+        let digests = [Some(spec), before.as_ref()].into_iter().flatten().filter_map(|spec| spec.digest.parse().ok());
+        self.downloader.prune(&digests.collect::<Vec<Digest>>()).await;
+    }
+
+    fn has_failed(&self, version: Version, slot: &str, spec: &SlotSpec) -> bool {
+        self.progress.failed.contains(&(version, slot.to_owned(), spec.digest.clone()))
+    }
+
+    async fn fail(&mut self, version: Version, slot: &str, spec: &SlotSpec, reason: String) {
+        if self.has_failed(version, slot, spec) {
+            return;
+        }
+        self.progress.failed.retain(|(failed, _, _)| *failed == version);
+        self.progress.failed.insert((version, slot.to_owned(), spec.digest.clone()));
+        if slot == SLOT {
+            self.progress.settled = None;
+            self.progress.unanswered = 0;
+            self.ask().await;
+        }
+        self.step(version, slot, spec, SlotStatus::Failed, reason, 0).await;
+    }
+
+    async fn step(&mut self, version: Version, slot: &str, spec: &SlotSpec, status: SlotStatus, reason: String, swap_gap_us: u32) {
+        tracing::info!(slot, ?status, model = spec.model, version = spec.version, digest = spec.digest, reason, "deployment");
+        let body = DeploymentStatusBody {
+            for_version: version,
+            slot: slot.to_owned(),
+            status,
+            model: spec.model.clone(),
+            model_version: spec.version.clone(),
+            digest: spec.digest.clone(),
+            running_digest: self.progress.running.digest.clone(),
+            reason: reason.clone(),
+            swap_gap_us,
+        };
+        self.recorder.record_now(Class::Critical, EntryBody::DeploymentStatus(body)).await;
+        if slot == SLOT {
+            (self.progress.status, self.progress.reason) = (Some(status), reason);
+        }
+        self.tell_state().await;
+    }
+
+    /// Records what the robot is and runs, when that changed.
+    async fn tell_state(&mut self) {
+        let version = self.desired.borrow().as_ref().map(|desired| desired.version).unwrap_or_default();
+        let running = &self.progress.running;
+        // Active is a claim about the present: without a session that serves, it is not made.
+        let status = match self.progress.status {
+            Some(SlotStatus::Active) if running.digest.is_empty() => SlotStatus::Pending,
+            None if !running.digest.is_empty() => SlotStatus::Active,
+            status => status.unwrap_or(SlotStatus::Pending),
+        };
+        let slot = SlotState {
+            status,
+            model: running.model.clone(),
+            version: running.version.clone(),
+            digest: running.digest.clone(),
+            reason: self.progress.reason.clone(),
+        };
+        let state = StateBody {
+            observed: ObservedState { version },
+            slots: BTreeMap::from([(SLOT.to_owned(), slot)]),
+            software: SOFTWARE.to_owned(),
+        };
+        if self.progress.told.as_ref() != Some(&state) {
+            self.progress.told = Some(state.clone());
+            self.recorder.record_now(Class::Event, EntryBody::State(state)).await;
+        }
+    }
+}

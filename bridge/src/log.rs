@@ -1,0 +1,438 @@
+//! The edge log on a thread of its own: nobody else waits for the disk, and what waits for it is written in groups.
+
+use edgeflow_edge_log::{ClassStats, EdgeLog, LogError, NewEntry, Opened, Options};
+use edgeflow_uplink::{Backlog, Ends, Limits};
+use edgeflow_wire::{Batch, Class, EntryBody, FaultBody, Hello, WIRE_VERSION};
+use std::{error::Error, path::Path, path::PathBuf, thread, time::Duration};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+};
+
+use crate::{BridgeError, Clock, Moment, Result, SOFTWARE};
+
+/// Entries that may wait for the disk before those who bring more have to wait too.
+const QUEUE: usize = 4_096;
+/// Entries written in one transaction.
+const GROUP: usize = 512;
+/// Entries kept in memory while the disk takes none.
+const HELD_BACK: usize = 16_384;
+/// Between two attempts to write what the disk refused.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the log says of itself, after every change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogSnapshot {
+    /// Identity of the present incarnation.
+    pub epoch: String,
+    /// Counters, in the order of [`Class::ALL`].
+    pub classes: Vec<ClassStats>,
+}
+
+enum Command {
+    Append(NewEntry),
+    Hello(oneshot::Sender<Result<Hello>>),
+    Read { class: Class, from_seq: u64, limits: Limits, answer: oneshot::Sender<Result<Batch>> },
+    Acknowledge { class: Class, next_seq: u64, answer: oneshot::Sender<Result<()>> },
+    NewEpoch { reason: String, answer: oneshot::Sender<Result<()>> },
+}
+
+/// Access to the log. The log closes when the last handle is gone and everything is written.
+#[derive(Debug, Clone)]
+pub struct LogHandle {
+    commands: mpsc::Sender<Command>,
+    ends: watch::Receiver<Ends>,
+    snapshot: watch::Receiver<LogSnapshot>,
+}
+
+/// The log's thread.
+#[derive(Debug)]
+pub struct LogThread(thread::JoinHandle<()>);
+
+impl LogThread {
+    /// Waits until every handle is gone and everything is on the disk.
+    pub async fn closed(self) {
+        let joined = tokio::task::spawn_blocking(move || self.0.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the edge log's thread ended badly");
+        }
+    }
+}
+
+impl LogHandle {
+    /// Opens the log in `dir` and starts its thread. What was wrong with an earlier log is recorded as a fault.
+    ///
+    /// # Errors
+    /// A log that cannot be opened. Must be called on a tokio runtime.
+    pub fn open(dir: &Path, options: Options, clock: Clock) -> Result<(Self, LogThread)> {
+        let (log, opened) = EdgeLog::open(dir, options)?;
+        let mut keeper = Keeper {
+            log: Some(log),
+            dir: dir.to_owned(),
+            options,
+            clock,
+            pending: Vec::new(),
+            overflowed: 0,
+            ends: watch::Sender::new([1; 4]),
+            snapshot: watch::Sender::new(LogSnapshot::default()),
+        };
+        keeper.tell_opened(&opened);
+        keeper.write();
+        keeper.publish();
+        let (commands, receiver) = mpsc::channel(QUEUE);
+        let (ends, snapshot) = (keeper.ends.subscribe(), keeper.snapshot.subscribe());
+        let runtime = Handle::current();
+        let thread = thread::Builder::new()
+            .name("edge_log".to_owned())
+            .spawn(move || keeper.run(&runtime, receiver))
+            .map_err(BridgeError::file("start a thread for", dir))?;
+        Ok((Self { commands, ends, snapshot }, LogThread(thread)))
+    }
+
+    /// Hands over an entry; waits only when the disk is far behind.
+    ///
+    /// # Errors
+    /// When the log is closed.
+    pub async fn append(&self, entry: NewEntry) -> Result<()> {
+        self.commands.send(Command::Append(entry)).await.map_err(|_| BridgeError::LogClosed)
+    }
+
+    /// How far the log has grown.
+    pub fn ends(&self) -> watch::Receiver<Ends> {
+        self.ends.clone()
+    }
+
+    /// What the log says of itself.
+    pub fn snapshot(&self) -> watch::Receiver<LogSnapshot> {
+        self.snapshot.clone()
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
+        let (answer, receiver) = oneshot::channel();
+        self.commands.send(command(answer)).await.map_err(|_| BridgeError::LogClosed)?;
+        receiver.await.map_err(|_| BridgeError::LogClosed)?
+    }
+}
+
+impl Backlog for LogHandle {
+    type Error = BridgeError;
+
+    async fn hello(&mut self) -> Result<Hello> {
+        self.ask(Command::Hello).await
+    }
+
+    async fn read(&mut self, class: Class, from_seq: u64, limits: Limits) -> Result<Batch> {
+        self.ask(|answer| Command::Read { class, from_seq, limits, answer }).await
+    }
+
+    async fn acknowledge(&mut self, class: Class, next_seq: u64) -> Result<()> {
+        self.ask(|answer| Command::Acknowledge { class, next_seq, answer }).await
+    }
+
+    async fn new_epoch(&mut self, reason: &str) -> Result<()> {
+        self.ask(|answer| Command::NewEpoch { reason: reason.to_owned(), answer }).await
+    }
+}
+
+/// Writes entries with their moments.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    log: LogHandle,
+    clock: Clock,
+}
+
+impl Recorder {
+    /// Records into `log`.
+    pub fn new(log: LogHandle, clock: Clock) -> Self {
+        Self { log, clock }
+    }
+
+    /// The clock entries are stamped with.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Records what happened at `moment`.
+    pub async fn record(&self, class: Class, moment: Moment, body: EntryBody) {
+        let entry = NewEntry { class, t_us: moment.t_us, boot_us: moment.boot_us, content: body.into() };
+        if self.log.append(entry).await.is_err() {
+            tracing::error!("an entry came after the edge log was closed");
+        }
+    }
+
+    /// Records what happens now.
+    pub async fn record_now(&self, class: Class, body: EntryBody) {
+        self.record(class, self.clock.now(), body).await;
+    }
+
+    /// Records that something is wrong.
+    pub async fn fault(&self, source: &str, message: String) {
+        tracing::warn!(source, message, "fault");
+        self.record_now(Class::Critical, EntryBody::Fault(FaultBody { source: source.to_owned(), message })).await;
+    }
+}
+
+/// What runs on the thread.
+struct Keeper {
+    /// None only while a damaged log is being replaced.
+    log: Option<EdgeLog>,
+    dir: PathBuf,
+    options: Options,
+    clock: Clock,
+    /// Appended by others, not yet on the disk.
+    pending: Vec<NewEntry>,
+    /// Entries given up because the disk took none for too long.
+    overflowed: u64,
+    ends: watch::Sender<Ends>,
+    snapshot: watch::Sender<LogSnapshot>,
+}
+
+impl Keeper {
+    fn run(mut self, runtime: &Handle, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let command = if self.pending.is_empty() {
+                commands.blocking_recv()
+            } else {
+                // The disk refused: go on serving, since acknowledgements make room, and try again from time to time.
+                match runtime.block_on(async { tokio::time::timeout(RETRY, commands.recv()).await }) {
+                    Ok(command) => command,
+                    Err(_) => {
+                        self.write();
+                        self.publish();
+                        continue;
+                    }
+                }
+            };
+            let Some(command) = command else { break };
+            self.take(command);
+            while self.pending.len() < GROUP
+                && let Ok(command) = commands.try_recv()
+            {
+                self.take(command);
+            }
+            self.write();
+            self.publish();
+        }
+        self.write();
+        if !self.pending.is_empty() {
+            tracing::error!(entries = self.pending.len(), "entries could not be written before the bridge stopped");
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Append(entry) => self.hold(entry),
+            Command::Hello(answer) => drop(answer.send(self.hello())),
+            Command::Read { class, from_seq, limits, answer } => drop(answer.send(self.read(class, from_seq, limits))),
+            Command::Acknowledge { class, next_seq, answer } => {
+                drop(answer.send(self.with(|log| log.acknowledge(class, next_seq))));
+            }
+            Command::NewEpoch { reason, answer } => {
+                let result = self.with(EdgeLog::reopen_epoch);
+                if result.is_ok() {
+                    self.hold_fault(format!("a new epoch of the edge log began: {reason}"));
+                }
+                self.publish();
+                drop(answer.send(result.map(drop)));
+            }
+        }
+    }
+
+    /// Keeps an entry until it is written. Too many, and the least valuable go.
+    fn hold(&mut self, entry: NewEntry) {
+        self.pending.push(entry);
+        if self.pending.len() > HELD_BACK
+            && let Some(least) = self.pending.iter().map(|entry| entry.class).max()
+            && let Some(at) = self.pending.iter().position(|entry| entry.class == least)
+        {
+            self.pending.remove(at);
+            self.overflowed += 1;
+        }
+    }
+
+    fn hold_fault(&mut self, message: String) {
+        let now = self.clock.now();
+        let body = EntryBody::Fault(FaultBody { source: "edge_log".to_owned(), message });
+        self.hold(NewEntry { class: Class::Critical, t_us: now.t_us, boot_us: now.boot_us, content: body.into() });
+    }
+
+    fn with<T>(&mut self, work: impl FnOnce(&mut EdgeLog) -> Result<T, LogError>) -> Result<T> {
+        let result = work(self.log.as_mut().ok_or(BridgeError::LogClosed)?);
+        if matches!(result, Err(LogError::Damaged(_))) {
+            self.replace();
+        }
+        Ok(result?)
+    }
+
+    /// The file is damaged: opening it again sets it aside.
+    fn replace(&mut self) {
+        self.log = None;
+        match EdgeLog::open(&self.dir, self.options) {
+            Ok((log, opened)) => {
+                self.log = Some(log);
+                self.tell_opened(&opened);
+            }
+            Err(error) => tracing::error!(error = &error as &dyn Error, "the edge log cannot be opened again"),
+        }
+    }
+
+    fn tell_opened(&mut self, opened: &Opened) {
+        if let Opened::Replaced { set_aside, reason, unacknowledged } = opened {
+            let lost = match unacknowledged {
+                Some(entries) => format!("{entries} entries"),
+                None => "an unknown number of entries".to_owned(),
+            };
+            self.hold_fault(format!(
+                "the edge log was damaged ({reason}) and set aside as {}: {lost} did not reach the control plane",
+                set_aside.display()
+            ));
+        }
+    }
+
+    /// Writes what is pending, in groups; what the disk refuses stays.
+    fn write(&mut self) {
+        if self.log.is_none() {
+            self.replace();
+        }
+        while !self.pending.is_empty() {
+            let group = self.pending.len().min(GROUP);
+            let entries: Vec<NewEntry> = self.pending.get(..group).unwrap_or_default().to_vec();
+            match self.with(|log| log.append_all(&entries)) {
+                Ok(_) => drop(self.pending.drain(..group)),
+                Err(BridgeError::Log(LogError::EntryTooLarge { .. } | LogError::Encode { .. })) => self.write_singly(group),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn Error, waiting = self.pending.len(), "the edge log takes no entries");
+                    return;
+                }
+            }
+        }
+        if self.overflowed > 0 {
+            let message = format!("{} entries were lost because the disk took none: check its space and health", self.overflowed);
+            self.overflowed = 0;
+            self.hold_fault(message);
+            self.write();
+        }
+    }
+
+    /// One of the group can never be written: find it, and say so in its place.
+    fn write_singly(&mut self, group: usize) {
+        for _ in 0..group {
+            let Some(entry) = self.pending.first().cloned() else { return };
+            let error = match self.with(|log| log.append_all(&[entry])) {
+                Ok(_) => {
+                    self.pending.remove(0);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            if !matches!(error, BridgeError::Log(LogError::EntryTooLarge { .. } | LogError::Encode { .. })) {
+                return;
+            }
+            self.pending.remove(0);
+            let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            self.hold_fault(format!("an entry was refused: {reason}"));
+        }
+    }
+
+    fn hello(&mut self) -> Result<Hello> {
+        let now = self.clock.now();
+        let classes = self.with(|log| log.positions())?;
+        let epoch = self.log.as_ref().map(|log| log.epoch().to_owned()).ok_or(BridgeError::LogClosed)?;
+        Ok(Hello { v: WIRE_VERSION, epoch, software: SOFTWARE.to_owned(), classes, t_us: now.t_us, boot_us: now.boot_us })
+    }
+
+    fn read(&mut self, class: Class, from_seq: u64, limits: Limits) -> Result<Batch> {
+        let run = self.with(|log| log.read(class, from_seq, limits.max_entries, limits.max_bytes))?;
+        let epoch = self.log.as_ref().map(|log| log.epoch().to_owned()).ok_or(BridgeError::LogClosed)?;
+        Ok(Batch { v: WIRE_VERSION, epoch, class, loss: run.loss, entries: run.entries })
+    }
+
+    fn publish(&self) {
+        let Some(log) = &self.log else { return };
+        let Ok(classes) = log.stats() else { return };
+        let mut ends = [1; 4];
+        for (end, stats) in ends.iter_mut().zip(&classes) {
+            *end = stats.appended + 1;
+        }
+        self.ends.send_if_modified(|known| std::mem::replace(known, ends) != ends);
+        let snapshot = LogSnapshot { epoch: log.epoch().to_owned(), classes };
+        self.snapshot.send_if_modified(|known| {
+            let changed = *known != snapshot;
+            if changed {
+                *known = snapshot;
+            }
+            changed
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edgeflow_wire::Content;
+
+    fn fault(message: impl Into<String>) -> EntryBody {
+        EntryBody::Fault(FaultBody { source: "test".into(), message: message.into() })
+    }
+
+    #[tokio::test]
+    async fn entries_are_written_in_order_and_all_are_there_when_the_log_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::new().unwrap();
+        let (log, thread) = LogHandle::open(dir.path(), Options::default(), clock).unwrap();
+        let recorder = Recorder::new(log.clone(), clock);
+        for n in 0..1_500 {
+            recorder.fault("test", n.to_string()).await;
+        }
+        drop((log, recorder));
+        thread.closed().await;
+        let mut log = EdgeLog::open(dir.path(), Options::default()).unwrap().0;
+        let run = log.read(Class::Critical, 1, 10_000, usize::MAX).unwrap();
+        let messages: Vec<Content> = run.entries.into_iter().map(|entry| entry.content).collect();
+        assert_eq!(messages, (0..1_500).map(|n: i32| Content::from(fault(n.to_string()))).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_is_too_large_is_named_and_its_neighbours_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::new().unwrap();
+        let (mut log, _thread) = LogHandle::open(dir.path(), Options::default(), clock).unwrap();
+        let recorder = Recorder::new(log.clone(), clock);
+        for message in ["before".to_owned(), "x".repeat(edgeflow_edge_log::MAX_ENTRY_BYTES), "after".to_owned()] {
+            recorder.record_now(Class::Critical, fault(message)).await;
+        }
+        let mut ends = log.ends();
+        ends.wait_for(|ends| ends[0] == 4).await.unwrap();
+        let batch = log.read(Class::Critical, 1, Limits::default()).await.unwrap();
+        let texts: Vec<String> = batch.entries.iter().map(|entry| serde_json::to_string(&entry.content).unwrap()).collect();
+        assert!(texts[0].contains("before") && texts.iter().any(|text| text.contains("after")));
+        assert!(texts.iter().any(|text| text.contains("was refused")), "{texts:?}");
+    }
+
+    #[tokio::test]
+    async fn a_log_damaged_in_an_earlier_life_is_a_fault_in_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("edge_log.db"), "no database ".repeat(500)).unwrap();
+        let clock = Clock::new().unwrap();
+        let (mut log, _thread) = LogHandle::open(dir.path(), Options::default(), clock).unwrap();
+        let batch = log.read(Class::Critical, 1, Limits::default()).await.unwrap();
+        assert!(serde_json::to_string(&batch.entries).unwrap().contains("damaged"), "{batch:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refused_epoch_moves_everything_to_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::new().unwrap();
+        let (mut log, _thread) = LogHandle::open(dir.path(), Options::default(), clock).unwrap();
+        let recorder = Recorder::new(log.clone(), clock);
+        recorder.fault("test", "one".into()).await;
+        log.ends().wait_for(|ends| ends[0] == 2).await.unwrap();
+        let before = log.hello().await.unwrap();
+        log.new_epoch("cloned").await.unwrap();
+        let after = log.hello().await.unwrap();
+        assert_ne!(before.epoch, after.epoch);
+        log.ends().wait_for(|ends| ends[0] == 3).await.unwrap();
+        let batch = log.read(Class::Critical, 1, Limits::default()).await.unwrap();
+        assert_eq!((batch.epoch, batch.entries.len()), (after.epoch, 2));
+    }
+}

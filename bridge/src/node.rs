@@ -1,0 +1,303 @@
+//! The node: topics and services on one side, log and uplink on the other, and a task for each thing that can happen.
+
+use edgeflow_edge_log::Options;
+use edgeflow_ros::{
+    Message, Node, Publisher, QosProfile, Queue, Subscription,
+    edgeflow_msgs::{
+        msg::{DeploymentStatus, DriftReport, Evaluation, InferenceResult, MissionEvent, UplinkStatus},
+        srv::{GetModelInfo, LoadModel},
+    },
+};
+use edgeflow_uplink::{Document, Limits, LinkState, Pump, Timing, Uplink};
+use edgeflow_wire::{Class, DesiredState, EntryBody};
+use futures::StreamExt;
+use std::time::Duration;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
+
+use crate::{
+    BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser,
+    converge::{Converger, Progress},
+    record, status,
+};
+
+/// Results a subscription may hold while the bridge is busy.
+const DEPTH: usize = 4_096;
+
+/// A running bridge.
+#[derive(Debug)]
+pub struct Bridge {
+    /// Tasks that bring entries; they end when told to, so that what they hold is recorded.
+    recording: Vec<JoinHandle<()>>,
+    /// Tasks that can stop anywhere.
+    others: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    log: LogThread,
+}
+
+impl Bridge {
+    /// Starts everything on a node that exists already.
+    ///
+    /// # Errors
+    /// A data folder that cannot be used, a log that another process has open, or what ROS refuses.
+    pub fn start(node: &Node, config: &Config, uplink: Box<dyn Uplink>) -> Result<Self> {
+        config.check()?;
+        let clock = Clock::new()?;
+        let (log, thread) = LogHandle::open(&config.data_dir, Options { budget_bytes: config.log_budget_bytes }, clock)?;
+        let store = DesiredStore::open(&config.data_dir, &config.robot)?;
+        let downloader = Downloader::new(&config.http, config.token.clone(), &config.data_dir)?;
+        let recorder = Recorder::new(log.clone(), clock);
+
+        let link = watch::Sender::new(LinkState::default());
+        let desired = watch::Sender::new(store.accepted().cloned());
+        let reports = watch::Sender::new(0);
+        let (documents, incoming) = mpsc::channel(16);
+        let name = uplink.name();
+        let at = |leaf: &str| format!("{}/{leaf}", config.inference_node);
+        let ros = |action| BridgeError::ros(action);
+
+        let converger = Converger {
+            recorder: recorder.clone(),
+            downloader,
+            load: node.create_client::<LoadModel::Service>(&at("load_model")).map_err(ros("call load_model"))?,
+            info: node.create_client::<GetModelInfo::Service>(&at("get_model_info")).map_err(ros("call get_model_info"))?,
+            desired: desired.subscribe(),
+            node: reports.subscribe(),
+            link: link.subscribe(),
+            progress: Progress::new(&config.data_dir),
+        };
+        let ticker = Ticker {
+            node: node.clone(),
+            publisher: node
+                .create_publisher::<UplinkStatus>("~/status", QosProfile::default().keep_last(1).reliable().transient_local())
+                .map_err(ros("publish the status"))?,
+            config: config.clone(),
+            uplink: name,
+            link: link.subscribe(),
+            log: log.snapshot(),
+            desired: desired.subscribe(),
+        };
+        let reliable = || QosProfile::default().keep_last(100).reliable();
+        let results = subscribe::<InferenceResult>(node, &at("result"), reliable())?;
+        let drift = subscribe::<DriftReport>(node, &at("drift"), reliable())?;
+        let evaluations = subscribe::<Evaluation>(node, "evaluation", reliable())?;
+        let missions = subscribe::<MissionEvent>(node, "mission", reliable())?;
+        let statuses = subscribe::<DeploymentStatus>(node, &at("status"), QosProfile::default().keep_last(1).reliable().transient_local())?;
+        let status_topic = statuses.topic().to_owned();
+
+        let stop = watch::Sender::new(false);
+        let pump =
+            Pump { ends: log.ends(), backlog: log, state: link.clone(), documents, timing: Timing::default(), limits: Limits::default() };
+        let recording = vec![
+            tokio::spawn(summarise(results, recorder.clone(), config.summary_period, stop.subscribe())),
+            tokio::spawn(each(drift, recorder.clone(), stop.subscribe(), {
+                let mut drift = DriftRecorder::default();
+                move |report| (report.header.stamp.clone(), drift.entry(report))
+            })),
+            tokio::spawn(each(evaluations, recorder.clone(), stop.subscribe(), |evaluation| {
+                (evaluation.header.stamp.clone(), record::evaluation(evaluation))
+            })),
+            tokio::spawn(each(missions, recorder.clone(), stop.subscribe(), |mission| {
+                (mission.header.stamp.clone(), record::mission(mission))
+            })),
+        ];
+        let others = vec![
+            tokio::spawn(status::record_link(recorder.clone(), name, link.subscribe())),
+            tokio::spawn(take_up(store, incoming, desired, recorder.clone())),
+            tokio::spawn(listen(statuses, reports.clone())),
+            tokio::spawn(watch_node(node.clone(), status_topic, reports, recorder)),
+            tokio::spawn(converger.run()),
+            tokio::spawn(ticker.run()),
+            tokio::spawn(pump.run(uplink)),
+        ];
+        Ok(Self { recording, others, stop, log: thread })
+    }
+
+    /// Stops: what was received is recorded and on the disk when this returns.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.recording {
+            if task.await.is_err_and(|error| error.is_panic()) {
+                tracing::error!("a recording task ended badly");
+            }
+        }
+        for task in self.others {
+            task.abort();
+            if task.await.is_err_and(|error| error.is_panic()) {
+                tracing::error!("a task ended badly");
+            }
+        }
+        self.log.closed().await;
+    }
+}
+
+fn subscribe<T: Message>(node: &Node, topic: &str, qos: QosProfile) -> Result<Subscription<T>> {
+    node.subscribe(topic, qos, Queue::All { depth: DEPTH }).map_err(BridgeError::ros("subscribe"))
+}
+
+/// Records each message; ends when told to, after what has come is recorded.
+async fn each<T: Message>(
+    mut messages: Subscription<T>,
+    recorder: Recorder,
+    mut stop: watch::Receiver<bool>,
+    mut entry: impl FnMut(&T) -> (edgeflow_ros::builtin_interfaces::msg::Time, (Class, EntryBody)) + Send,
+) {
+    let mut dropped = Dropped::default();
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = messages.next() => message,
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+        let Some(message) = message else { return };
+        let (stamp, (class, body)) = entry(&message);
+        recorder.record(class, recorder.clock().at(&stamp), body).await;
+        dropped.tell(messages.topic(), messages.dropped(), &recorder).await;
+    }
+}
+
+/// Sums up results, an entry per period and a last one when told to stop.
+async fn summarise(mut results: Subscription<InferenceResult>, recorder: Recorder, period: Duration, mut stop: watch::Receiver<bool>) {
+    let mut summariser = Summariser::default();
+    let mut dropped = Dropped::default();
+    let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut since = Instant::now();
+    loop {
+        let stopping = tokio::select! {
+            biased;
+            _ = ticks.tick() => false,
+            result = results.next() => match result {
+                Some(result) => {
+                    summariser.add(&result);
+                    continue;
+                }
+                None => true,
+            },
+            _ = stop.wait_for(|stop| *stop) => true,
+        };
+        if let Some(summary) = summariser.close(since.elapsed()) {
+            recorder.record_now(Class::Summary, EntryBody::InferenceSummary(summary)).await;
+        }
+        since = Instant::now();
+        dropped.tell(results.topic(), results.dropped(), &recorder).await;
+        if stopping {
+            return;
+        }
+    }
+}
+
+/// Knows how many messages were dropped, and records more as a fault.
+#[derive(Default)]
+struct Dropped(u64);
+
+impl Dropped {
+    async fn tell(&mut self, topic: &str, dropped: u64, recorder: &Recorder) {
+        if dropped > self.0 {
+            let message = format!("{} messages were dropped because the bridge was behind: is the disk slow?", dropped - self.0);
+            self.0 = dropped;
+            recorder.fault(topic, message).await;
+        }
+    }
+}
+
+/// Takes up desired states that come down; what is refused is a fault, told once.
+async fn take_up(
+    mut store: DesiredStore,
+    mut incoming: mpsc::Receiver<Document>,
+    desired: watch::Sender<Option<DesiredState>>,
+    recorder: Recorder,
+) {
+    let mut told = String::new();
+    if let Some(damage) = store.damage() {
+        recorder.fault("desired_state", damage.to_owned()).await;
+    }
+    while let Some(document) = incoming.recv().await {
+        let envelope = match document {
+            Document::Desired(envelope) => envelope,
+            Document::Command(_) => {
+                recorder.fault("command", "a command came, but this version knows none: update the bridge".to_owned()).await;
+                continue;
+            }
+        };
+        // A retained message comes again on every connection: the disk is touched only when it is news.
+        let reason = match tokio::task::block_in_place(|| store.offer(&envelope)) {
+            Ok(Offer::Accepted(state)) => {
+                tracing::info!(server_epoch = state.version.server_epoch, generation = state.version.generation, "desired state");
+                desired.send_replace(Some(state));
+                continue;
+            }
+            Ok(Offer::Known) => continue,
+            Ok(Offer::Refused { reason }) => reason,
+            Err(error) => format!("a desired state could not be kept: {error}"),
+        };
+        if told != reason {
+            recorder.fault("desired_state", reason.clone()).await;
+            told = reason;
+        }
+    }
+}
+
+/// Each word of the inference node about itself is a reason to ask it what it runs.
+async fn listen(mut statuses: Subscription<DeploymentStatus>, reports: watch::Sender<u64>) {
+    while statuses.next().await.is_some() {
+        reports.send_modify(|count| *count += 1);
+    }
+}
+
+/// Notices when the inference node leaves, which no message says, and when it is back.
+async fn watch_node(node: Node, topic: String, reports: watch::Sender<u64>, recorder: Recorder) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_there = false;
+    loop {
+        ticks.tick().await;
+        let Ok(publishers) = node.count_publishers(&topic) else { return };
+        let there = publishers > 0;
+        if there == was_there {
+            continue;
+        }
+        was_there = there;
+        if !there {
+            recorder.fault("inference_node", format!("nothing publishes {topic} any more: the inference node has stopped")).await;
+        }
+        reports.send_modify(|count| *count += 1);
+    }
+}
+
+/// Publishes the status.
+struct Ticker {
+    node: Node,
+    publisher: Publisher<UplinkStatus>,
+    config: Config,
+    uplink: &'static str,
+    link: watch::Receiver<LinkState>,
+    log: watch::Receiver<crate::LogSnapshot>,
+    desired: watch::Receiver<Option<DesiredState>>,
+}
+
+impl Ticker {
+    /// Every second, and at once when the link comes or goes.
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                changed = self.link.changed() => if changed.is_err() { return },
+            }
+            let generation = self.desired.borrow().as_ref().map_or(0, |desired| desired.version.generation);
+            let message = {
+                let (link, log) = (self.link.borrow(), self.log.borrow());
+                status::status(self.node.now(), &self.config.robot, self.uplink, &link, &log, generation)
+            };
+            if let Err(error) = self.publisher.publish(&message) {
+                tracing::warn!(%error, "could not publish the status");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the bridge shows on `~/status`, and the entries about its own link.
+
+use edgeflow_ros::{
+    builtin_interfaces::msg::Time,
+    edgeflow_msgs::msg::{EdgeLogClass, UplinkStatus},
+};
+use edgeflow_uplink::LinkState;
+use edgeflow_wire::{Class, EntryBody, LinkBody};
+use tokio::sync::watch;
+
+use crate::{LogSnapshot, Recorder};
+
+/// The status message of this moment.
+pub(crate) fn status(stamp: Time, robot: &str, uplink: &str, link: &LinkState, log: &LogSnapshot, generation: u64) -> UplinkStatus {
+    UplinkStatus {
+        stamp,
+        robot: robot.to_owned(),
+        connected: link.connected,
+        uplink: uplink.to_owned(),
+        epoch: log.epoch.clone(),
+        classes: log
+            .classes
+            .iter()
+            .map(|stats| EdgeLogClass {
+                name: stats.class.as_str().to_owned(),
+                appended: stats.appended,
+                acknowledged: stats.acknowledged,
+                lost: stats.lost,
+            })
+            .collect(),
+        observed_generation: generation,
+    }
+}
+
+/// Records each time the control plane begins or ceases to answer, until the link's state has no more sender.
+pub(crate) async fn record_link(recorder: Recorder, uplink: &'static str, mut link: watch::Receiver<LinkState>) {
+    let mut connected = false;
+    loop {
+        let state = link.borrow_and_update().clone();
+        if state.connected != connected {
+            connected = state.connected;
+            tracing::info!(connected, uplink, reason = state.reason, "uplink");
+            let body = LinkBody { connected, uplink: uplink.to_owned(), reason: state.reason };
+            recorder.record_now(Class::Event, EntryBody::Link(body)).await;
+        }
+        if link.changed().await.is_err() {
+            return;
+        }
+    }
+}
