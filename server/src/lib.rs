@@ -1,7 +1,10 @@
-//! The control plane: use-cases in [`app`], and the doors to them (`http`, `mqtt`), each a folder of small files named by
-//! resource.
+//! The control plane: use-cases in [`app`], the doors to them ([`http`], [`mqtt`]) and what runs beside ([`background`]),
+//! each a folder of small files named by resource.
 
 pub mod app;
+pub mod background;
+pub mod config;
+pub mod http;
 pub mod mqtt;
 
 pub use edgeflow_core::{OrganisationId, RobotId, TargetName};

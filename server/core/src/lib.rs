@@ -1,10 +1,29 @@
 //! Domain rules of the control plane. Pure.
 //!
 //! Nothing here reads a clock, a socket or a database: rules take what they judge as values and answer with values, so
-//! that every one of them is tested without a runtime and every adapter applies the same one.
+//! that every one of them is tested without a runtime and every adapter applies the same one. Resources keep one name
+//! through every layer: what is `deployment.rs` here is `deployment.rs` in store, app and http.
 
-pub mod name;
+pub mod audit;
+pub mod clock;
+pub mod deployment;
+pub mod desired;
+pub mod drift;
+pub mod entry;
+mod error;
+pub mod event;
+pub mod ingestion;
+pub mod model;
+mod name;
+pub mod page;
+pub mod principal;
+pub mod server;
 pub mod target;
+pub mod telemetry;
 
-pub use name::{CoreError, ModelName, OrganisationId, SlotName, TargetName};
+pub use clock::Clock;
+pub use error::CoreError;
+pub use name::{ModelName, OrganisationId, SlotName, TargetName};
+pub use page::Page;
+pub use principal::Principal;
 pub use target::RobotId;

@@ -3,44 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// What a rule can refuse.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CoreError {
-    /// A name that is not well-formed.
-    #[error("bad {what} {name:?}: {rule}")]
-    BadName {
-        /// Which kind of name.
-        what: &'static str,
-        /// What was given.
-        name: String,
-        /// What is allowed.
-        rule: &'static str,
-    },
-    /// A word that is none of the expected ones.
-    #[error("unknown {what} {word:?}: expected {expected}")]
-    UnknownWord {
-        /// Which kind of word.
-        what: &'static str,
-        /// What was given.
-        word: String,
-        /// What is known.
-        expected: &'static str,
-    },
-    /// A batch that contradicts itself.
-    #[error("bad log batch: {reason}")]
-    BadBatch {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A desired state that would be lower than the one it replaces.
-    #[error("desired state {next} does not come after {current}: raise the server epoch")]
-    DesiredNotNewer {
-        /// What is there, `server_epoch.generation`.
-        current: String,
-        /// What was to replace it.
-        next: String,
-    },
-}
+use crate::CoreError;
 
 macro_rules! name_type {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $check:expr) => {

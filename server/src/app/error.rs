@@ -1,5 +1,8 @@
 //! What a use-case can answer instead of a result. `http` and `mqtt` map these once each.
 
+use edgeflow_core::{CoreError, principal::Denied};
+use edgeflow_store::StoreError;
+
 /// Why a use-case did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -17,7 +20,62 @@ pub enum AppError {
     /// The thing is there already, or something else is in the way.
     #[error("{0}")]
     Conflict(String),
+    /// Nobody is who the token says.
+    #[error("no valid token: send \"Authorization: Bearer <token>\"")]
+    Unauthenticated,
+    /// Not granted.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// More bytes than are taken.
+    #[error("{what} is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// What.
+        what: String,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The body could not be received whole.
+    #[error("the upload broke off: {0}")]
+    Upload(String),
+    /// A range outside of an artifact.
+    #[error("the range lies outside of the artifact's {size_bytes} bytes")]
+    BadRange {
+        /// Size of the artifact.
+        size_bytes: u64,
+    },
     /// The store failed.
     #[error("the store failed: {0}")]
-    Store(String),
+    Store(#[source] StoreError),
+    /// The folder of artifacts failed.
+    #[error("{operation} failed: {source}")]
+    Artifact {
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Taken { .. } => AppError::Conflict(error.to_string()),
+            StoreError::Missing { what, name } => AppError::NotFound { what, name },
+            StoreError::Refused(refusal) => refusal.into(),
+            StoreError::Failed { .. } | StoreError::Corrupt { .. } => AppError::Store(error),
+        }
+    }
+}
+
+impl From<CoreError> for AppError {
+    fn from(error: CoreError) -> Self {
+        AppError::Invalid(error.to_string())
+    }
+}
+
+impl AppError {
+    pub(crate) fn artifact<E: std::error::Error + Send + Sync + 'static>(operation: &'static str) -> impl Fn(E) -> Self {
+        move |source| AppError::Artifact { operation, source: Box::new(source) }
+    }
 }

@@ -1,15 +1,53 @@
 //! The use-cases: what can be done to the control plane, whichever door it is asked through.
+//!
+//! Each takes the [`Principal`](edgeflow_core::Principal) who asks, asks [`App::permit`] before it acts and tells
+//! [`App::record`] after. Nothing durable lives here: what is in memory (who is connected, who listens) is rebuilt.
 
+mod artifacts;
+mod audit;
+mod auth;
+mod deployments;
+mod drift;
 mod error;
+mod events;
+mod hub;
+mod metrics;
+mod models;
+mod open;
+mod presence;
 mod robots;
+mod server;
+mod targets;
+mod telemetry;
+mod upload;
 
+pub use artifacts::ArtifactBytes;
+pub use deployments::DeploymentRequest;
 pub use error::AppError;
+pub use hub::StreamItem;
+pub use metrics::Metrics;
+pub use models::ModelRequest;
+pub use open::{AppOptions, SystemClock};
+pub use targets::{EnrolledTarget, TargetRequest};
+pub use upload::Upload;
 
-use edgeflow_core::RobotId;
+use edgeflow_core::{Clock, RobotId};
+use edgeflow_store::Stores;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
 /// The control plane behind all its doors. Share it as `Arc<App>`.
 pub struct App {
+    stores: Stores,
+    sqlite: edgeflow_store_sqlite::Sqlite,
+    artifacts: artifacts::Artifacts,
+    clock: Arc<dyn Clock>,
+    pub(crate) hub: hub::Hub,
+    pub(crate) presence: presence::Presence,
+    metrics: Metrics,
     desired: broadcast::Sender<RobotId>,
     revoked: broadcast::Sender<RobotId>,
+    mqtt_address: OnceLock<std::net::SocketAddr>,
+    started_at_us: i64,
+    max_model_bytes: u64,
 }

@@ -1,38 +1,123 @@
 //! What a robot asks of the control plane, whichever uplink carries it.
 
-use edgeflow_core::RobotId;
-use edgeflow_wire::{Envelope, LogAck, Upstream};
+use edgeflow_core::{RobotId, event};
+use edgeflow_store::{Ingested, StoreError};
+use edgeflow_wire::{AckOutcome, Content, EntryBody, Envelope, LogAck, Upstream, WIRE_VERSION};
 use tokio::sync::broadcast;
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, auth::hash};
 
 impl App {
     /// Who the robot is, if `token` is its token. Compares in constant time; a revoked or unknown robot is nobody.
     pub async fn authenticate_robot(&self, name: &str, token: &str) -> Option<RobotId> {
-        let _ = (name, token);
-        None
+        match self.robot_of(name, hash(token)).await {
+            Ok(robot) => robot,
+            Err(error) => {
+                tracing::error!(%error, robot.name = name, "could not look a robot up");
+                None
+            }
+        }
     }
 
     /// The robot has an open session.
     pub async fn robot_connected(&self, robot: &RobotId) {
-        let _ = robot;
+        tracing::info!(robot.name = robot.as_str(), "robot connected");
+        self.seen(robot, true).await;
     }
 
     /// The robot's session ended.
     pub async fn robot_disconnected(&self, robot: &RobotId) {
-        let _ = robot;
+        tracing::info!(robot.name = robot.as_str(), "robot disconnected");
+        self.seen(robot, false).await;
+    }
+
+    async fn seen(&self, robot: &RobotId, online: bool) {
+        let robots = self.presence.set(robot, online);
+        self.metrics.robots.set(i64::try_from(robots).unwrap_or(i64::MAX));
+        if let Err(error) = self.stores.entries.touch(robot, self.now_us()).await {
+            tracing::warn!(%error, robot.name = robot.as_str(), "could not note when a robot was last seen");
+        }
+        self.presence.touch(robot);
     }
 
     /// Takes a hello or a batch of log entries. What the answer acknowledges is durable.
     pub async fn ingest(&self, robot: &RobotId, upstream: Upstream) -> Result<LogAck, AppError> {
-        let _ = (robot, upstream);
-        Err(AppError::Store("not open".to_owned()))
+        let received_us = self.now_us();
+        let (epoch, result) = match &upstream {
+            Upstream::Hello(hello) => (hello.epoch.clone(), self.stores.entries.ingest_hello(robot, hello, received_us).await),
+            Upstream::Batch(batch) => (batch.epoch.clone(), self.stores.entries.ingest_batch(robot, batch, received_us).await),
+        };
+        let ingested = match result {
+            Ok(ingested) => ingested,
+            Err(StoreError::Refused(refusal)) => {
+                self.metrics.refused();
+                self.stores.entries.count_refused(robot).await?;
+                tracing::warn!(robot.name = robot.as_str(), %refusal, "refused a log document");
+                return Err(refusal.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.count(robot, &upstream, &ingested);
+        self.announce(robot, &ingested);
+        let Ingested { outcome, next, .. } = ingested;
+        Ok(LogAck { v: WIRE_VERSION, epoch, outcome, next, server_time_us: received_us })
+    }
+
+    fn count(&self, robot: &RobotId, upstream: &Upstream, ingested: &Ingested) {
+        if let AckOutcome::EpochRefused { reason } = &ingested.outcome {
+            self.metrics.refused();
+            tracing::warn!(robot.name = robot.as_str(), reason, "refused an epoch");
+            return;
+        }
+        match upstream {
+            Upstream::Hello(hello) => {
+                for claimed in &hello.classes {
+                    let held = ingested.next.iter().find(|ack| ack.class == claimed.class).map_or(1, |ack| ack.next_seq);
+                    self.metrics.claimed(robot, claimed, held);
+                }
+            }
+            Upstream::Batch(batch) => {
+                let stored = ingested.stored.len() as u64;
+                self.metrics.ingested(batch.class, stored, ingested.lost);
+                self.metrics.caught_up(robot, batch.class, stored + ingested.lost);
+            }
+        }
+    }
+
+    /// Tells watchers what came in. Views are computed later, once for many changes.
+    fn announce(&self, robot: &RobotId, ingested: &Ingested) {
+        if ingested.stored.is_empty() {
+            return;
+        }
+        if self.hub.watched() {
+            for line in ingested.stored.iter().filter_map(event::of) {
+                self.hub.send(&robot.organisation, "event", &line);
+            }
+        }
+        let any = |wanted: fn(&EntryBody) -> bool| {
+            ingested.stored.iter().any(|entry| matches!(&entry.content, Content::Known(body) if wanted(body)))
+        };
+        let deployment = any(|body| matches!(body, EntryBody::DeploymentStatus(_)));
+        let drift = any(|body| matches!(body, EntryBody::DriftReport(_)));
+        self.presence.note(|changes| {
+            changes.targets.insert(robot.clone());
+            if deployment {
+                changes.deployments.insert(robot.clone());
+            }
+            if drift {
+                changes.drift.insert(robot.clone());
+            }
+        });
     }
 
     /// What the robot shall be; `None` as long as nothing was declared.
     pub async fn desired_envelope(&self, robot: &RobotId) -> Result<Option<Envelope>, AppError> {
-        let _ = robot;
-        Ok(None)
+        let Some(target) = self.stores.targets.target(&robot.organisation, &robot.name).await? else { return Ok(None) };
+        if target.desired.version.generation == 0 {
+            return Ok(None);
+        }
+        let payload = serde_json::to_string(&target.desired).map_err(AppError::artifact("writing a desired state"))?;
+        Ok(Some(Envelope { v: WIRE_VERSION, payload, signatures: Vec::new() }))
     }
 
     /// Robots whose desired state changed. A receiver that lags re-reads every robot it serves.

@@ -1,1 +1,44 @@
-//! The Store traits and their conformance suite.
+//! What the control plane asks of a database: one trait per resource, and the suite every adapter must pass.
+//!
+//! An adapter may keep resources in different files or databases, so **no transaction spans two traits**. Each method is
+//! atomic and durable by itself: when it returns `Ok`, a crash forgets nothing of it; when it returns `Err`, nothing of
+//! it happened. What must agree across traits is derived when it is read (a deployment's progress is computed from
+//! attestations, never written beside them).
+
+pub mod conformance;
+mod deployment;
+mod entry;
+mod error;
+mod model;
+mod server;
+mod target;
+mod telemetry;
+
+use std::sync::Arc;
+
+pub use deployment::DeploymentStore;
+pub use entry::{EntryStore, Ingested};
+pub use error::StoreError;
+pub use model::{AuditStore, ModelStore};
+pub use server::ServerStore;
+pub use target::TargetStore;
+pub use telemetry::TelemetryStore;
+
+/// All stores of one control plane.
+#[derive(Clone)]
+pub struct Stores {
+    /// The control plane itself.
+    pub server: Arc<dyn ServerStore>,
+    /// Robots and their desired state.
+    pub targets: Arc<dyn TargetStore>,
+    /// Deployments.
+    pub deployments: Arc<dyn DeploymentStore>,
+    /// Models and versions.
+    pub models: Arc<dyn ModelStore>,
+    /// The audit trail.
+    pub audit: Arc<dyn AuditStore>,
+    /// Robots' logs and what follows from them.
+    pub entries: Arc<dyn EntryStore>,
+    /// Series of numbers.
+    pub telemetry: Arc<dyn TelemetryStore>,
+}

@@ -141,6 +141,13 @@ pub enum Error {
         #[from]
         source: edgeflow_drift::Error,
     },
+    /// ROS 2 refused something.
+    #[error("ros 2: {source}")]
+    Ros {
+        /// Why.
+        #[from]
+        source: edgeflow_ros::Error,
+    },
     /// A file or thread could not be had.
     #[error("{operation}: {source}")]
     Io {

@@ -7,6 +7,7 @@ pub mod decode;
 pub mod engine;
 mod error;
 pub mod image;
+pub mod node;
 pub mod tensor;
 
 pub use error::{Error, Result};

@@ -1,1 +1,69 @@
-//! The SQLite adapter of the Store traits.
+//! The SQLite adapter of the Store traits: the embedded default, for one server.
+//!
+//! Three files, so that robots' logs never wait for people's requests: `registry.db` (models, audit), `fleet.db` (robots,
+//! desired state, deployments) and `telemetry.db` (logs and what is derived from them). Each file has one [`writer`] that
+//! commits what is waiting together, and a pool of read-only connections; all are in WAL mode with `synchronous=FULL`,
+//! so what was answered survives a power cut. No transaction spans two files.
+
+mod audit;
+mod connect;
+mod decode;
+mod deployment;
+mod entry;
+mod ingest;
+mod model;
+mod project;
+mod server;
+mod target;
+mod telemetry;
+mod writer;
+
+use edgeflow_store::{StoreError, Stores};
+use std::{path::Path, sync::Arc};
+
+use connect::Database;
+
+/// The three files of one data folder.
+pub struct Sqlite {
+    registry: Arc<Registry>,
+    fleet: Arc<Fleet>,
+    telemetry: Arc<Telemetry>,
+}
+
+/// `registry.db`.
+struct Registry(Database);
+/// `fleet.db`.
+struct Fleet(Database);
+/// `telemetry.db`.
+struct Telemetry(Database);
+
+impl Sqlite {
+    /// Opens the files in `dir`, making and migrating them as needed. The folder must exist.
+    pub async fn open(dir: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            registry: Arc::new(Registry(Database::open(&dir.join("registry.db"), sqlx::migrate!("./migrations/registry")).await?)),
+            fleet: Arc::new(Fleet(Database::open(&dir.join("fleet.db"), sqlx::migrate!("./migrations/fleet")).await?)),
+            telemetry: Arc::new(Telemetry(Database::open(&dir.join("telemetry.db"), sqlx::migrate!("./migrations/telemetry")).await?)),
+        })
+    }
+
+    /// The stores of these files.
+    pub fn stores(&self) -> Stores {
+        Stores {
+            server: self.fleet.clone(),
+            targets: self.fleet.clone(),
+            deployments: self.fleet.clone(),
+            models: self.registry.clone(),
+            audit: self.registry.clone(),
+            entries: self.telemetry.clone(),
+            telemetry: self.telemetry.clone(),
+        }
+    }
+
+    /// Commits what is waiting and closes the files. Writing afterwards is an error.
+    pub async fn close(&self) {
+        for database in [&self.registry.0, &self.fleet.0, &self.telemetry.0] {
+            database.close().await;
+        }
+    }
+}

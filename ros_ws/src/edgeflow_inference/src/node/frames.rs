@@ -1,0 +1,199 @@
+//! The queue between the camera and the model: its policy decides which frames wait, and everything it drops is counted.
+//!
+//! It also knows when the worker is between two frames, so that "this model serves every frame from here on" can be said
+//! when it is true and not a moment before.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use edgeflow_ros::sensor_msgs::msg::Image;
+
+use super::params::QueuePolicy;
+
+/// A frame and when it came.
+pub(super) struct Queued {
+    pub(super) image: Image,
+    pub(super) arrived: Instant,
+}
+
+/// Frames on their way to the one worker.
+pub(super) struct FrameQueue {
+    policy: QueuePolicy,
+    depth: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    frames: VecDeque<Queued>,
+    dropped: u64,
+    /// The worker holds a frame.
+    busy: bool,
+    /// Frames the worker has finished.
+    finished: u64,
+    closed: bool,
+}
+
+impl FrameQueue {
+    pub(super) fn new(policy: QueuePolicy, depth: usize) -> Self {
+        let depth = if policy == QueuePolicy::Latest { 1 } else { depth };
+        Self { policy, depth, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a frame in, by the policy.
+    pub(super) fn push(&self, image: Image) {
+        let arrived = Instant::now();
+        let mut state = self.lock();
+        if state.closed {
+            state.dropped += 1;
+            return;
+        }
+        if state.frames.len() >= self.depth {
+            state.dropped += 1;
+            match self.policy {
+                QueuePolicy::All => {
+                    warn_dropped(state.dropped);
+                    return;
+                }
+                QueuePolicy::Latest => {
+                    state.frames.pop_front();
+                }
+            }
+        }
+        state.frames.push_back(Queued { image, arrived });
+        self.changed.notify_all();
+    }
+
+    /// Frames that were lost before they came here.
+    pub(super) fn count_dropped(&self, frames: u64) {
+        let mut state = self.lock();
+        state.dropped += frames;
+        warn_dropped(state.dropped);
+    }
+
+    /// The next frame, for the worker: waits for one. Asking says that the one before is finished. `None` when the
+    /// queue is closed and empty.
+    pub(super) fn pop(&self) -> Option<Queued> {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.busy) {
+            state.finished += 1;
+            self.changed.notify_all();
+        }
+        let mut state = self.changed.wait_while(state, |s| s.frames.is_empty() && !s.closed).unwrap_or_else(PoisonError::into_inner);
+        let frame = state.frames.pop_front();
+        state.busy = frame.is_some();
+        frame
+    }
+
+    /// Waits until the frame the worker holds now, if any, is finished.
+    pub(super) fn between_frames(&self) {
+        let state = self.lock();
+        let finished = state.finished;
+        drop(self.changed.wait_while(state, |s| s.busy && s.finished == finished));
+    }
+
+    /// Frames dropped so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    /// No more frames come in; those that wait are still given out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Throws away what waits, counts it as dropped, and says how much it was.
+    pub(super) fn discard(&self) -> usize {
+        let mut state = self.lock();
+        let left = state.frames.len();
+        state.frames.clear();
+        state.dropped += left as u64;
+        self.changed.notify_all();
+        left
+    }
+}
+
+/// Says at the first dropped frame and then ever more rarely how many there are.
+fn warn_dropped(dropped: u64) {
+    if dropped.is_power_of_two() {
+        tracing::warn!(dropped, "frames are dropped: the model is slower than the camera; raise queue_depth or set queue_policy to latest");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn image(width: u32) -> Image {
+        Image { width, ..Image::default() }
+    }
+
+    fn widths(queue: &FrameQueue) -> Vec<u32> {
+        queue.close();
+        std::iter::from_fn(|| queue.pop()).map(|f| f.image.width).collect()
+    }
+
+    #[test]
+    fn all_keeps_the_oldest_in_order_and_counts_the_rest() {
+        let queue = FrameQueue::new(QueuePolicy::All, 3);
+        (1..=5).for_each(|w| queue.push(image(w)));
+        assert_eq!(queue.dropped(), 2);
+        assert_eq!(widths(&queue), [1, 2, 3]);
+    }
+
+    #[test]
+    fn latest_keeps_the_newest_and_counts_the_rest() {
+        let queue = FrameQueue::new(QueuePolicy::Latest, 1000);
+        (1..=5).for_each(|w| queue.push(image(w)));
+        assert_eq!(queue.dropped(), 4);
+        assert_eq!(widths(&queue), [5]);
+    }
+
+    #[test]
+    fn a_closed_queue_takes_nothing_and_gives_what_it_has() {
+        let queue = FrameQueue::new(QueuePolicy::All, 3);
+        queue.push(image(1));
+        queue.close();
+        queue.push(image(2));
+        assert_eq!((queue.pop().map(|f| f.image.width), queue.pop().is_none(), queue.dropped()), (Some(1), true, 1));
+        let queue = FrameQueue::new(QueuePolicy::All, 3);
+        queue.push(image(1));
+        assert_eq!((queue.discard(), queue.dropped()), (1, 1));
+    }
+
+    #[test]
+    fn between_frames_waits_for_the_frame_in_hand_only() {
+        let queue = Arc::new(FrameQueue::new(QueuePolicy::All, 10));
+        queue.between_frames(); // idle: returns at once
+        queue.push(image(1));
+        queue.push(image(2));
+        assert!(queue.pop().is_some());
+        let passed = Arc::new(AtomicBool::new(false));
+        let waiter = std::thread::spawn({
+            let (queue, passed) = (Arc::clone(&queue), Arc::clone(&passed));
+            move || {
+                queue.between_frames();
+                passed.store(true, Ordering::SeqCst);
+            }
+        });
+        std::thread::yield_now();
+        assert!(!passed.load(Ordering::SeqCst), "the first frame is still in hand");
+        // Finishing the first and taking the second is enough, although the worker is busy again.
+        assert!(queue.pop().is_some());
+        // The waiter may have come after this pop; then it waits for the second frame instead.
+        assert!(queue.lock().busy);
+        queue.close();
+        assert!(queue.pop().is_none());
+        waiter.join().unwrap();
+        assert!(passed.load(Ordering::SeqCst));
+    }
+}

@@ -1,0 +1,160 @@
+//! Between the engine's terms and ROS messages.
+
+use edgeflow_bundle::ValueInfo;
+use edgeflow_ros::builtin_interfaces::msg::Time;
+use edgeflow_ros::edgeflow_msgs::msg::{DriftFeature, DriftReport, InferenceResult, ModelInfo, Tensor as TensorMsg, TensorInfo};
+use edgeflow_ros::sensor_msgs::msg::Image;
+use edgeflow_ros::std_msgs::msg::Header;
+
+use crate::Result;
+use crate::engine::{Inference, Model};
+use crate::image::Frame;
+use crate::tensor::{Data, Tensor};
+
+/// A view of an image message.
+pub(super) fn frame(image: &Image) -> Frame<'_> {
+    Frame {
+        width: image.width,
+        height: image.height,
+        step: image.step,
+        encoding: &image.encoding,
+        is_bigendian: image.is_bigendian != 0,
+        data: &image.data,
+    }
+}
+
+/// A result message without latency; outputs are filled when nothing was decoded.
+pub(super) fn result(model: &Model, header: Header, inference: &Inference) -> InferenceResult {
+    let mut message = InferenceResult {
+        header,
+        model_name: model.name.clone(),
+        model_version: model.version.clone(),
+        model_digest: model.digest.to_string(),
+        class_id: -1,
+        score: f32::NAN,
+        ..InferenceResult::default()
+    };
+    match &inference.classification {
+        Some(class) => {
+            message.label = class.label.clone();
+            message.class_id = class.class_id;
+            message.score = class.score;
+            message.scores = class.scores.clone();
+        }
+        None => message.outputs = inference.outputs.iter().map(tensor).collect(),
+    }
+    message
+}
+
+/// A tensor's wire form.
+pub(super) fn tensor(tensor: &Tensor) -> TensorMsg {
+    TensorMsg {
+        name: tensor.name.clone(),
+        dtype: tensor.data.element_type().onnx(),
+        shape: tensor.shape.clone(),
+        data: tensor.data.to_le_bytes(),
+        strings: match &tensor.data {
+            Data::String(strings) => strings.clone(),
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// A tensor from its wire form.
+pub(super) fn from_message(message: &TensorMsg) -> Result<Tensor> {
+    Tensor::from_wire(&message.name, message.dtype, &message.shape, &message.data, &message.strings)
+}
+
+/// What a model is.
+pub(super) fn model_info(model: &Model) -> ModelInfo {
+    let info = |values: &[ValueInfo]| {
+        values
+            .iter()
+            .map(|v| TensorInfo {
+                name: v.name.clone(),
+                dtype: v.elem_type.code(),
+                shape: v.shape.iter().map(|d| d.unwrap_or(-1)).collect(),
+            })
+            .collect()
+    };
+    ModelInfo {
+        name: model.name.clone(),
+        version: model.version.clone(),
+        digest: model.digest.to_string(),
+        model_digest: model.model_digest.to_string(),
+        opset: model.schema.opset,
+        producer: model.schema.producer.clone(),
+        inputs: info(&model.schema.inputs),
+        outputs: info(&model.schema.outputs),
+        labels: model.labels.clone(),
+    }
+}
+
+/// A drift report under the model whose frames it is about.
+pub(super) fn drift_report(model: &Model, header: Header, report: &edgeflow_drift::Report) -> DriftReport {
+    DriftReport {
+        header,
+        window_start: time(report.start_ns),
+        model_name: model.name.clone(),
+        model_version: model.version.clone(),
+        model_digest: model.digest.to_string(),
+        baseline: report.baseline.name().to_owned(),
+        false_alarm_rate: report.false_alarm_rate,
+        window: report.window,
+        flagged: report.flagged,
+        max_psi: report.max_psi,
+        features: report
+            .features
+            .iter()
+            .map(|f| DriftFeature {
+                name: f.name.clone(),
+                n: f.n,
+                n_effective: f.n_effective,
+                mean: f.mean,
+                baseline_mean: f.baseline_mean,
+                std: f.std,
+                baseline_std: f.baseline_std,
+                psi: f.psi,
+                psi_threshold: f.psi_threshold,
+                ks: f.ks,
+                ks_threshold: f.ks_threshold,
+                edges: f.edges.clone(),
+                counts: f.counts.clone(),
+                flagged: f.flagged,
+            })
+            .collect(),
+    }
+}
+
+/// A stamp in nanoseconds since the epoch.
+pub(super) fn nanoseconds(stamp: &Time) -> i64 {
+    i64::from(stamp.sec) * 1_000_000_000 + i64::from(stamp.nanosec)
+}
+
+fn time(ns: i64) -> Time {
+    Time { sec: i32::try_from(ns.div_euclid(1_000_000_000)).unwrap_or(i32::MAX), nanosec: ns.rem_euclid(1_000_000_000) as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_go_there_and_back() {
+        for stamp in [Time { sec: 0, nanosec: 0 }, Time { sec: 1_700_000_000, nanosec: 999_999_999 }, Time { sec: -1, nanosec: 5 }] {
+            assert_eq!(time(nanoseconds(&stamp)), stamp);
+        }
+    }
+
+    #[test]
+    fn tensors_go_there_and_back() {
+        let tensors = [
+            Tensor::new("x", vec![2, 1], Data::F64(vec![0.5, -1.0])).unwrap(),
+            Tensor::new("flag", vec![], Data::Bool(vec![true])).unwrap(),
+            Tensor::new("names", vec![2], Data::String(vec!["a".into(), "b".into()])).unwrap(),
+        ];
+        for one in tensors {
+            assert_eq!(from_message(&tensor(&one)).unwrap(), one);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `~/infer`, `~/load_model`, `~/get_model_info`. Each request gets an answer: whatever goes wrong is `success: false`
+//! and a message.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use edgeflow_ros::edgeflow_msgs::srv::{GetModelInfo, Infer, LoadModel};
+use edgeflow_ros::std_msgs::msg::Header;
+use edgeflow_ros::{Node, ServiceRequest};
+use futures::StreamExt;
+use tokio::task::JoinHandle;
+
+use super::frames::FrameQueue;
+use super::messages;
+use super::status::{StatusBoard, check_slot};
+use crate::engine::{Engine, LoadRequest, Loaded};
+use crate::{Error, Result};
+
+/// What the services act on.
+pub(super) struct Services {
+    node: Node,
+    engine: Arc<Engine>,
+    queue: Arc<FrameQueue>,
+    status: Arc<StatusBoard>,
+    /// One load at a time, with its statuses in one piece.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Services {
+    pub(super) fn new(node: Node, engine: Arc<Engine>, queue: Arc<FrameQueue>, status: Arc<StatusBoard>) -> Self {
+        Self { node, engine, queue, status, loading: tokio::sync::Mutex::default() }
+    }
+
+    /// Serves all three, each on a task of its own: a load that takes long holds up no question.
+    pub(super) fn serve(self: &Arc<Self>) -> Result<Vec<JoinHandle<()>>> {
+        let mut infer = self.node.create_service::<Infer::Service>("~/infer")?;
+        let mut load = self.node.create_service::<LoadModel::Service>("~/load_model")?;
+        let mut info = self.node.create_service::<GetModelInfo::Service>("~/get_model_info")?;
+        let (me, you, them) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        Ok(vec![
+            tokio::spawn(async move {
+                while let Some(request) = info.next().await {
+                    let response = me.get_model_info(&request.message);
+                    respond(request, response);
+                }
+            }),
+            tokio::spawn(async move {
+                while let Some(request) = infer.next().await {
+                    let response = you.infer(request.message.clone()).await;
+                    respond(request, response);
+                }
+            }),
+            tokio::spawn(async move {
+                while let Some(request) = load.next().await {
+                    let response = them.load_model(&request.message).await;
+                    respond(request, response);
+                }
+            }),
+        ])
+    }
+
+    fn get_model_info(&self, request: &GetModelInfo::Request) -> GetModelInfo::Response {
+        match check_slot(&request.slot).and_then(|()| self.engine.current()) {
+            Ok(model) => GetModelInfo::Response { success: true, message: String::new(), model: messages::model_info(&model) },
+            Err(error) => GetModelInfo::Response { success: false, message: error.to_string(), ..Default::default() },
+        }
+    }
+
+    async fn infer(self: &Arc<Self>, request: Infer::Request) -> Infer::Response {
+        let arrived = Instant::now();
+        let me = Arc::clone(self);
+        blocking("infer", move || me.infer_now(&request, arrived)).await.unwrap_or_else(|error| Infer::Response {
+            success: false,
+            message: error.to_string(),
+            ..Default::default()
+        })
+    }
+
+    fn infer_now(&self, request: &Infer::Request, arrived: Instant) -> Result<Infer::Response> {
+        let model = self.engine.current()?;
+        let (header, inference) = if request.inputs.is_empty() {
+            let frame = messages::frame(&request.image).check()?;
+            (request.image.header.clone(), model.infer_frame(&frame)?)
+        } else {
+            let tensors = request.inputs.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
+            (Header { stamp: self.node.now(), ..Header::default() }, model.infer_tensors(&tensors)?)
+        };
+        let mut result = messages::result(&model, header, &inference);
+        result.latency_us = u32::try_from(arrived.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let outputs = inference.outputs.iter().map(messages::tensor).collect();
+        Ok(Infer::Response { success: true, message: String::new(), result, outputs })
+    }
+
+    async fn load_model(self: &Arc<Self>, request: &LoadModel::Request) -> LoadModel::Response {
+        let loaded = match parse(request) {
+            Ok(load) => self.load(load).await,
+            Err(error) => Err(error),
+        };
+        match loaded {
+            Ok(loaded) => LoadModel::Response {
+                success: true,
+                message: String::new(),
+                digest: loaded.model.digest.to_string(),
+                swap_gap_us: loaded.swapped.gap_us(),
+            },
+            Err(error) => LoadModel::Response {
+                success: false,
+                message: error.to_string(),
+                digest: self.engine.current().map(|m| m.digest.to_string()).unwrap_or_default(),
+                swap_gap_us: 0,
+            },
+        }
+    }
+
+    /// Loads a bundle beside the running one, swaps it in, and says so on `~/status` once no frame is in the old one's
+    /// hands any more.
+    pub(super) async fn load(self: &Arc<Self>, request: LoadRequest) -> Result<Loaded> {
+        let _one_at_a_time = self.loading.lock().await;
+        let me = Arc::clone(self);
+        let about = request.clone();
+        let loaded = blocking("load the model", move || {
+            let loaded = me.engine.load(&request, &mut |stage| me.status.stage(&request, stage))?;
+            me.queue.between_frames();
+            Ok(loaded)
+        })
+        .await;
+        match &loaded {
+            Ok(loaded) => {
+                tracing::info!(model = %loaded.model.name, version = %loaded.model.version, digest = %loaded.model.digest, swap_gap_us = loaded.swapped.gap_us(), "model active");
+                self.status.active(&about, loaded);
+            }
+            Err(error) => {
+                tracing::error!(%error, bundle = %about.path.display(), "model not loaded; what ran before keeps running");
+                self.status.failed(&about, error);
+            }
+        }
+        loaded
+    }
+}
+
+fn parse(request: &LoadModel::Request) -> Result<LoadRequest> {
+    check_slot(&request.slot)?;
+    let expected = match request.digest.as_str() {
+        "" => None,
+        text => Some(text.parse().map_err(|source| Error::DigestMalformed { source })?),
+    };
+    Ok(LoadRequest {
+        path: request.bundle_path.clone().into(),
+        name: request.model_name.clone(),
+        version: request.model_version.clone(),
+        expected,
+    })
+}
+
+/// Runs what takes long off the executor. A panic becomes an error, so that the caller is answered.
+async fn blocking<T: Send + 'static>(operation: &str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| Err(Error::Io { operation: operation.to_owned(), source: std::io::Error::other(panic) }))
+}
+
+fn respond<S: edgeflow_ros::Service>(request: ServiceRequest<S>, response: S::Response) {
+    if let Err(error) = request.respond(response) {
+        tracing::warn!(%error, "a service response was not sent");
+    }
+}

@@ -1,0 +1,122 @@
+//! Tiny bundles for tests: an ONNX graph is a protobuf message, and these are small enough to be written by hand.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part")]
+
+use std::path::{Path, PathBuf};
+
+use edgeflow_inference::engine::{LoadRequest, SessionOptions, ort::OrtBackend};
+
+/// ONNX element types used here.
+pub(crate) const FLOAT: u64 = 1;
+pub(crate) const INT64: u64 = 7;
+pub(crate) const STRING: u64 = 8;
+pub(crate) const BOOL: u64 = 9;
+
+/// A protobuf message under construction.
+#[derive(Clone, Default)]
+pub(crate) struct Proto(Vec<u8>);
+
+impl Proto {
+    fn varint(mut self, mut value: u64) -> Self {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+        self
+    }
+
+    pub(crate) fn int(self, field: u64, value: u64) -> Self {
+        self.varint(field << 3).varint(value)
+    }
+
+    pub(crate) fn bytes(self, field: u64, bytes: &[u8]) -> Self {
+        let mut me = self.varint(field << 3 | 2).varint(bytes.len() as u64);
+        me.0.extend_from_slice(bytes);
+        me
+    }
+
+    pub(crate) fn text(self, field: u64, text: &str) -> Self {
+        self.bytes(field, text.as_bytes())
+    }
+
+    pub(crate) fn message(self, field: u64, message: &Proto) -> Self {
+        self.bytes(field, &message.0)
+    }
+}
+
+/// A graph input or output; a dimension of 0 is left open.
+pub(crate) fn value(name: &str, ty: u64, shape: &[u64]) -> Proto {
+    let dims = shape.iter().fold(Proto::default(), |shape, d| {
+        shape.message(1, &if *d == 0 { Proto::default().text(2, "any") } else { Proto::default().int(1, *d) })
+    });
+    let tensor = Proto::default().int(1, ty).message(2, &dims);
+    Proto::default().text(1, name).message(2, &Proto::default().message(1, &tensor))
+}
+
+pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> Proto {
+    let node = inputs.iter().fold(Proto::default(), |n, i| n.text(1, i));
+    outputs.iter().fold(node, |n, o| n.text(2, o)).text(4, op)
+}
+
+pub(crate) fn floats(name: &str, shape: &[u64], values: &[f32]) -> Proto {
+    let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    shape.iter().fold(Proto::default(), |t, d| t.int(1, *d)).int(2, FLOAT).text(8, name).bytes(9, &raw)
+}
+
+pub(crate) fn ints(name: &str, shape: &[u64], values: &[i64]) -> Proto {
+    let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    shape.iter().fold(Proto::default(), |t, d| t.int(1, *d)).int(2, INT64).text(8, name).bytes(9, &raw)
+}
+
+/// A model of one graph.
+pub(crate) fn model(nodes: &[Proto], constants: &[Proto], inputs: &[Proto], outputs: &[Proto]) -> Vec<u8> {
+    let graph = nodes.iter().fold(Proto::default(), |g, n| g.message(1, n)).text(2, "test");
+    let graph = constants.iter().fold(graph, |g, c| g.message(5, c));
+    let graph = inputs.iter().fold(graph, |g, i| g.message(11, i));
+    let graph = outputs.iter().fold(graph, |g, o| g.message(12, o));
+    let opset = Proto::default().text(1, "").int(2, 13);
+    Proto::default().int(1, 8).text(2, "edgeflow tests").message(7, &graph).message(8, &opset).0
+}
+
+/// Scores of a 2 x 2 image: its four pixels plus a bias each. On a black frame the greatest bias wins.
+pub(crate) fn pixel_model(bias: [f32; 4]) -> Vec<u8> {
+    model(
+        &[node("Add", &["X", "bias"], &["probabilities"])],
+        &[floats("bias", &[1, 4], &bias)],
+        &[value("X", FLOAT, &[0, 4])],
+        &[value("probabilities", FLOAT, &[0, 4])],
+    )
+}
+
+pub(crate) const PIXEL_MANIFEST: &str = "v: 1
+input: {encoding: mono8, resize: {width: 2, height: 2, filter: box}, layout: flat, scale: 0.00390625}
+output: {decode: classification, scores: probabilities}
+labels: [a, b, c, d]
+";
+
+/// A bundle that calls a black frame by `label` (0 is `a`).
+pub(crate) fn pixel_bundle(dir: &Path, label: usize) -> PathBuf {
+    let mut bias = [0.0; 4];
+    bias[label] = 2.0;
+    bundle(&dir.join(format!("says-{label}")), &pixel_model(bias), Some(PIXEL_MANIFEST))
+}
+
+/// Writes a bundle.
+pub(crate) fn bundle(dir: &Path, onnx: &[u8], manifest: Option<&str>) -> PathBuf {
+    std::fs::create_dir_all(dir).unwrap();
+    std::fs::write(dir.join("model.onnx"), onnx).unwrap();
+    if let Some(manifest) = manifest {
+        std::fs::write(dir.join("edgeflow.yaml"), manifest).unwrap();
+    }
+    dir.to_owned()
+}
+
+pub(crate) fn request(path: &Path) -> LoadRequest {
+    LoadRequest { path: path.to_owned(), name: "test".into(), version: "1".into(), expected: None }
+}
+
+/// An engine on the machine's ONNX Runtime. Tests need one: a missing library is a failure that says how to get it.
+pub(crate) fn engine() -> edgeflow_inference::engine::Engine {
+    let backend = OrtBackend::find("").unwrap_or_else(|error| panic!("{error}"));
+    edgeflow_inference::engine::Engine::new(std::sync::Arc::new(backend), SessionOptions::default())
+}

@@ -1,0 +1,299 @@
+//! Deployments: who asked for which version on which robots, and how far the robots say they are.
+
+use edgeflow_wire::{SlotStatus, Version};
+use serde::Serialize;
+
+use crate::{ModelName, SlotName, TargetName};
+
+/// A deployment to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDeployment {
+    /// Which model.
+    pub model: ModelName,
+    /// Which version of it.
+    pub version: String,
+    /// What robots are told.
+    pub spec: edgeflow_wire::SlotSpec,
+    /// Into which slot.
+    pub slot: SlotName,
+    /// On which robots, each once.
+    pub targets: Vec<TargetName>,
+    /// When, microseconds since the Unix epoch.
+    pub created_at_us: i64,
+    /// Who.
+    pub created_by: String,
+}
+
+/// What a deployment asked of one robot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Which robot.
+    pub target: TargetName,
+    /// The desired state that asked it.
+    pub version: Version,
+    /// The desired state that asked something else of the slot.
+    pub superseded_by: Option<Version>,
+}
+
+/// A deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its number.
+    pub id: i64,
+    /// Which model.
+    pub model: ModelName,
+    /// Which version of it.
+    pub version: String,
+    /// Its bundle digest.
+    pub digest: String,
+    /// Into which slot.
+    pub slot: SlotName,
+    /// On which robots.
+    pub asked: Vec<Asked>,
+    /// When, microseconds since the Unix epoch.
+    pub created_at_us: i64,
+    /// Who.
+    pub created_by: String,
+}
+
+/// A step a robot attested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attestation {
+    /// Which robot.
+    pub target: TargetName,
+    /// Which slot.
+    pub slot: SlotName,
+    /// The desired state it answers.
+    pub version: Version,
+    /// The bundle digest that was asked for.
+    pub digest: String,
+    /// How far it is.
+    pub status: SlotStatus,
+    /// Why, when failed or rolled back.
+    pub reason: String,
+    /// When, by the robot's clock, microseconds since the Unix epoch.
+    pub at_us: i64,
+}
+
+/// Where one robot is with a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetStatus {
+    /// Declared; the robot has not answered.
+    Pending,
+    /// Fetching the bundle.
+    Downloading,
+    /// Checking digests.
+    Verifying,
+    /// Building the session beside the running one.
+    Warming,
+    /// Serving it (or it was, before something newer was declared).
+    Active,
+    /// Refused or broken; what ran before keeps running.
+    Failed,
+    /// Taken back to what ran before.
+    RolledBack,
+    /// Something else was declared before it got there.
+    Superseded,
+}
+
+impl From<SlotStatus> for TargetStatus {
+    fn from(status: SlotStatus) -> Self {
+        match status {
+            SlotStatus::Pending => TargetStatus::Pending,
+            SlotStatus::Downloading => TargetStatus::Downloading,
+            SlotStatus::Verifying => TargetStatus::Verifying,
+            SlotStatus::Warming => TargetStatus::Warming,
+            SlotStatus::Active => TargetStatus::Active,
+            SlotStatus::Failed => TargetStatus::Failed,
+            SlotStatus::RolledBack => TargetStatus::RolledBack,
+        }
+    }
+}
+
+impl TargetStatus {
+    fn settled(self) -> bool {
+        matches!(self, TargetStatus::Active | TargetStatus::Failed | TargetStatus::RolledBack | TargetStatus::Superseded)
+    }
+}
+
+/// Where a deployment is as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentState {
+    /// Some robot is not there yet and none failed.
+    Progressing,
+    /// Every robot serves it, or did before something newer was declared.
+    Succeeded,
+    /// Some robot failed or rolled back.
+    Failed,
+    /// Something newer was declared before every robot got there.
+    Superseded,
+}
+
+/// One robot of a deployment, as shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct DeploymentTargetView {
+    /// Which robot.
+    pub target: String,
+    /// Generation of its desired state that asked it.
+    pub generation: u64,
+    /// How far it is, as it attests.
+    pub status: TargetStatus,
+    /// Why, when failed or rolled back.
+    pub reason: String,
+    /// When it said so, by its clock, microseconds since the Unix epoch; when it was declared, before it answers.
+    pub at_us: i64,
+}
+
+/// A deployment as shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct DeploymentView {
+    /// Its number.
+    pub id: String,
+    /// Which model.
+    pub model: String,
+    /// Which version of it.
+    pub version: String,
+    /// Its bundle digest.
+    pub digest: String,
+    /// Into which slot.
+    pub slot: String,
+    /// When, microseconds since the Unix epoch.
+    pub created_at_us: i64,
+    /// Who.
+    pub created_by: String,
+    /// Robot by robot.
+    pub targets: Vec<DeploymentTargetView>,
+    /// As a whole.
+    pub state: DeploymentState,
+}
+
+/// Whether an attestation answers what was asked: same robot, slot and bundle, and a desired state in which it still stood.
+pub fn answers(deployment: &Deployment, asked: &Asked, attestation: &Attestation) -> bool {
+    attestation.target == asked.target
+        && attestation.slot == deployment.slot
+        && attestation.digest == deployment.digest
+        && attestation.version >= asked.version
+        && asked.superseded_by.is_none_or(|by| attestation.version < by)
+}
+
+/// A deployment as it is shown. `attestations` are in the order in which robots made them.
+pub fn view(deployment: &Deployment, attestations: &[Attestation]) -> DeploymentView {
+    let targets: Vec<DeploymentTargetView> = deployment
+        .asked
+        .iter()
+        .map(|asked| {
+            let last = attestations.iter().rev().find(|attestation| answers(deployment, asked, attestation));
+            let mut status = last.map_or(TargetStatus::Pending, |attestation| attestation.status.into());
+            if asked.superseded_by.is_some() && !status.settled() {
+                status = TargetStatus::Superseded;
+            }
+            DeploymentTargetView {
+                target: asked.target.to_string(),
+                generation: asked.version.generation,
+                status,
+                reason: last.map(|attestation| attestation.reason.clone()).unwrap_or_default(),
+                at_us: last.map_or(deployment.created_at_us, |attestation| attestation.at_us),
+            }
+        })
+        .collect();
+    DeploymentView {
+        id: deployment.id.to_string(),
+        model: deployment.model.to_string(),
+        version: deployment.version.clone(),
+        digest: deployment.digest.clone(),
+        slot: deployment.slot.to_string(),
+        created_at_us: deployment.created_at_us,
+        created_by: deployment.created_by.clone(),
+        state: state(&targets),
+        targets,
+    }
+}
+
+fn state(targets: &[DeploymentTargetView]) -> DeploymentState {
+    let any = |wanted: fn(TargetStatus) -> bool| targets.iter().any(|target| wanted(target.status));
+    if any(|status| matches!(status, TargetStatus::Failed | TargetStatus::RolledBack)) {
+        DeploymentState::Failed
+    } else if any(|status| !status.settled()) {
+        DeploymentState::Progressing
+    } else if any(|status| status == TargetStatus::Superseded) {
+        DeploymentState::Superseded
+    } else {
+        DeploymentState::Succeeded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(generation: u64) -> Version {
+        Version { server_epoch: 1, generation }
+    }
+
+    fn asked(target: &str, generation: u64, superseded_by: Option<u64>) -> Asked {
+        let target = TargetName::new(target).unwrap();
+        Asked { target, version: version(generation), superseded_by: superseded_by.map(version) }
+    }
+
+    fn deployment(asked: Vec<Asked>) -> Deployment {
+        Deployment {
+            id: 1,
+            model: ModelName::new("m").unwrap(),
+            version: "1".into(),
+            digest: "d".into(),
+            slot: SlotName::default_slot(),
+            asked,
+            created_at_us: 1,
+            created_by: "administrator".into(),
+        }
+    }
+
+    fn says(target: &str, generation: u64, status: SlotStatus) -> Attestation {
+        Attestation {
+            target: TargetName::new(target).unwrap(),
+            slot: SlotName::default_slot(),
+            version: version(generation),
+            digest: "d".into(),
+            status,
+            reason: String::new(),
+            at_us: 5,
+        }
+    }
+
+    #[test]
+    fn a_deployment_succeeds_when_every_robot_says_so() {
+        let one = deployment(vec![asked("r1", 1, None), asked("r2", 4, None)]);
+        let first = [says("r1", 1, SlotStatus::Warming), says("r1", 1, SlotStatus::Active)];
+        let shown = view(&one, &first);
+        assert_eq!((shown.state, shown.targets[0].status), (DeploymentState::Progressing, TargetStatus::Active));
+        assert_eq!(shown.targets[1].status, TargetStatus::Pending);
+        let both = [first.to_vec(), vec![says("r2", 4, SlotStatus::Active)]].concat();
+        assert_eq!(view(&one, &both).state, DeploymentState::Succeeded);
+        let failed = [first.to_vec(), vec![says("r2", 4, SlotStatus::Failed)]].concat();
+        assert_eq!(view(&one, &failed).state, DeploymentState::Failed);
+    }
+
+    #[test]
+    fn only_answers_to_this_deployment_count() {
+        let one = deployment(vec![asked("r1", 2, Some(4))]);
+        for (wrong, why) in [
+            (says("r1", 1, SlotStatus::Active), "an older document"),
+            (says("r1", 4, SlotStatus::Active), "a newer document"),
+            (says("r2", 2, SlotStatus::Active), "another robot"),
+            (Attestation { digest: "other".into(), ..says("r1", 2, SlotStatus::Active) }, "another bundle"),
+        ] {
+            assert_eq!(view(&one, &[wrong]).state, DeploymentState::Superseded, "{why}");
+        }
+        let skipped = says("r1", 3, SlotStatus::Active);
+        assert_eq!(view(&one, &[skipped]).state, DeploymentState::Succeeded, "another slot changed in between");
+    }
+
+    #[test]
+    fn what_was_reached_stays_true_after_something_newer_was_declared() {
+        let one = deployment(vec![asked("r1", 1, Some(2))]);
+        assert_eq!(view(&one, &[says("r1", 1, SlotStatus::Active)]).state, DeploymentState::Succeeded);
+        assert_eq!(view(&one, &[says("r1", 1, SlotStatus::Warming)]).targets[0].status, TargetStatus::Superseded);
+    }
+}

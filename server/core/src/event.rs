@@ -1,0 +1,114 @@
+//! The timeline: entries worth a line to a person.
+
+use edgeflow_wire::{Class, Content, EntryBody, MissionKind, SlotStatus};
+use serde::Serialize;
+
+use crate::entry::{StoredEntry, body};
+
+/// Classes whose entries make the timeline.
+pub const TIMELINE_CLASSES: [Class; 2] = [Class::Critical, Class::Event];
+
+/// How much an event asks for attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Worth a look.
+    Warning,
+    /// Something is broken.
+    Error,
+}
+
+/// One line of the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct EventView {
+    /// Place in the order of arrival.
+    pub id: i64,
+    /// Whose event.
+    pub target: String,
+    /// `critical` or `event`.
+    pub class: String,
+    /// What kind of fact it is.
+    pub kind: String,
+    /// When it happened, by the robot's clock, microseconds since the Unix epoch.
+    pub t_us: i64,
+    /// When it arrived, by ours.
+    pub received_us: i64,
+    /// One line for people.
+    pub title: String,
+    /// How much it asks for attention.
+    pub severity: Severity,
+    /// Particulars.
+    pub body: serde_json::Value,
+}
+
+/// The line an entry makes; `None` when its class does not belong on the timeline.
+pub fn of(entry: &StoredEntry) -> Option<EventView> {
+    if !TIMELINE_CLASSES.contains(&entry.class) {
+        return None;
+    }
+    let (title, severity) = headline(&entry.content);
+    Some(EventView {
+        id: entry.id,
+        target: entry.target.to_string(),
+        class: entry.class.as_str().to_owned(),
+        kind: entry.content.kind().to_owned(),
+        t_us: entry.t_us,
+        received_us: entry.received_us,
+        title,
+        severity,
+        body: body(&entry.content),
+    })
+}
+
+fn headline(content: &Content) -> (String, Severity) {
+    let known = match content {
+        Content::Known(known) => known,
+        Content::Unknown { kind, .. } => return (kind.replace('_', " "), Severity::Info),
+    };
+    match known {
+        EntryBody::State(state) => {
+            let running: Vec<String> = state
+                .slots
+                .iter()
+                .map(|(slot, now)| match now.digest.as_str() {
+                    "" => format!("nothing in {slot}"),
+                    _ => format!("{} {} in {slot}", now.model, now.version),
+                })
+                .collect();
+            let severity = if state.slots.values().any(|now| now.status == SlotStatus::Failed) { Severity::Warning } else { Severity::Info };
+            (format!("runs {}", if running.is_empty() { "nothing".to_owned() } else { running.join(", ") }), severity)
+        }
+        EntryBody::DeploymentStatus(step) => {
+            let what = format!("{} {}", step.model, step.model_version);
+            match step.status {
+                SlotStatus::Pending => (format!("{what} declared"), Severity::Info),
+                SlotStatus::Downloading => (format!("downloading {what}"), Severity::Info),
+                SlotStatus::Verifying => (format!("verifying {what}"), Severity::Info),
+                SlotStatus::Warming => (format!("warming up {what}"), Severity::Info),
+                SlotStatus::Active => (format!("{what} active"), Severity::Info),
+                SlotStatus::Failed => (format!("{what} failed: {}", step.reason), Severity::Error),
+                SlotStatus::RolledBack => (format!("{what} rolled back: {}", step.reason), Severity::Warning),
+            }
+        }
+        EntryBody::DriftReport(report) if report.flagged => {
+            let features: Vec<&str> = report.features.iter().filter(|one| one.flagged).map(|one| one.name.as_str()).collect();
+            (format!("input drift in {} (PSI {:.2})", features.join(", "), report.max_psi), Severity::Warning)
+        }
+        EntryBody::DriftReport(_) => ("inputs fit the baseline".to_owned(), Severity::Info),
+        EntryBody::Evaluation(evaluation) => {
+            (format!("accuracy {:.1} % over {} results", evaluation.accuracy * 100.0, evaluation.samples), Severity::Info)
+        }
+        EntryBody::InferenceSummary(summary) => (format!("{:.1} results per second", summary.rate_hz), Severity::Info),
+        EntryBody::Mission(mission) => match mission.step {
+            MissionKind::Started => (format!("mission {} started", mission.mission_id), Severity::Info),
+            MissionKind::Waypoint => (format!("mission {} at {:.0} %", mission.mission_id, mission.progress * 100.0), Severity::Info),
+            MissionKind::Succeeded => (format!("mission {} succeeded", mission.mission_id), Severity::Info),
+            MissionKind::Failed => (format!("mission {} failed: {}", mission.mission_id, mission.detail), Severity::Error),
+        },
+        EntryBody::Link(link) if link.connected => (format!("uplink back ({})", link.uplink), Severity::Info),
+        EntryBody::Link(link) => (format!("uplink lost ({}): {}", link.uplink, link.reason), Severity::Warning),
+        EntryBody::Fault(fault) => (format!("{}: {}", fault.source, fault.message), Severity::Error),
+    }
+}

@@ -1,0 +1,178 @@
+//! Who asks, and what they may do. The one place that decides; use-cases only ask.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use crate::{OrganisationId, TargetName};
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// A person or program with the administrator's token.
+    Administrator,
+    /// A robot with its own token.
+    Robot(TargetName),
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Administrator => f.write_str("administrator"),
+            Who::Robot(name) => write!(f, "robot:{name}"),
+        }
+    }
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Read what the control plane says about itself.
+    ReadServer,
+    /// Read a robot: view, log, entries, telemetry, drift, events.
+    ReadTarget,
+    /// Enrol a robot.
+    EnrolTarget,
+    /// Take a robot's identity away.
+    RevokeTarget,
+    /// Read models and versions.
+    ReadModel,
+    /// Make models and register versions.
+    WriteModel,
+    /// Read the bytes of an artifact.
+    ReadArtifact,
+    /// Read deployments.
+    ReadDeployment,
+    /// Change what robots shall run.
+    Deploy,
+    /// Read the audit trail.
+    ReadAudit,
+    /// Append to a robot's own log.
+    WriteLog,
+}
+
+impl Action {
+    /// Its name in audit records and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::ReadServer => "read_server",
+            Action::ReadTarget => "read_target",
+            Action::EnrolTarget => "enrol_target",
+            Action::RevokeTarget => "revoke_target",
+            Action::ReadModel => "read_model",
+            Action::WriteModel => "write_model",
+            Action::ReadArtifact => "read_artifact",
+            Action::ReadDeployment => "read_deployment",
+            Action::Deploy => "deploy",
+            Action::ReadAudit => "read_audit",
+            Action::WriteLog => "write_log",
+        }
+    }
+}
+
+/// What it is asked of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// Something of the organisation as a whole: a list, a model, an artifact.
+    Organisation,
+    /// One robot.
+    Target(TargetName),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Resource::Organisation => f.write_str("the organisation"),
+            Resource::Target(name) => write!(f, "target {name}"),
+        }
+    }
+}
+
+/// One thing a principal may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// Anything inside its organisation.
+    Everything,
+    /// One action on anything inside its organisation.
+    Anywhere(Action),
+    /// One action on one robot.
+    OnTarget(Action, TargetName),
+}
+
+/// Who asks, for whom, and what they were granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Who.
+    pub who: Who,
+    /// Inside which organisation. Nothing of another one is ever visible.
+    pub organisation: OrganisationId,
+    /// What they may do.
+    pub grants: Vec<Grant>,
+}
+
+impl Principal {
+    /// The administrator of the first organisation.
+    pub fn administrator() -> Self {
+        Self { who: Who::Administrator, organisation: OrganisationId::first(), grants: vec![Grant::Everything] }
+    }
+
+    /// A robot: it fetches artifacts, reads itself and writes its own log, nothing else.
+    pub fn robot(organisation: OrganisationId, name: TargetName) -> Self {
+        let grants = vec![
+            Grant::Anywhere(Action::ReadArtifact),
+            Grant::OnTarget(Action::ReadTarget, name.clone()),
+            Grant::OnTarget(Action::WriteLog, name.clone()),
+        ];
+        Self { who: Who::Robot(name), organisation, grants }
+    }
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{who} may not {action} on {resource}", action = action.as_str())]
+pub struct Denied {
+    /// Who asked.
+    pub who: Who,
+    /// What.
+    pub action: Action,
+    /// Of what.
+    pub resource: Resource,
+}
+
+/// Whether `principal` may do `action` on `resource`. What is not granted is refused.
+pub fn decide(principal: &Principal, action: Action, resource: Resource) -> Result<(), Denied> {
+    let granted = principal.grants.iter().any(|grant| match grant {
+        Grant::Everything => true,
+        Grant::Anywhere(allowed) => *allowed == action,
+        Grant::OnTarget(allowed, name) => *allowed == action && resource == Resource::Target(name.clone()),
+    });
+    if granted { Ok(()) } else { Err(Denied { who: principal.who.clone(), action, resource }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> TargetName {
+        TargetName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_robot_reaches_itself_and_artifacts_only() {
+        let robot = Principal::robot(OrganisationId::first(), name("r1"));
+        assert!(decide(&robot, Action::ReadTarget, Resource::Target(name("r1"))).is_ok());
+        assert!(decide(&robot, Action::ReadArtifact, Resource::Organisation).is_ok());
+        for (action, resource) in [
+            (Action::ReadTarget, Resource::Target(name("r2"))),
+            (Action::ReadTarget, Resource::Organisation),
+            (Action::WriteLog, Resource::Target(name("r2"))),
+            (Action::Deploy, Resource::Target(name("r1"))),
+            (Action::ReadModel, Resource::Organisation),
+            (Action::RevokeTarget, Resource::Target(name("r1"))),
+            (Action::ReadAudit, Resource::Organisation),
+        ] {
+            let refusal = decide(&robot, action, resource).unwrap_err().to_string();
+            assert!(refusal.starts_with("robot:r1 may not "), "{refusal}");
+        }
+    }
+}

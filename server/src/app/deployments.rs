@@ -1,0 +1,83 @@
+//! Deployments: they change desired state and never talk to a robot.
+
+use edgeflow_core::{
+    ModelName, Page, Principal, RobotId, SlotName, TargetName,
+    deployment::{self, Deployment, DeploymentView, NewDeployment},
+    principal::{Action, Resource},
+};
+
+use crate::app::{App, AppError};
+
+/// A deployment to be made.
+#[derive(Debug, Clone)]
+pub struct DeploymentRequest {
+    /// Which model.
+    pub model: ModelName,
+    /// Which version of it.
+    pub version: String,
+    /// Into which slot.
+    pub slot: SlotName,
+    /// On which robots.
+    pub targets: Vec<TargetName>,
+}
+
+impl App {
+    /// Declares that robots shall run a version. They converge at their own pace.
+    pub async fn deploy(&self, principal: &Principal, request: DeploymentRequest) -> Result<DeploymentView, AppError> {
+        self.permit(principal, Action::Deploy, Resource::Organisation).await?;
+        let mut targets = request.targets;
+        targets.sort();
+        targets.dedup();
+        if targets.is_empty() {
+            return Err(AppError::Invalid("name at least one robot in \"targets\"".to_owned()));
+        }
+        let version = self.find_version(&principal.organisation, &request.model, &request.version).await?;
+        let new = NewDeployment {
+            version: version.version(),
+            spec: version.slot_spec(),
+            model: request.model,
+            slot: request.slot,
+            targets,
+            created_at_us: self.now_us(),
+            created_by: principal.who.to_string(),
+        };
+        let made = self.stores.deployments.create_deployment(&principal.organisation, &new).await?;
+        for asked in &made.asked {
+            let robot = App::robot_id(&principal.organisation, &asked.target);
+            // An error means that no door is open for robots; they will read it when one is.
+            drop(self.desired.send(robot.clone()));
+            self.presence.touch(&robot);
+        }
+        let detail = serde_json::json!({ "model": made.model, "version": made.version, "slot": made.slot, "targets": new.targets });
+        self.record(principal, Action::Deploy, &format!("deployment/{}", made.id), detail).await;
+        let shown = deployment::view(&made, &[]);
+        self.hub.send(&principal.organisation, "deployment", &shown);
+        Ok(shown)
+    }
+
+    /// One deployment, as robots attest it.
+    pub async fn deployment(&self, principal: &Principal, id: &str) -> Result<DeploymentView, AppError> {
+        self.permit(principal, Action::ReadDeployment, Resource::Organisation).await?;
+        let missing = || AppError::NotFound { what: "deployment", name: id.to_owned() };
+        let number: i64 = id.parse().map_err(|_| missing())?;
+        let found = self.stores.deployments.deployment(&principal.organisation, number).await?.ok_or_else(missing)?;
+        let attestations = self.stores.entries.attestations(&principal.organisation, std::slice::from_ref(&found)).await?;
+        Ok(deployment::view(&found, &attestations))
+    }
+
+    /// Deployments, newest first.
+    pub async fn deployments(&self, principal: &Principal, after: Option<i64>, limit: u32) -> Result<Page<DeploymentView>, AppError> {
+        self.permit(principal, Action::ReadDeployment, Resource::Organisation).await?;
+        let found = self.stores.deployments.deployments(&principal.organisation, after, limit + 1).await?;
+        let page = Page::cut(found, limit, |deployment| deployment.id.to_string());
+        let attestations = self.stores.entries.attestations(&principal.organisation, &page.items).await?;
+        Ok(page.map(|found| deployment::view(&found, &attestations)))
+    }
+
+    /// The deployments that still stand for a robot, as shown.
+    pub(crate) async fn standing_views(&self, robot: &RobotId) -> Result<Vec<DeploymentView>, AppError> {
+        let standing: Vec<Deployment> = self.stores.deployments.standing_deployments(&robot.organisation, &robot.name).await?;
+        let attestations = self.stores.entries.attestations(&robot.organisation, &standing).await?;
+        Ok(standing.iter().map(|found| deployment::view(found, &attestations)).collect())
+    }
+}

@@ -1,0 +1,45 @@
+//! Drift: each robot's newest word on its inputs, and the windows behind it.
+
+use edgeflow_core::{
+    Principal, RobotId, TargetName,
+    drift::{self, DriftReportsView, DriftView},
+    entry::EntryFilter,
+    principal::{Action, Resource},
+};
+use edgeflow_wire::{Content, EntryBody};
+
+use crate::app::{App, AppError};
+
+impl App {
+    /// Drift over the fleet, by robot.
+    pub async fn drift(&self, principal: &Principal) -> Result<Vec<DriftView>, AppError> {
+        self.permit(principal, Action::ReadTarget, Resource::Organisation).await?;
+        let targets = self.stores.targets.targets(&principal.organisation, None, u32::MAX).await?;
+        let attested = self.stores.entries.attested(&principal.organisation, None).await?;
+        let newest = targets.iter().filter_map(|target| {
+            let name = &target.id.name;
+            attested.get(name).and_then(|attested| attested.drift()).map(|report| drift::view(name, report))
+        });
+        Ok(newest.collect())
+    }
+
+    /// A robot's newest drift windows, in full, newest first.
+    pub async fn target_drift(&self, principal: &Principal, name: &TargetName, limit: u32) -> Result<DriftReportsView, AppError> {
+        self.readable(principal, name).await?;
+        let filter = EntryFilter { target: Some(name.clone()), kind: Some("drift_report".to_owned()), limit, ..EntryFilter::default() };
+        let entries = self.stores.entries.entries(&principal.organisation, &filter).await?;
+        let reports = entries.into_iter().filter_map(|entry| match entry.content {
+            Content::Known(EntryBody::DriftReport(report)) => Some(report),
+            _ => None,
+        });
+        let mut reports: Vec<_> = reports.collect();
+        // A flag that changed travels in another class than the windows around it and may arrive before them.
+        reports.sort_by_key(|report| std::cmp::Reverse(report.end_us));
+        Ok(DriftReportsView { target: name.to_string(), reports })
+    }
+
+    pub(crate) async fn drift_view(&self, robot: &RobotId) -> Result<Option<DriftView>, AppError> {
+        let attested = self.stores.entries.attested(&robot.organisation, Some(&robot.name)).await?;
+        Ok(attested.get(&robot.name).and_then(|attested| attested.drift()).map(|report| drift::view(&robot.name, report)))
+    }
+}

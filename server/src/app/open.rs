@@ -1,0 +1,86 @@
+//! Opening and closing the control plane.
+
+use edgeflow_core::Clock;
+use edgeflow_store_sqlite::Sqlite;
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::broadcast;
+
+use crate::app::{App, AppError, Metrics, artifacts::Artifacts, hub::Hub, presence::Presence};
+
+/// Robots whose change can wait to be told before a slow listener re-reads all of them.
+const CHANGES: usize = 4096;
+
+/// What a control plane needs to open.
+#[derive(Debug, Clone)]
+pub struct AppOptions {
+    /// Folder that holds all it remembers; made when missing.
+    pub data_dir: PathBuf,
+    /// The folder was put back from a backup: raise the server epoch.
+    pub restored: bool,
+    /// Most bytes of one uploaded bundle.
+    pub max_model_bytes: u64,
+}
+
+impl AppOptions {
+    /// Defaults on a folder.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), restored: false, max_model_bytes: 2 << 30 }
+    }
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_us(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+impl App {
+    /// Opens the control plane on its data folder.
+    pub async fn open(options: AppOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>, AppError> {
+        std::fs::create_dir_all(&options.data_dir).map_err(AppError::artifact("making the data folder"))?;
+        let artifacts = Artifacts::open(&options.data_dir)?;
+        let sqlite = Sqlite::open(&options.data_dir).await?;
+        let stores = sqlite.stores();
+        let now_us = clock.now_us();
+        stores.server.identity(now_us).await?;
+        if options.restored {
+            let identity = stores.server.raise_epoch(now_us).await?;
+            tracing::warn!(server.epoch = identity.server_epoch, "the data folder was restored: server epoch raised");
+        }
+        let (desired, _) = broadcast::channel(CHANGES);
+        let (revoked, _) = broadcast::channel(CHANGES);
+        let metrics = Metrics::new();
+        Ok(Arc::new(Self {
+            stores,
+            sqlite,
+            artifacts,
+            hub: Hub::new(),
+            presence: Presence::default(),
+            metrics,
+            desired,
+            revoked,
+            mqtt_address: OnceLock::new(),
+            started_at_us: now_us,
+            clock,
+            max_model_bytes: options.max_model_bytes,
+        }))
+    }
+
+    /// Commits what is waiting and closes the files.
+    pub async fn close(&self) {
+        self.sqlite.close().await;
+    }
+
+    pub(crate) fn now_us(&self) -> i64 {
+        self.clock.now_us()
+    }
+}

@@ -1,0 +1,123 @@
+//! Robots: enrolled, shown, revoked.
+
+use edgeflow_core::{
+    Page, Principal, RobotId, TargetName, desired,
+    entry::{EntryFilter, EntryView, LogView},
+    principal::{Action, Resource},
+    target::{self, Target, TargetView},
+};
+use std::collections::BTreeMap;
+
+use crate::app::{
+    App, AppError,
+    auth::{hash, random_hex},
+};
+
+/// A robot to be enrolled.
+#[derive(Debug, Clone)]
+pub struct TargetRequest {
+    /// Its name.
+    pub name: TargetName,
+    /// Labels for selecting.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A robot that was enrolled.
+#[derive(Debug, Clone)]
+pub struct EnrolledTarget {
+    /// Its name.
+    pub name: TargetName,
+    /// Its token, shown this once.
+    pub token: String,
+}
+
+const MAX_LABELS: usize = 64;
+const MAX_LABEL_BYTES: usize = 256;
+
+impl App {
+    /// Enrols a robot and makes its token.
+    pub async fn enrol_target(&self, principal: &Principal, request: TargetRequest) -> Result<EnrolledTarget, AppError> {
+        self.permit(principal, Action::EnrolTarget, Resource::Organisation).await?;
+        let long = |text: &String| text.is_empty() || text.len() > MAX_LABEL_BYTES;
+        if request.labels.len() > MAX_LABELS || request.labels.iter().any(|(key, value)| long(key) || value.len() > MAX_LABEL_BYTES) {
+            return Err(AppError::Invalid(format!("at most {MAX_LABELS} labels of 1 to {MAX_LABEL_BYTES} bytes each are kept")));
+        }
+        let token = format!("{}.{}", request.name, random_hex()?);
+        let new = Target {
+            id: App::robot_id(&principal.organisation, &request.name),
+            labels: request.labels,
+            token_hash: hash(&token),
+            created_at_us: self.now_us(),
+            desired: desired::empty(&request.name),
+        };
+        self.stores.targets.create_target(&new).await?;
+        self.record(principal, Action::EnrolTarget, &format!("target/{}", request.name), serde_json::json!({ "labels": new.labels })).await;
+        self.presence.touch(&new.id);
+        Ok(EnrolledTarget { name: request.name, token })
+    }
+
+    /// Takes a robot's identity away: its sessions end and its token is worth nothing.
+    pub async fn revoke_target(&self, principal: &Principal, name: &TargetName) -> Result<(), AppError> {
+        self.permit(principal, Action::RevokeTarget, Resource::Target(name.clone())).await?;
+        if !self.stores.targets.revoke_target(&principal.organisation, name, self.now_us()).await? {
+            return Err(not_found(name));
+        }
+        // An error means that no door is open for robots.
+        drop(self.revoked.send(App::robot_id(&principal.organisation, name)));
+        self.record(principal, Action::RevokeTarget, &format!("target/{name}"), serde_json::Value::Null).await;
+        Ok(())
+    }
+
+    /// One robot, as shown.
+    pub async fn target(&self, principal: &Principal, name: &TargetName) -> Result<TargetView, AppError> {
+        self.permit(principal, Action::ReadTarget, Resource::Target(name.clone())).await?;
+        self.target_view(&App::robot_id(&principal.organisation, name)).await?.ok_or_else(|| not_found(name))
+    }
+
+    /// Robots by name, as shown.
+    pub async fn targets(&self, principal: &Principal, after: Option<&str>, limit: u32) -> Result<Page<TargetView>, AppError> {
+        self.permit(principal, Action::ReadTarget, Resource::Organisation).await?;
+        let targets = self.stores.targets.targets(&principal.organisation, after, limit + 1).await?;
+        let attested = self.stores.entries.attested(&principal.organisation, None).await?;
+        let nothing = target::Attested::default();
+        let page = Page::cut(targets, limit, |target| target.id.name.to_string());
+        Ok(page.map(|target| {
+            let online = self.presence.is_online(&target.id);
+            target::view(&target, attested.get(&target.id.name).unwrap_or(&nothing), online)
+        }))
+    }
+
+    /// The account of a robot's log.
+    pub async fn target_log(&self, principal: &Principal, name: &TargetName) -> Result<LogView, AppError> {
+        let robot = self.readable(principal, name).await?;
+        let (classes, refused) = self.stores.entries.account(&robot).await?;
+        Ok(LogView::new(name, classes, refused))
+    }
+
+    /// A robot's entries.
+    pub async fn target_entries(&self, principal: &Principal, name: &TargetName, filter: EntryFilter) -> Result<Page<EntryView>, AppError> {
+        self.readable(principal, name).await?;
+        let limit = filter.limit;
+        let filter = EntryFilter { target: Some(name.clone()), limit: limit + 1, ..filter };
+        let entries = self.stores.entries.entries(&principal.organisation, &filter).await?;
+        Ok(Page::cut(entries, limit, |entry| entry.id.to_string()).map(|entry| entry.view()))
+    }
+
+    /// The robot of that name, which there is and which `principal` may read.
+    pub(crate) async fn readable(&self, principal: &Principal, name: &TargetName) -> Result<RobotId, AppError> {
+        self.permit(principal, Action::ReadTarget, Resource::Target(name.clone())).await?;
+        let target = self.stores.targets.target(&principal.organisation, name).await?;
+        target.map(|target| target.id).ok_or_else(|| not_found(name))
+    }
+
+    pub(crate) async fn target_view(&self, robot: &RobotId) -> Result<Option<TargetView>, AppError> {
+        let Some(found) = self.stores.targets.target(&robot.organisation, &robot.name).await? else { return Ok(None) };
+        let mut attested = self.stores.entries.attested(&robot.organisation, Some(&robot.name)).await?;
+        let attested = attested.remove(&robot.name).unwrap_or_default();
+        Ok(Some(target::view(&found, &attested, self.presence.is_online(robot))))
+    }
+}
+
+fn not_found(name: &TargetName) -> AppError {
+    AppError::NotFound { what: "robot", name: name.to_string() }
+}

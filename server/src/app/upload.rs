@@ -1,0 +1,74 @@
+//! A bundle on its way in: streamed to a folder of its own, which goes away with it.
+
+use edgeflow_bundle::{Bundle, FILE_NAMES, Source};
+use std::path::{Path, PathBuf};
+use tokio::{
+    fs::File,
+    io::{AsyncWriteExt, BufWriter},
+};
+
+use crate::app::AppError;
+
+/// A bundle on its way in. Dropping it forgets it.
+pub struct Upload {
+    folder: tempfile::TempDir,
+    files: Vec<String>,
+    open: Option<BufWriter<File>>,
+    taken_bytes: u64,
+    limit_bytes: u64,
+}
+
+impl Upload {
+    pub(crate) fn begin(uploads: &Path, limit_bytes: u64) -> Result<Self, AppError> {
+        let folder = tempfile::TempDir::new_in(uploads).map_err(AppError::artifact("making a folder for an upload"))?;
+        Ok(Self { folder, files: Vec::new(), open: None, taken_bytes: 0, limit_bytes })
+    }
+
+    /// What follows is the file `name`.
+    pub async fn file(&mut self, name: &str) -> Result<(), AppError> {
+        self.flush().await?;
+        if !FILE_NAMES.contains(&name) {
+            return Err(AppError::Invalid(format!(
+                "the part {name:?} has no meaning in a bundle: send \"model.onnx\" and, if you have them, \"edgeflow.yaml\" and \"baseline.json\""
+            )));
+        }
+        if self.files.iter().any(|file| file == name) {
+            return Err(AppError::Invalid(format!("the part {name:?} was sent twice")));
+        }
+        let file = File::create(self.path(name)).await.map_err(AppError::artifact("writing an upload"))?;
+        self.open = Some(BufWriter::with_capacity(1 << 18, file));
+        self.files.push(name.to_owned());
+        Ok(())
+    }
+
+    /// More of the current file.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), AppError> {
+        self.taken_bytes += chunk.len() as u64;
+        if self.taken_bytes > self.limit_bytes {
+            return Err(AppError::TooLarge { what: "the bundle".to_owned(), limit_bytes: self.limit_bytes });
+        }
+        match &mut self.open {
+            Some(file) => file.write_all(chunk).await.map_err(AppError::artifact("writing an upload")),
+            None => Err(AppError::Invalid("bytes came before the name of their file".to_owned())),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), AppError> {
+        if let Some(mut file) = self.open.take() {
+            file.flush().await.map_err(AppError::artifact("writing an upload"))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Reads and checks what came: digests, schema, manifest, and whether they fit.
+    pub(crate) async fn finish(&mut self) -> Result<Bundle, AppError> {
+        self.flush().await?;
+        let files: Vec<(String, Source)> = self.files.iter().map(|name| (name.clone(), Source::Path(self.path(name)))).collect();
+        let read = tokio::task::spawn_blocking(move || Bundle::from_files(files)).await;
+        read.map_err(AppError::artifact("checking a bundle"))?.map_err(|error| AppError::Invalid(error.to_string()))
+    }
+}

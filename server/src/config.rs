@@ -1,0 +1,178 @@
+//! Configuration: flag, then environment, then file, then default.
+
+use clap::Parser;
+use serde::Deserialize;
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+};
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file does not parse: bad TOML, an unknown key, a value of the wrong kind.
+    #[error("{}: {message}", path.display())]
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// An address that does not parse or resolve.
+    #[error("{key} {given:?} is no address: give host:port, such as 127.0.0.1:5000")]
+    Address {
+        /// Which key.
+        key: &'static str,
+        /// What was given.
+        given: String,
+    },
+    /// An address other machines could reach.
+    #[error(
+        "{key} {given} is not a loopback address: until transport is encrypted and robots have certificates, the server listens on \
+         127.0.0.1 or [::1] only; tunnel to it (ssh -L) or put a TLS proxy on this machine in front"
+    )]
+    NotLoopback {
+        /// Which key.
+        key: &'static str,
+        /// What was given.
+        given: String,
+    },
+}
+
+/// The control plane of a fleet: registry, deployments, robots' logs, dashboard.
+#[derive(Debug, Default, Parser)]
+#[command(name = "edgeflow-server", version)]
+pub struct Args {
+    /// Configuration file; server/edgeflow-server.toml in the sources lists every key.
+    #[arg(long, env = "EDGEFLOW_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder that holds all the server remembers; made when missing [default: edgeflow-data].
+    #[arg(long, env = "EDGEFLOW_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where people and programs connect; loopback only, port 0 takes a free one [default: 127.0.0.1:5000].
+    #[arg(long, env = "EDGEFLOW_LISTEN", value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Where robots connect by MQTT; loopback only, port 0 takes a free one [default: 127.0.0.1:1883].
+    #[arg(long, env = "EDGEFLOW_MQTT_LISTEN", value_name = "HOST:PORT")]
+    pub mqtt_listen: Option<String>,
+    /// What is logged to stderr: a level, or directives such as "info,edgeflow_server::mqtt=debug" [default: info].
+    #[arg(long, env = "EDGEFLOW_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// The data folder was put back from a backup: raise the server epoch, so that robots follow it again.
+    #[arg(long)]
+    pub restored: bool,
+}
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data_dir: Option<PathBuf>,
+    listen: Option<String>,
+    mqtt_listen: Option<String>,
+    max_model_bytes: Option<u64>,
+    log: Option<String>,
+}
+
+/// What the server runs with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Folder that holds all the server remembers.
+    pub data_dir: PathBuf,
+    /// Where people and programs connect.
+    pub listen: SocketAddr,
+    /// Where robots connect.
+    pub mqtt_listen: SocketAddr,
+    /// Most bytes of one uploaded bundle.
+    pub max_model_bytes: u64,
+    /// What is logged.
+    pub log: String,
+    /// The data folder was put back from a backup.
+    pub restored: bool,
+}
+
+impl Config {
+    /// Puts flags and environment (both in `args`) over the file over the defaults.
+    ///
+    /// # Errors
+    /// Names the file, key or address that cannot be used.
+    pub fn load(args: Args) -> Result<Self, ConfigError> {
+        let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let text = |flag: Option<String>, file: Option<String>, default: &str| flag.or(file).unwrap_or_else(|| default.to_owned());
+        Ok(Self {
+            data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "edgeflow-data".into()),
+            listen: loopback("listen", &text(args.listen, file.listen, "127.0.0.1:5000"))?,
+            mqtt_listen: loopback("mqtt_listen", &text(args.mqtt_listen, file.mqtt_listen, "127.0.0.1:1883"))?,
+            max_model_bytes: file.max_model_bytes.unwrap_or(2 << 30),
+            log: text(args.log, file.log, "info"),
+            restored: args.restored,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string().trim_end().to_owned() })
+}
+
+fn loopback(key: &'static str, given: &str) -> Result<SocketAddr, ConfigError> {
+    let bad = || ConfigError::Address { key, given: given.to_owned() };
+    let addresses: Vec<SocketAddr> = given.to_socket_addrs().map_err(|_| bad())?.collect();
+    if addresses.iter().any(|address| !address.ip().is_loopback()) {
+        return Err(ConfigError::NotLoopback { key, given: given.to_owned() });
+    }
+    addresses.first().copied().ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn with_file(text: &str, args: Args) -> Result<Config, ConfigError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        Config::load(Args { config: Some(file.path().to_owned()), ..args })
+    }
+
+    #[test]
+    fn the_annotated_file_lists_every_key_with_its_default() {
+        let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
+        assert_eq!(annotated, Config::load(Args::default()).unwrap());
+        let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
+        assert_eq!(keys.count(), 5, "one line per field of `File`");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let args = Args { listen: Some("127.0.0.1:1".into()), ..Args::default() };
+        let config = with_file("listen = \"127.0.0.1:2\"\nmqtt_listen = \"127.0.0.1:3\"", args).unwrap();
+        assert_eq!((config.listen.port(), config.mqtt_listen.port()), (1, 3));
+    }
+
+    #[test]
+    fn a_key_that_does_not_exist_is_named_with_those_that_do() {
+        let error = with_file("listn = \"127.0.0.1:2\"", Args::default()).unwrap_err().to_string();
+        assert!(error.contains("listn") && error.contains("mqtt_listen") && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn addresses_other_machines_could_reach_are_refused_with_the_remedy() {
+        for given in ["0.0.0.0:5000", "192.168.1.2:5000", "[::]:5000"] {
+            let error = Config::load(Args { listen: Some(given.into()), ..Args::default() }).unwrap_err().to_string();
+            assert!(error.contains(given) && error.contains("loopback") && error.contains("ssh -L"), "{error}");
+        }
+        let error = Config::load(Args { mqtt_listen: Some("1883".into()), ..Args::default() }).unwrap_err().to_string();
+        assert!(error.contains("mqtt_listen \"1883\""), "{error}");
+        assert!(Config::load(Args { listen: Some("[::1]:0".into()), ..Args::default() }).is_ok());
+    }
+}

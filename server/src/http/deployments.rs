@@ -1,0 +1,67 @@
+//! `/deployments`: what was declared, and how far robots are.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use edgeflow_core::{Page, SlotName, deployment::DeploymentView};
+use serde::Deserialize;
+
+use crate::{
+    app::DeploymentRequest,
+    http::{
+        Shared,
+        auth::Caller,
+        error::{ErrorBody, HttpError},
+        extract::{Body, PageQuery, Params, name},
+    },
+};
+
+/// A deployment to be made.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeployRequest {
+    /// Which model.
+    model: String,
+    /// Which version of it.
+    version: String,
+    /// On which robots.
+    targets: Vec<String>,
+    /// Into which slot; `default` when not said.
+    slot: Option<String>,
+}
+
+/// Declares that robots shall run a version; they converge at their own pace.
+#[utoipa::path(post, path = "/api/v1/deployments", tag = "deployments", request_body = DeployRequest, responses(
+    (status = 201, body = DeploymentView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn create(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Body(request): Body<DeployRequest>,
+) -> Result<(StatusCode, Json<DeploymentView>), HttpError> {
+    let request = DeploymentRequest {
+        model: name(&request.model)?,
+        version: request.version,
+        slot: request.slot.as_deref().map_or(Ok(SlotName::default_slot()), name)?,
+        targets: request.targets.iter().map(|target| name(target)).collect::<Result<_, _>>()?,
+    };
+    Ok((StatusCode::CREATED, Json(shared.app.deploy(&who, request).await?)))
+}
+
+/// Deployments, newest first.
+#[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", params(PageQuery), responses((status = 200, body = Page<DeploymentView>)))]
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Params(page): Params<PageQuery>,
+) -> Result<Json<Page<DeploymentView>>, HttpError> {
+    Ok(Json(shared.app.deployments(&who, page.number()?, page.limit()?).await?))
+}
+
+/// One deployment.
+#[utoipa::path(get, path = "/api/v1/deployments/{id}", tag = "deployments", params(("id" = String, Path)), responses(
+    (status = 200, body = DeploymentView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn get(State(shared): State<Shared>, Caller(who): Caller, Path(id): Path<String>) -> Result<Json<DeploymentView>, HttpError> {
+    Ok(Json(shared.app.deployment(&who, &id).await?))
+}

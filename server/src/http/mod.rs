@@ -1,0 +1,94 @@
+//! The HTTP door: translation between requests and use-cases, one file per resource.
+//!
+//! Every route under `/api` wants `Authorization: Bearer`; `/healthz`, `/metrics` and the dashboard's files do not.
+
+mod artifacts;
+mod audit;
+mod auth;
+mod dashboard;
+mod deployments;
+mod drift;
+mod error;
+mod events;
+mod extract;
+mod headers;
+mod mlflow;
+mod models;
+mod openapi;
+mod server;
+mod stream;
+mod targets;
+mod telemetry;
+mod watch;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{any, get, post},
+};
+use std::{future::Future, sync::Arc};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+pub use openapi::document;
+
+/// Most bytes of a JSON request.
+const MAX_JSON_BYTES: usize = 1 << 20;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    app: Arc<App>,
+    shutdown: CancellationToken,
+}
+
+/// All routes.
+pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
+    let shared = Shared { app, shutdown };
+    let api = Router::new()
+        .route("/server", get(server::get))
+        .route("/targets", get(targets::list).post(targets::enrol))
+        .route("/targets/{target}", get(targets::get).delete(targets::revoke))
+        .route("/targets/{target}/log", get(targets::log))
+        .route("/targets/{target}/entries", get(targets::entries))
+        .route("/targets/{target}/telemetry", get(telemetry::get))
+        .route("/targets/{target}/telemetry/channels", get(telemetry::channels))
+        .route("/targets/{target}/drift", get(drift::of_target))
+        .route("/models", get(models::list).post(models::create))
+        .route("/models/{model}", get(models::get))
+        .route("/models/{model}/versions", post(models::register).layer(DefaultBodyLimit::disable()))
+        .route("/models/{model}/versions/{version}", get(models::version))
+        .route("/artifacts/{sha256}", get(artifacts::get))
+        .route("/deployments", get(deployments::list).post(deployments::create))
+        .route("/deployments/{id}", get(deployments::get))
+        .route("/drift", get(drift::fleet))
+        .route("/events", get(events::list))
+        .route("/stream", get(stream::get))
+        .route("/audit", get(audit::list))
+        .route("/openapi.json", get(openapi::get))
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method);
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/api/2.0/mlflow/{*rest}", any(mlflow::not_yet))
+        .route("/api/2.0/mlflow-artifacts/{*rest}", any(mlflow::not_yet))
+        .route("/api/3.0/mlflow/{*rest}", any(mlflow::not_yet))
+        .route("/api/{*rest}", any(error::no_such_route))
+        .route("/healthz", get(watch::healthz))
+        .route("/metrics", get(watch::metrics))
+        .fallback(dashboard::get)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
+        .layer(middleware::from_fn(headers::secure))
+        .layer(middleware::from_fn_with_state(shared.clone(), watch::count))
+        .with_state(shared)
+}
+
+/// Serves until `shutdown`, then lets running requests end.
+pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationToken) -> std::io::Result<()> {
+    let stop: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shutdown.clone().cancelled_owned());
+    axum::serve(listener, router(app, shutdown)).with_graceful_shutdown(stop).await
+}

@@ -1,0 +1,145 @@
+//! `/targets`: robots.
+
+use axum::{Json, extract::State, http::StatusCode};
+use edgeflow_core::{
+    Page, TargetName,
+    entry::{EntryFilter, EntryView, LogView},
+    target::TargetView,
+};
+use edgeflow_wire::Class;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::{
+    app::TargetRequest,
+    http::{
+        Shared,
+        auth::Caller,
+        error::{ErrorBody, HttpError},
+        extract::{Body, Named, PageQuery, Params, limit, name, number},
+    },
+};
+
+/// A robot to be enrolled.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnrolRequest {
+    /// 1 to 63 lower-case letters, digits and dashes, starting with a letter or digit.
+    name: String,
+    /// Labels for selecting.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+/// A robot that was enrolled.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct EnrolResponse {
+    /// Its name; also its MQTT client id and user name.
+    name: String,
+    /// Its token, shown this once; also its MQTT password.
+    token: String,
+}
+
+/// Enrols a robot.
+#[utoipa::path(post, path = "/api/v1/targets", tag = "targets", request_body = EnrolRequest, responses(
+    (status = 201, body = EnrolResponse), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(crate) async fn enrol(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Body(request): Body<EnrolRequest>,
+) -> Result<(StatusCode, Json<EnrolResponse>), HttpError> {
+    let request = TargetRequest { name: name(&request.name)?, labels: request.labels };
+    let enrolled = shared.app.enrol_target(&who, request).await?;
+    Ok((StatusCode::CREATED, Json(EnrolResponse { name: enrolled.name.to_string(), token: enrolled.token })))
+}
+
+/// Robots by name.
+#[utoipa::path(get, path = "/api/v1/targets", tag = "targets", params(PageQuery), responses((status = 200, body = Page<TargetView>)))]
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Params(page): Params<PageQuery>,
+) -> Result<Json<Page<TargetView>>, HttpError> {
+    Ok(Json(shared.app.targets(&who, page.after.as_deref(), page.limit()?).await?))
+}
+
+/// One robot.
+#[utoipa::path(get, path = "/api/v1/targets/{target}", tag = "targets", params(("target" = String, Path)), responses(
+    (status = 200, body = TargetView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn get(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(target): Named<TargetName>,
+) -> Result<Json<TargetView>, HttpError> {
+    Ok(Json(shared.app.target(&who, &target).await?))
+}
+
+/// Revokes a robot: its sessions end, its token is worth nothing, what it reported stays.
+#[utoipa::path(delete, path = "/api/v1/targets/{target}", tag = "targets", params(("target" = String, Path)), responses(
+    (status = 204), (status = 404, body = ErrorBody)))]
+pub(crate) async fn revoke(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(target): Named<TargetName>,
+) -> Result<StatusCode, HttpError> {
+    shared.app.revoke_target(&who, &target).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The account of a robot's log: what is stored, doubled, missing and lost.
+#[utoipa::path(get, path = "/api/v1/targets/{target}/log", tag = "targets", params(("target" = String, Path)), responses(
+    (status = 200, body = LogView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn log(State(shared): State<Shared>, Caller(who): Caller, Named(target): Named<TargetName>) -> Result<Json<LogView>, HttpError> {
+    Ok(Json(shared.app.target_log(&who, &target).await?))
+}
+
+/// Order of arrival.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    #[default]
+    Desc,
+}
+
+/// Which entries.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EntriesQuery {
+    /// Of this kind only, such as `mission`.
+    kind: Option<String>,
+    /// Of this class only: `critical`, `event`, `summary` or `detail`.
+    class: Option<String>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// At most so many items, 1 to 1000; 100 by default.
+    limit: Option<u32>,
+    /// `asc` or `desc` (default), in the order of arrival.
+    #[serde(default)]
+    #[param(inline)]
+    order: Order,
+}
+
+/// A robot's entries, as they arrived.
+#[utoipa::path(get, path = "/api/v1/targets/{target}/entries", tag = "targets", params(("target" = String, Path), EntriesQuery), responses(
+    (status = 200, body = Page<EntryView>), (status = 404, body = ErrorBody)))]
+pub(crate) async fn entries(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(target): Named<TargetName>,
+    Params(query): Params<EntriesQuery>,
+) -> Result<Json<Page<EntryView>>, HttpError> {
+    let class = query.class.as_deref().map(str::parse::<Class>).transpose().map_err(|error| HttpError::invalid(error.to_string()))?;
+    let filter = EntryFilter {
+        target: None,
+        kind: query.kind,
+        classes: class.into_iter().collect(),
+        after: number(query.after.as_deref())?,
+        ascending: query.order == Order::Asc,
+        limit: limit(query.limit)?,
+    };
+    Ok(Json(shared.app.target_entries(&who, &target, filter).await?))
+}

@@ -1,0 +1,60 @@
+//! `/targets/{target}/telemetry`: a robot's numbers as series.
+
+use axum::{Json, extract::State};
+use edgeflow_core::{TargetName, telemetry::TelemetryView};
+use serde::{Deserialize, Serialize};
+
+use crate::http::{
+    Shared,
+    auth::Caller,
+    error::{ErrorBody, HttpError},
+    extract::{Named, Params},
+};
+
+/// Which samples.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TelemetryQuery {
+    /// `accuracy`, `fps`, `latency_p50_us`, `latency_p95_us`, `mean_score`, `max_psi`, or a drift feature such as `brightness`.
+    channel: String,
+    /// From this time on, microseconds since the Unix epoch.
+    since_us: Option<i64>,
+    /// The newest so many, 1 to 10000; 1000 by default.
+    limit: Option<u32>,
+}
+
+/// A series, oldest first.
+#[utoipa::path(get, path = "/api/v1/targets/{target}/telemetry", tag = "telemetry", params(("target" = String, Path), TelemetryQuery), responses(
+    (status = 200, body = TelemetryView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn get(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(target): Named<TargetName>,
+    Params(query): Params<TelemetryQuery>,
+) -> Result<Json<TelemetryView>, HttpError> {
+    let limit = query.limit.unwrap_or(1000);
+    if !(1..=10_000).contains(&limit) {
+        return Err(HttpError::invalid(format!("limit {limit} is not in 1 to 10000")));
+    }
+    let since_us = query.since_us.unwrap_or(i64::MIN);
+    Ok(Json(shared.app.telemetry(&who, &target, &query.channel, since_us, limit).await?))
+}
+
+/// Channels of a robot.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ChannelsView {
+    /// Names, sorted.
+    channels: Vec<String>,
+}
+
+/// Channels there are samples of.
+#[utoipa::path(get, path = "/api/v1/targets/{target}/telemetry/channels", tag = "telemetry", params(("target" = String, Path)), responses(
+    (status = 200, body = ChannelsView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn channels(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(target): Named<TargetName>,
+) -> Result<Json<ChannelsView>, HttpError> {
+    Ok(Json(ChannelsView { channels: shared.app.telemetry_channels(&who, &target).await? }))
+}

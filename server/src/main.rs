@@ -1,0 +1,107 @@
+//! `edgeflow-server`: the control plane as one program.
+
+#![allow(clippy::print_stdout, reason = "the first lines on stdout are its interface: where it listens, and the token it made")]
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use edgeflow_server::{
+    app::{App, AppOptions, SystemClock},
+    background,
+    config::{Args, Config},
+    http,
+    mqtt::{Gateway, Limits},
+};
+use std::{
+    fs::{File, TryLockError},
+    io::{ErrorKind, Write},
+    net::SocketAddr,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("edgeflow-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let config = Config::load(args)?;
+    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log {:?} is neither a level nor directives", config.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let _lock = lock(&config.data_dir)?;
+    let http_listener = TcpListener::bind(config.listen).await.map_err(|error| taken("listen", config.listen, error))?;
+    let http_address = http_listener.local_addr().context("cannot read the address listened on")?;
+    let gateway = Gateway::bind(config.mqtt_listen, Limits::default()).await?;
+
+    let options = AppOptions { restored: config.restored, max_model_bytes: config.max_model_bytes, ..AppOptions::new(&config.data_dir) };
+    let app = App::open(options, Arc::new(SystemClock)).await.with_context(|| format!("cannot open {}", config.data_dir.display()))?;
+    app.set_mqtt_address(gateway.address());
+    app.metrics().register(|registry| gateway.metrics().register(registry));
+    let made = app.ensure_admin_token(std::env::var("EDGEFLOW_ADMIN_TOKEN").ok().as_deref()).await?;
+
+    let shutdown = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    announce(http_address, gateway.address(), made.as_deref())?;
+
+    let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
+    let robots = tokio::spawn(gateway.serve(app.clone(), shutdown.clone()));
+    let mut people = tokio::spawn(http::serve(http_listener, app.clone(), shutdown.clone()));
+    let mut ended = None;
+    tokio::select! {
+        _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
+        _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
+        result = &mut people => ended = Some(result),
+    }
+    shutdown.cancel();
+    robots.await.context("the MQTT door broke")?;
+    let result = match ended {
+        Some(result) => result,
+        None => people.await,
+    };
+    publisher.await.context("the publisher broke")?;
+    app.close().await;
+    result.context("the HTTP door broke")?.context("cannot serve HTTP")
+}
+
+fn announce(http: SocketAddr, mqtt: SocketAddr, made: Option<&str>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "edgeflow-server listening on http://{http} mqtt://{mqtt}")?;
+    if let Some(token) = made {
+        writeln!(out, "admin token (shown once): {token}")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Holds the data folder for this process: two servers on one SQLite folder would undo each other.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let shown = data_dir.display();
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make the data folder {shown}"))?;
+    let file = File::create(data_dir.join("lock")).with_context(|| format!("cannot write to the data folder {shown}"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another edgeflow-server is running on {shown}: stop it, or give another --data-dir"),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock the data folder {shown}")),
+    }
+}
+
+fn taken(key: &str, address: SocketAddr, error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::AddrInUse => anyhow::anyhow!("port {} is taken ({key} {address}): stop what uses it, or give another --{key}", address.port()),
+        _ => anyhow::Error::new(error).context(format!("cannot listen on {address} ({key})")),
+    }
+}

@@ -1,0 +1,232 @@
+//! Robots' logs, in `telemetry.db`.
+
+use async_trait::async_trait;
+use edgeflow_core::{
+    OrganisationId, RobotId, TargetName,
+    deployment::{Attestation, Deployment},
+    entry::{ClassAccount, EntryFilter, StoredEntry},
+    target::{Attested, Newest},
+};
+use edgeflow_store::{EntryStore, Ingested, StoreError};
+use edgeflow_wire::{Batch, Hello, Version};
+use futures::FutureExt;
+use sqlx::sqlite::SqliteRow;
+use std::collections::BTreeMap;
+
+use crate::{
+    Telemetry,
+    connect::failed,
+    decode::{class_number, content, get, get_class, get_json, get_name, get_u64, int, json},
+    ingest,
+    project::{moment_of, slot_of},
+};
+
+macro_rules! list_entries {
+    ($of:literal, $order:literal) => {
+        concat!(
+            "SELECT e.id, r.target, p.epoch, e.class, e.seq, e.kind, e.t_us, e.received_us, e.body \
+             FROM entries e JOIN robots r ON r.id = e.robot JOIN epochs p ON p.id = e.epoch WHERE ",
+            $of,
+            " AND (?3 IS NULL OR e.kind = ?3) AND (?4 IS NULL OR e.class IN (SELECT value FROM json_each(?4))) AND ",
+            $order,
+            " LIMIT ?6"
+        )
+    };
+}
+
+const OF_ROBOT: &str = list_entries!(
+    "e.organisation = ?1 AND e.robot = (SELECT id FROM robots WHERE organisation = ?1 AND target = ?2)",
+    "e.id < ?5 ORDER BY e.id DESC"
+);
+const OF_ROBOT_ASCENDING: &str = list_entries!(
+    "e.organisation = ?1 AND e.robot = (SELECT id FROM robots WHERE organisation = ?1 AND target = ?2)",
+    "e.id > ?5 ORDER BY e.id"
+);
+const OF_ALL: &str = list_entries!("e.organisation = ?1 AND ?2 IS NULL", "e.id < ?5 ORDER BY e.id DESC");
+const OF_ALL_ASCENDING: &str = list_entries!("e.organisation = ?1 AND ?2 IS NULL", "e.id > ?5 ORDER BY e.id");
+
+const ACCOUNT: &str = "SELECT p.epoch, q.class, q.next_seq, \
+     (SELECT COUNT(*) FROM entries e WHERE e.robot = q.robot AND e.epoch = q.epoch AND e.class = q.class) AS stored, \
+     (SELECT COUNT(DISTINCT e.seq) FROM entries e WHERE e.robot = q.robot AND e.epoch = q.epoch AND e.class = q.class) AS different, \
+     (SELECT COALESCE(SUM(l.last_seq - l.first_seq + 1), 0) FROM losses l \
+      WHERE l.robot = q.robot AND l.epoch = q.epoch AND l.class = q.class) AS lost, \
+     (SELECT COALESCE(SUM(l.last_seq - l.first_seq + 1), 0) FROM losses l \
+      WHERE l.robot = q.robot AND l.epoch = q.epoch AND l.class = q.class AND l.cause = 'server_rewound') AS rewound \
+     FROM robots r JOIN positions q ON q.robot = r.id JOIN epochs p ON p.id = q.epoch \
+     WHERE r.organisation = ?1 AND r.target = ?2 ORDER BY q.epoch, q.class";
+
+/// One row per key of a JSON array `[target, slot, digest, epoch, generation, superseding epoch, superseding generation]`.
+const ATTESTATIONS: &str = "SELECT r.target, a.slot, a.server_epoch, a.generation, a.digest, a.status, a.reason, a.at_us \
+     FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value ->> 0 \
+     JOIN attestations a ON a.robot = r.id AND a.slot = k.value ->> 1 AND a.digest = k.value ->> 2 \
+     AND (a.server_epoch, a.generation) >= (k.value ->> 3, k.value ->> 4) \
+     AND (a.server_epoch, a.generation) < (k.value ->> 5, k.value ->> 6) ORDER BY a.id";
+
+#[async_trait]
+impl EntryStore for Telemetry {
+    async fn ingest_hello(&self, robot: &RobotId, hello: &Hello, received_us: i64) -> Result<Ingested, StoreError> {
+        let (robot, hello) = (robot.clone(), hello.clone());
+        self.0.writer.run(move |connection| async move { ingest::hello(connection, &robot, &hello, received_us).await }.boxed()).await
+    }
+
+    async fn ingest_batch(&self, robot: &RobotId, batch: &Batch, received_us: i64) -> Result<Ingested, StoreError> {
+        let (robot, batch) = (robot.clone(), batch.clone());
+        self.0.writer.run(move |connection| async move { ingest::batch(connection, &robot, &batch, received_us).await }.boxed()).await
+    }
+
+    async fn touch(&self, robot: &RobotId, at_us: i64) -> Result<(), StoreError> {
+        let robot = robot.clone();
+        self.0.writer.run(move |connection| {
+            async move { ingest::robot_row(connection, &robot, Some(at_us)).await.map(drop) }.boxed()
+        }).await
+    }
+
+    async fn count_refused(&self, robot: &RobotId) -> Result<(), StoreError> {
+        let robot = robot.clone();
+        self.0.writer.run(move |connection| {
+            async move {
+                let id = ingest::robot_row(connection, &robot, None).await?;
+                ingest::count_refused(connection, id).await
+            }
+            .boxed()
+        }).await
+    }
+
+    async fn entries(&self, organisation: &OrganisationId, filter: &EntryFilter) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql = match (&filter.target, filter.ascending) {
+            (Some(_), false) => OF_ROBOT,
+            (Some(_), true) => OF_ROBOT_ASCENDING,
+            (None, false) => OF_ALL,
+            (None, true) => OF_ALL_ASCENDING,
+        };
+        let classes: Vec<i64> = filter.classes.iter().map(|class| class_number(*class)).collect();
+        let classes = if classes.is_empty() { None } else { Some(json(&classes)?) };
+        let rows = sqlx::query(sql)
+            .bind(organisation.as_str())
+            .bind(filter.target.as_ref().map(TargetName::as_str))
+            .bind(filter.kind.as_deref())
+            .bind(classes)
+            .bind(filter.after.unwrap_or(if filter.ascending { 0 } else { i64::MAX }))
+            .bind(filter.limit)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("listing entries"))?;
+        rows.iter().map(entry_of).collect()
+    }
+
+    async fn account(&self, robot: &RobotId) -> Result<(Vec<ClassAccount>, u64), StoreError> {
+        let account = failed("accounting for a log");
+        let mut reader = self.0.readers.begin().await.map_err(&account)?;
+        let rows = sqlx::query(ACCOUNT)
+            .bind(robot.organisation.as_str())
+            .bind(robot.name.as_str())
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(&account)?;
+        let refused = sqlx::query("SELECT refused FROM robots WHERE organisation = ?1 AND target = ?2")
+            .bind(robot.organisation.as_str())
+            .bind(robot.name.as_str())
+            .fetch_optional(&mut *reader)
+            .await
+            .map_err(&account)?;
+        let classes = rows.iter().map(account_of).collect::<Result<_, _>>()?;
+        Ok((classes, refused.map_or(Ok(0), |row| get_u64(&row, "refused"))?))
+    }
+
+    async fn attested(&self, organisation: &OrganisationId, target: Option<&TargetName>) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
+        let read = failed("reading what robots attested");
+        let name = target.map(TargetName::as_str);
+        let mut reader = self.0.readers.begin().await.map_err(&read)?;
+        let robots = sqlx::query("SELECT target, last_seen_us FROM robots WHERE organisation = ?1 AND (?2 IS NULL OR target = ?2)")
+            .bind(organisation.as_str())
+            .bind(name)
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(&read)?;
+        let newest = sqlx::query(
+            "SELECT r.target, n.* FROM robots r JOIN newest n ON n.robot = r.id WHERE r.organisation = ?1 AND (?2 IS NULL OR r.target = ?2)",
+        )
+        .bind(organisation.as_str())
+        .bind(name)
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(&read)?;
+        let slots = sqlx::query(
+            "SELECT r.target, s.* FROM robots r JOIN slots s ON s.robot = r.id WHERE r.organisation = ?1 AND (?2 IS NULL OR r.target = ?2)",
+        )
+        .bind(organisation.as_str())
+        .bind(name)
+        .fetch_all(&mut *reader)
+        .await
+        .map_err(&read)?;
+        let mut attested: BTreeMap<TargetName, Attested> = BTreeMap::new();
+        for row in &robots {
+            attested.entry(get_name(row, "target")?).or_default().last_seen_us = get(row, "last_seen_us")?;
+        }
+        for row in &newest {
+            let kind: String = get(row, "kind")?;
+            let newest = Newest { at: moment_of(row)?, received_us: get(row, "received_us")?, content: content(&kind, get(row, "body")?)? };
+            attested.entry(get_name(row, "target")?).or_default().newest.insert(kind, newest);
+        }
+        for row in &slots {
+            let (slot, now) = slot_of(row)?;
+            attested.entry(get_name(row, "target")?).or_default().slots.insert(slot, now);
+        }
+        Ok(attested)
+    }
+
+    async fn attestations(&self, organisation: &OrganisationId, deployments: &[Deployment]) -> Result<Vec<Attestation>, StoreError> {
+        let mut keys = Vec::new();
+        for deployment in deployments {
+            for asked in &deployment.asked {
+                let until = asked.superseded_by.map_or(Ok((i64::MAX, 0)), |by| Ok::<_, StoreError>((int(by.server_epoch)?, int(by.generation)?)))?;
+                let from = (int(asked.version.server_epoch)?, int(asked.version.generation)?);
+                keys.push((&asked.target, &deployment.slot, &deployment.digest, from.0, from.1, until.0, until.1));
+            }
+        }
+        let rows = sqlx::query(ATTESTATIONS)
+            .bind(organisation.as_str())
+            .bind(json(&keys)?)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("reading attestations"))?;
+        rows.iter().map(attestation_of).collect()
+    }
+}
+
+fn entry_of(row: &SqliteRow) -> Result<StoredEntry, StoreError> {
+    Ok(StoredEntry {
+        id: get(row, "id")?,
+        target: get_name(row, "target")?,
+        epoch: get(row, "epoch")?,
+        class: get_class(row)?,
+        seq: get_u64(row, "seq")?,
+        t_us: get(row, "t_us")?,
+        received_us: get(row, "received_us")?,
+        content: content(get(row, "kind")?, get(row, "body")?)?,
+    })
+}
+
+fn account_of(row: &SqliteRow) -> Result<ClassAccount, StoreError> {
+    Ok(ClassAccount {
+        epoch: get(row, "epoch")?,
+        class: get_class(row)?.as_str().to_owned(),
+        next_seq: get_u64(row, "next_seq")?,
+        stored: get_u64(row, "stored")?,
+        distinct: get_u64(row, "different")?,
+        lost: get_u64(row, "lost")?,
+        rewound: get_u64(row, "rewound")?,
+    })
+}
+
+fn attestation_of(row: &SqliteRow) -> Result<Attestation, StoreError> {
+    Ok(Attestation {
+        target: get_name(row, "target")?,
+        slot: get_name(row, "slot")?,
+        version: Version { server_epoch: get_u64(row, "server_epoch")?, generation: get_u64(row, "generation")? },
+        digest: get(row, "digest")?,
+        status: get_json(row, "status")?,
+        reason: get(row, "reason")?,
+        at_us: get(row, "at_us")?,
+    })
+}

@@ -1,0 +1,26 @@
+//! Robots and what they shall be.
+
+use async_trait::async_trait;
+use edgeflow_core::{OrganisationId, TargetName, target::Target};
+
+use crate::StoreError;
+
+/// Robots and what they shall be. A revoked robot is gone from every answer.
+#[async_trait]
+pub trait TargetStore: Send + Sync {
+    /// Enrols a robot. `Taken` when the name is in use, in whichever organisation. A name that was revoked can be
+    /// enrolled again by its organisation; its desired state then continues, since a generation never comes twice.
+    async fn create_target(&self, target: &Target) -> Result<(), StoreError>;
+
+    /// One robot of an organisation.
+    async fn target(&self, organisation: &OrganisationId, name: &TargetName) -> Result<Option<Target>, StoreError>;
+
+    /// The robot of that name, whosever it is: for proving identities, nothing else.
+    async fn target_anywhere(&self, name: &TargetName) -> Result<Option<Target>, StoreError>;
+
+    /// Robots by name, beyond `after`.
+    async fn targets(&self, organisation: &OrganisationId, after: Option<&str>, limit: u32) -> Result<Vec<Target>, StoreError>;
+
+    /// Takes a robot's identity away. Whether there was one.
+    async fn revoke_target(&self, organisation: &OrganisationId, name: &TargetName, at_us: i64) -> Result<bool, StoreError>;
+}
