@@ -1,9 +1,6 @@
 //! Types of the embedded stack: plain structs with serde derives, their ROS names and their type hashes.
 
-use super::{
-    rust,
-    source::Packages,
-};
+use super::{rust, source::Packages};
 use anyhow::Result;
 use hiroz_codegen::types::ResolvedMessage;
 use std::fmt::Write;
@@ -28,7 +25,11 @@ pub fn emit(packages: &Packages) -> Result<String> {
                 emit_message(&mut out, &service.response, "Response", &format!("{full}_Response"))?;
                 writeln!(out, "/// The service type itself.\n#[derive(Clone, Debug, Default, PartialEq)]\npub struct Service;")?;
                 writeln!(out, "impl ServiceType for Service {{ type Request = Request; type Response = Response;")?;
-                writeln!(out, "const TYPE_NAME: &'static str = {full:?}; const TYPE_HASH: &'static str = {:?}; }}\n}}", service.type_hash.to_rihs_string())?;
+                writeln!(
+                    out,
+                    "const TYPE_NAME: &'static str = {full:?}; const TYPE_HASH: &'static str = {:?}; }}\n}}",
+                    service.type_hash.to_rihs_string()
+                )?;
             }
             writeln!(out, "}}")?;
         }
@@ -44,6 +45,10 @@ fn emit_message(out: &mut String, message: &ResolvedMessage, name: &str, full: &
     if empty {
         writeln!(out, "empty_on_the_wire!({name});")?;
     }
-    writeln!(out, "impl MessageType for {name} {{ const TYPE_NAME: &'static str = {full:?}; const TYPE_HASH: &'static str = {:?}; }}", message.type_hash.to_rihs_string())?;
+    writeln!(
+        out,
+        "impl MessageType for {name} {{ const TYPE_NAME: &'static str = {full:?}; const TYPE_HASH: &'static str = {:?}; }}",
+        message.type_hash.to_rihs_string()
+    )?;
     Ok(())
 }

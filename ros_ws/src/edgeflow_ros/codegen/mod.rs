@@ -21,7 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("diagnostic_msgs", "jazzy"),
     ("geometry_msgs", "jazzy"),
     ("lifecycle_msgs", "jazzy"),
-    ("rcl_interfaces", "jazzy"),
+    ("rcl_interfaces", "lyrical"), // as in jazzy, whose folder lacks Log
     ("rosgraph_msgs", "jazzy"),
     ("sensor_msgs", "jazzy"),
     ("service_msgs", "jazzy"),

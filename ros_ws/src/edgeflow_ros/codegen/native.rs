@@ -2,17 +2,25 @@
 //! bundled bindings know neither our messages nor a few standard packages, stand-ins of the same
 //! shape are generated; they type-check and can never run.
 
-use super::{
-    rust,
-    source::Packages,
-};
+use super::{rust, source::Packages};
 use anyhow::Result;
 use hiroz_codegen::types::ResolvedMessage;
 use std::fmt::Write;
 
 /// Packages in the bindings which r2r bundles for `doc-only`.
 const BUNDLED: &[&str] = &[
-    "action_msgs", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "nav_msgs", "rcl_interfaces", "rosgraph_msgs", "sensor_msgs", "std_msgs", "unique_identifier_msgs", "visualization_msgs",
+    "action_msgs",
+    "builtin_interfaces",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "lifecycle_msgs",
+    "nav_msgs",
+    "rcl_interfaces",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "unique_identifier_msgs",
+    "visualization_msgs",
 ];
 
 pub fn emit(packages: &Packages, doc_only: bool) -> Result<String> {
@@ -37,7 +45,10 @@ pub fn emit(packages: &Packages, doc_only: bool) -> Result<String> {
                 writeln!(out, "/// `{full}`\n#[allow(non_snake_case)]\npub mod {name} {{\nuse serde::{{Deserialize, Serialize}};")?;
                 stand_in(&mut out, &service.request, "Request", &format!("{full}_Request"))?;
                 stand_in(&mut out, &service.response, "Response", &format!("{full}_Response"))?;
-                writeln!(out, "/// The service type itself.\n#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]\npub struct Service();\ncrate::messages::doc_only_service!();\n}}")?;
+                writeln!(
+                    out,
+                    "/// The service type itself.\n#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]\npub struct Service();\ncrate::messages::doc_only_service!();\n}}"
+                )?;
             }
             writeln!(out, "}}")?;
         }

@@ -48,7 +48,13 @@ pub fn read(folders: &[PathBuf]) -> Result<Packages> {
 fn refuse_wide_strings(message: &ParsedMessage) -> Result<()> {
     for field in &message.fields {
         if matches!(field.field_type.base_type.as_str(), "wstring" | "wchar") {
-            bail!("{}/{}: field {} is a {}, which is not supported: use string (UTF-8)", message.package, message.name, field.name, field.field_type.base_type);
+            bail!(
+                "{}/{}: field {} is a {}, which is not supported: use string (UTF-8)",
+                message.package,
+                message.name,
+                field.name,
+                field.field_type.base_type
+            );
         }
     }
     Ok(())

@@ -19,11 +19,17 @@ pub fn emit(packages: &Packages) -> Result<String> {
                 let part = format!("{full}_{part}");
                 types.insert(part.clone(), entry(message, &part)?);
             }
-            writeln!(services, "    ServiceDescription {{ name: {full:?}, hash: {:?}, request: \"{full}_Request\", response: \"{full}_Response\" }},", service.type_hash.to_rihs_string())?;
+            writeln!(
+                services,
+                "    ServiceDescription {{ name: {full:?}, hash: {:?}, request: \"{full}_Request\", response: \"{full}_Response\" }},",
+                service.type_hash.to_rihs_string()
+            )?;
         }
     }
     let types: String = types.into_values().collect();
-    Ok(format!("/// Every message type, sorted by name.\npub(crate) static TYPES: &[TypeDescription] = &[\n{types}];\n\n/// Every service type, sorted by name.\npub(crate) static SERVICES: &[ServiceDescription] = &[\n{services}];\n"))
+    Ok(format!(
+        "/// Every message type, sorted by name.\npub(crate) static TYPES: &[TypeDescription] = &[\n{types}];\n\n/// Every service type, sorted by name.\npub(crate) static SERVICES: &[ServiceDescription] = &[\n{services}];\n"
+    ))
 }
 
 fn entry(message: &ResolvedMessage, full: &str) -> Result<String> {
@@ -39,7 +45,13 @@ fn entry(message: &ResolvedMessage, full: &str) -> Result<String> {
             ArrayType::Unbounded => "Array::Unbounded".to_string(),
         };
         let default = field.default.as_ref().map(json);
-        writeln!(out, "        FieldDescription {{ name: {:?}, ty: {}, array: {array}, string_bound: {:?}, default: {default:?} }},", field.name, element(parsed, &ty.base_type, ty.package.as_deref()), ty.string_bound)?;
+        writeln!(
+            out,
+            "        FieldDescription {{ name: {:?}, ty: {}, array: {array}, string_bound: {:?}, default: {default:?} }},",
+            field.name,
+            element(parsed, &ty.base_type, ty.package.as_deref()),
+            ty.string_bound
+        )?;
     }
     writeln!(out, "    ], constants: &[")?;
     for c in &parsed.constants {

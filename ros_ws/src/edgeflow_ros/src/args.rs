@@ -73,7 +73,12 @@ impl Arguments {
             rule if rule.contains(":=") => {
                 self.remaps.0.push(Remap::parse(rule).map_err(|reason| fail(rule, reason))?);
             }
-            _ => return Err(fail(&argument, "it is not known: -r, -p, --params-file and --log-level are; end them with -- before the program's own arguments")),
+            _ => {
+                return Err(fail(
+                    &argument,
+                    "it is not known: -r, -p, --params-file and --log-level are; end them with -- before the program's own arguments",
+                ));
+            }
         }
         Ok(())
     }
@@ -103,7 +108,15 @@ mod tests {
 
     #[test]
     fn unknown_and_malformed_arguments_are_named() {
-        for line in ["--ros-args --what", "--ros-args -r", "--ros-args -r a", "--ros-args -p x", "--ros-args --log-level loud", "--ros-args --params-file /nowhere.yaml", "--ros-args --enable-x"] {
+        for line in [
+            "--ros-args --what",
+            "--ros-args -r",
+            "--ros-args -r a",
+            "--ros-args -p x",
+            "--ros-args --log-level loud",
+            "--ros-args --params-file /nowhere.yaml",
+            "--ros-args --enable-x",
+        ] {
             let error = parse(line).unwrap_err().to_string();
             let last = line.split_whitespace().last().unwrap();
             assert!(error.contains(last), "{line}: {error}");

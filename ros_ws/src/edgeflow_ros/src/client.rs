@@ -30,8 +30,7 @@ impl<S: Service> Client<S> {
     /// # Errors
     /// [`Error::ServiceUnavailable`] when none came in time.
     pub async fn wait_for_service(&self, timeout: Duration) -> Result<()> {
-        let available = Watch::until(&self.node, timeout, || self.inner.is_available(&self.node.0.inner)).await;
-        if available { Ok(()) } else { Err(Error::ServiceUnavailable { name: self.name.clone(), timeout }) }
+        Watch::service(&self.node, &self.name, timeout, self.inner.available(&self.node.0.inner)).await
     }
 
     /// Calls and waits for the answer.
@@ -40,7 +39,7 @@ impl<S: Service> Client<S> {
     /// No answer in time, no server, a request that cannot be encoded or an answer that cannot be decoded.
     pub async fn call(&self, request: &S::Request, timeout: Duration) -> Result<S::Response> {
         self.node.context().ensure_open(|| format!("call {}", self.name))?;
-        match tokio::time::timeout(timeout, self.inner.call(request)).await {
+        match tokio::time::timeout(timeout, self.inner.call(request, timeout)).await {
             Ok(response) => response,
             Err(_) => Err(Error::ServiceTimeout { name: self.name.clone(), timeout }),
         }

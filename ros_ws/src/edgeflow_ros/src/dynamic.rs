@@ -47,7 +47,7 @@ impl DynamicPublisher {
     /// Subscriptions of this topic, as far as this node knows.
     #[must_use]
     pub fn subscriber_count(&self) -> usize {
-        self.node.count_subscribers(&self.topic).unwrap_or(0)
+        self.inner.subscriber_count(&self.node.0.inner)
     }
 
     /// Waits until the topic has `count` subscriptions; whether it came to that in time.
@@ -66,7 +66,13 @@ pub struct DynamicSubscription {
 }
 
 impl DynamicSubscription {
-    pub(crate) fn new(node: &Node, topic: String, ty: &'static TypeDescription, inbox: Arc<Inbox<stack::DynamicReceived>>, inner: stack::Subscription) -> Self {
+    pub(crate) fn new(
+        node: &Node,
+        topic: String,
+        ty: &'static TypeDescription,
+        inbox: Arc<Inbox<stack::DynamicReceived>>,
+        inner: stack::Subscription,
+    ) -> Self {
         let name = topic.clone();
         let values = Reader(inbox.clone()).filter_map(move |received| {
             let value = received.decode(ty).inspect_err(|error| tracing::warn!(topic = name, %error, "skipped a malformed message")).ok();
@@ -121,8 +127,7 @@ impl DynamicClient {
     /// # Errors
     /// [`Error::ServiceUnavailable`] when none came in time.
     pub async fn wait_for_service(&self, timeout: Duration) -> Result<()> {
-        let available = Watch::until(&self.node, timeout, || self.inner.is_available(&self.node.0.inner)).await;
-        if available { Ok(()) } else { Err(Error::ServiceUnavailable { name: self.name.clone(), timeout }) }
+        Watch::service(&self.node, &self.name, timeout, self.inner.available(&self.node.0.inner)).await
     }
 
     /// Calls and waits for the answer; missing fields of the request have their defaults.
@@ -132,7 +137,7 @@ impl DynamicClient {
     pub async fn call(&self, request: &Value, timeout: Duration) -> Result<Value> {
         self.node.context().ensure_open(|| format!("call {}", self.name))?;
         let request = self.ty.request().complete(request)?;
-        match tokio::time::timeout(timeout, self.inner.call(self.ty, &request)).await {
+        match tokio::time::timeout(timeout, self.inner.call(self.ty, &request, timeout)).await {
             Ok(response) => response,
             Err(_) => Err(Error::ServiceTimeout { name: self.name.clone(), timeout }),
         }

@@ -35,6 +35,19 @@ pub(crate) struct Inner {
     declared: Mutex<BTreeSet<String>>,
 }
 
+/// A topic's or service's name as the node's code has it, and as it ends up.
+struct Name<'a> {
+    given: &'a str,
+    absolute: String,
+}
+
+impl Name<'_> {
+    /// A stack that remaps by itself must not get what is remapped already.
+    fn for_stack(&self) -> &str {
+        if stack::REMAPS { self.given } else { &self.absolute }
+    }
+}
+
 /// Every node has it, declared or not.
 const USE_SIM_TIME: &str = "use_sim_time";
 
@@ -46,13 +59,30 @@ impl Node {
     pub fn create(context: &Context, name: &str, namespace: &str) -> Result<Self> {
         context.ensure_open(|| format!("create node {name}"))?;
         let arguments = &context.0.arguments;
+        let (code_name, code_namespace) = (name, names::absolute_namespace(namespace)?);
         let (name, namespace) = arguments.remaps.node(name, namespace)?;
         let fully_qualified_name = names::fully_qualified(&namespace, &name);
         let given = parameters::for_node(&arguments.assignments, &namespace, &name);
-        let inner = stack::Node::create(&context.0.session, &name, &namespace)?;
-        let node = Self(Arc::new(Inner { context: context.clone(), inner, name, namespace, fully_qualified_name, given, declared: Mutex::default() }));
+        let inner = if stack::REMAPS {
+            stack::Node::create(&context.0.session, code_name, &code_namespace)?
+        } else {
+            stack::Node::create(&context.0.session, &name, &namespace)?
+        };
+        let node = Self(Arc::new(Inner {
+            context: context.clone(),
+            inner,
+            name,
+            namespace,
+            fully_qualified_name,
+            given,
+            declared: Mutex::default(),
+        }));
         if node.declare_parameter(USE_SIM_TIME, false, "Use the time of /clock instead of the system's.")? {
-            return Err(Error::Unsupported { operation: format!("parameter {USE_SIM_TIME} of {}", node.fully_qualified_name()), stack: stack::NAME, remedy: "leave it false; simulated time comes later" });
+            return Err(Error::Unsupported {
+                operation: format!("parameter {USE_SIM_TIME} of {}", node.fully_qualified_name()),
+                stack: stack::NAME,
+                remedy: "leave it false; simulated time comes later",
+            });
         }
         Ok(node)
     }
@@ -97,14 +127,14 @@ impl Node {
         self.0.context.0.arguments.remaps.resolve("service", service, &self.0.namespace, &self.0.name)
     }
 
-    fn topic(&self, verb: &str, topic: &str) -> Result<String> {
+    fn topic<'a>(&self, verb: &str, topic: &'a str) -> Result<Name<'a>> {
         self.0.context.ensure_open(|| format!("{verb} {topic}"))?;
-        self.resolve_topic(topic)
+        Ok(Name { given: topic, absolute: self.resolve_topic(topic)? })
     }
 
-    fn service(&self, verb: &str, service: &str) -> Result<String> {
+    fn service<'a>(&self, verb: &str, service: &'a str) -> Result<Name<'a>> {
         self.0.context.ensure_open(|| format!("{verb} {service}"))?;
-        self.resolve_service(service)
+        Ok(Name { given: service, absolute: self.resolve_service(service)? })
     }
 
     /// Publishes on a topic, given as `/absolute`, `relative` to the namespace or `~/private` to the node.
@@ -113,8 +143,8 @@ impl Node {
     /// An invalid name, a context shut down, or a stack that refuses.
     pub fn create_publisher<T: Message>(&self, topic: &str, qos: QosProfile) -> Result<Publisher<T>> {
         let topic = self.topic("publish on", topic)?;
-        let inner = self.0.inner.publisher(&topic, qos)?;
-        Ok(Publisher::new(self, topic, inner))
+        let inner = self.0.inner.publisher(topic.for_stack(), qos)?;
+        Ok(Publisher::new(self, topic.absolute, inner))
     }
 
     /// Subscribes a topic. Messages are taken from the stack at once and wait in `queue`.
@@ -124,8 +154,8 @@ impl Node {
     pub fn subscribe<T: Message>(&self, topic: &str, qos: QosProfile, queue: Queue) -> Result<Subscription<T>> {
         let topic = self.topic("subscribe", topic)?;
         let inbox = Inbox::new(queue);
-        let inner = self.0.inner.subscribe(&topic, qos, inbox.clone())?;
-        Ok(Subscription::new(self, topic, inbox, inner))
+        let inner = self.0.inner.subscribe(topic.for_stack(), qos, inbox.clone())?;
+        Ok(Subscription::new(self, topic.absolute, inbox, inner))
     }
 
     /// Serves a service.
@@ -134,8 +164,8 @@ impl Node {
     /// An invalid name, a context shut down, or a stack that refuses.
     pub fn create_service<S: Service>(&self, name: &str) -> Result<ServiceStream<S>> {
         let name = self.service("serve", name)?;
-        let requests = self.0.inner.service(&name)?;
-        Ok(ServiceStream::new(self, name, requests))
+        let requests = self.0.inner.service(name.for_stack())?;
+        Ok(ServiceStream::new(self, name.absolute, requests))
     }
 
     /// Calls a service.
@@ -144,8 +174,8 @@ impl Node {
     /// An invalid name, a context shut down, or a stack that refuses.
     pub fn create_client<S: Service>(&self, name: &str) -> Result<Client<S>> {
         let name = self.service("call", name)?;
-        let inner = self.0.inner.client(&name)?;
-        Ok(Client::new(self, name, inner))
+        let inner = self.0.inner.client(name.for_stack())?;
+        Ok(Client::new(self, name.absolute, inner))
     }
 
     /// Publishes values of a type known by name only, for instance "std_msgs/msg/String".
@@ -154,8 +184,8 @@ impl Node {
     /// As [`Node::create_publisher`], and an unknown type.
     pub fn create_dynamic_publisher(&self, topic: &str, type_name: &str, qos: QosProfile) -> Result<DynamicPublisher> {
         let (topic, ty) = (self.topic("publish on", topic)?, registry::message(type_name)?);
-        let inner = self.0.inner.dynamic_publisher(&topic, ty, qos)?;
-        Ok(DynamicPublisher::new(self, topic, ty, inner))
+        let inner = self.0.inner.dynamic_publisher(topic.for_stack(), ty, qos)?;
+        Ok(DynamicPublisher::new(self, topic.absolute, ty, inner))
     }
 
     /// Subscribes a topic whose type is known by name only.
@@ -165,8 +195,8 @@ impl Node {
     pub fn subscribe_dynamic(&self, topic: &str, type_name: &str, qos: QosProfile, queue: Queue) -> Result<DynamicSubscription> {
         let (topic, ty) = (self.topic("subscribe", topic)?, registry::message(type_name)?);
         let inbox = Inbox::new(queue);
-        let inner = self.0.inner.dynamic_subscribe(&topic, ty, qos, inbox.clone())?;
-        Ok(DynamicSubscription::new(self, topic, ty, inbox, inner))
+        let inner = self.0.inner.dynamic_subscribe(topic.for_stack(), ty, qos, inbox.clone())?;
+        Ok(DynamicSubscription::new(self, topic.absolute, ty, inbox, inner))
     }
 
     /// Calls a service whose type is known by name only, for instance "std_srvs/srv/Trigger".
@@ -175,8 +205,8 @@ impl Node {
     /// As [`Node::create_client`], and an unknown type.
     pub fn create_dynamic_client(&self, name: &str, type_name: &str) -> Result<DynamicClient> {
         let (name, ty) = (self.service("call", name)?, registry::service(type_name)?);
-        let inner = self.0.inner.dynamic_client(&name, ty)?;
-        Ok(DynamicClient::new(self, name, ty, inner))
+        let inner = self.0.inner.dynamic_client(name.for_stack(), ty)?;
+        Ok(DynamicClient::new(self, name.absolute, ty, inner))
     }
 
     /// Declares a read-only parameter and returns its value: the one from command line or parameter
@@ -294,6 +324,18 @@ impl Watch {
         tokio::select! {
             outcome = tokio::time::timeout(timeout, wait) => outcome.is_ok() || condition(),
             () = closed => false,
+        }
+    }
+
+    /// Waits for a service to become available.
+    pub(crate) async fn service(node: &Node, name: &str, timeout: Duration, available: impl Future<Output = Result<()>>) -> Result<()> {
+        let closed = node.context().closed();
+        tokio::select! {
+            outcome = tokio::time::timeout(timeout, available) => match outcome {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Error::ServiceUnavailable { name: name.into(), timeout }),
+            },
+            () = closed => Err(Error::ShutDown { operation: format!("wait for service {name}") }),
         }
     }
 }

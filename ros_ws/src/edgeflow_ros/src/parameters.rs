@@ -288,7 +288,9 @@ mod tests {
 
     #[test]
     fn malformed_assignments_say_what_is_wrong() {
-        for (text, reason) in [("p", "name:=value"), (":=1", "name is missing"), ("p:=[1, a]", "one type"), ("p:={a: 1}", "scalar"), ("p:=[", "YAML")] {
+        for (text, reason) in
+            [("p", "name:=value"), (":=1", "name is missing"), ("p:=[1, a]", "one type"), ("p:={a: 1}", "scalar"), ("p:=[", "YAML")]
+        {
             let error = parse_assignment(text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
@@ -322,7 +324,13 @@ mod tests {
     fn malformed_files_are_named_with_the_reason() {
         let missing = read_file("/nowhere/params.yaml").unwrap_err().to_string();
         assert!(missing.contains("/nowhere/params.yaml"), "{missing}");
-        for (text, reason) in [("[1]", "map of node names"), ("ros__parameters: {a: 1}", "below a node name"), ("n:\n  ros__parameters: 3", "map of parameters"), ("n:\n  ros__parameters: {a: }", "parameter a: it has no value"), ("n: 3", "ros__parameters")] {
+        for (text, reason) in [
+            ("[1]", "map of node names"),
+            ("ros__parameters: {a: 1}", "below a node name"),
+            ("n:\n  ros__parameters: 3", "map of parameters"),
+            ("n:\n  ros__parameters: {a: }", "parameter a: it has no value"),
+            ("n: 3", "ros__parameters"),
+        ] {
             let error = file(text).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
         }

@@ -37,7 +37,7 @@ impl<T: Message> Publisher<T> {
     /// Subscriptions of this topic, as far as this node knows.
     #[must_use]
     pub fn subscriber_count(&self) -> usize {
-        self.node.count_subscribers(&self.topic).unwrap_or(0)
+        self.inner.subscriber_count(&self.node.0.inner)
     }
 
     /// Waits until the topic has `count` subscriptions; whether it came to that in time.

@@ -32,7 +32,9 @@ impl Router {
         loop {
             attempts -= 1;
             // Asked here rather than of zenoh, which takes no port 0 and whose error does not say that the port is taken.
-            let address = TcpListener::bind(listen).and_then(|l| l.local_addr()).map_err(|e| fail(format!("{e}; does another router run? Set {ENVIRONMENT} to a free port")))?;
+            let address = TcpListener::bind(listen)
+                .and_then(|l| l.local_addr())
+                .map_err(|e| fail(format!("{e}; does another router run? Set {ENVIRONMENT} to a free port")))?;
             match Self::listen(address) {
                 Ok(session) => return Ok(Self { session, address }),
                 Err(_) if attempts > 0 => {}

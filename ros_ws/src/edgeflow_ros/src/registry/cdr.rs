@@ -22,7 +22,9 @@ impl TypeDescription {
     /// [`Error::Decode`] for a body that is cut short or not of this type.
     pub fn decode(&self, body: &[u8]) -> Result<Value> {
         let mut reader = Reader { body, position: 0 };
-        reader.message(self).map_err(|reason| Error::Decode { type_name: self.name.into(), reason: format!("{reason} at octet {}", reader.position) })
+        reader
+            .message(self)
+            .map_err(|reason| Error::Decode { type_name: self.name.into(), reason: format!("{reason} at octet {}", reader.position) })
     }
 }
 
@@ -58,7 +60,9 @@ impl Writer {
         }
         let items = value.as_array().ok_or_else(|| value::fail(path, "must be a list".into()))?;
         match field.array {
-            Array::Fixed(n) if items.len() != n => return Err(value::fail(path, format!("must have exactly {n} elements, got {}", items.len()))),
+            Array::Fixed(n) if items.len() != n => {
+                return Err(value::fail(path, format!("must have exactly {n} elements, got {}", items.len())));
+            }
             Array::Fixed(_) => {}
             _ => self.length(items.len(), path)?,
         }
@@ -124,7 +128,9 @@ impl<'a> Reader<'a> {
         }
         let mut fields = Map::new();
         for field in ty.fields {
-            let value = self.field(field).map_err(|reason| if reason.starts_with('.') { format!(".{}{reason}", field.name) } else { format!(".{}: {reason}", field.name) })?;
+            let value = self.field(field).map_err(|reason| {
+                if reason.starts_with('.') { format!(".{}{reason}", field.name) } else { format!(".{}: {reason}", field.name) }
+            })?;
             fields.insert(field.name.to_string(), value);
         }
         Ok(Value::Object(fields))
@@ -166,7 +172,8 @@ impl<'a> Reader<'a> {
             Element::String => {
                 let length = self.length()?;
                 let bytes = self.take(length)?;
-                let text = std::str::from_utf8(bytes.strip_suffix(&[0]).unwrap_or(bytes)).map_err(|e| format!("a string is not UTF-8: {e}"))?;
+                let text =
+                    std::str::from_utf8(bytes.strip_suffix(&[0]).unwrap_or(bytes)).map_err(|e| format!("a string is not UTF-8: {e}"))?;
                 Value::String(text.to_string())
             }
             Element::Message(name) => self.message(part(name))?,

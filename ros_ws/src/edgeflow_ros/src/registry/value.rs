@@ -46,7 +46,8 @@ impl TypeDescription {
 impl FieldDescription {
     fn default_value(&self) -> Value {
         if let Some(default) = self.default.and_then(|text| serde_json::from_str(text).ok()) {
-            return default;
+            // A float's default may be written as an integer.
+            return self.complete(&default, self.name).unwrap_or(default);
         }
         match self.array {
             Array::Single => self.ty.default_value(),
@@ -71,7 +72,9 @@ impl FieldDescription {
     fn element(&self, value: &Value, path: &str) -> Result<Value> {
         let value = self.ty.complete(value, path)?;
         match (self.string_bound, value.as_str()) {
-            (Some(bound), Some(text)) if text.len() > bound => Err(fail(path, format!("must have at most {bound} bytes, got {}", text.len()))),
+            (Some(bound), Some(text)) if text.len() > bound => {
+                Err(fail(path, format!("must have at most {bound} bytes, got {}", text.len())))
+            }
             _ => Ok(value),
         }
     }
@@ -98,7 +101,11 @@ impl Element {
             _ => {
                 let (low, high) = self.range();
                 let integer = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from)).ok_or_else(wrong)?;
-                if (low..=high).contains(&integer) { Ok(value.clone()) } else { Err(fail(path, format!("must be {low} to {high} ({}), got {value}", self.name()))) }
+                if (low..=high).contains(&integer) {
+                    Ok(value.clone())
+                } else {
+                    Err(fail(path, format!("must be {low} to {high} ({}), got {value}", self.name())))
+                }
             }
         }
     }

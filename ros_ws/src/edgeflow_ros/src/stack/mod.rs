@@ -11,7 +11,7 @@ pub(crate) use embedded::*;
 pub use embedded::{Message, Service};
 
 #[cfg(feature = "r2r")]
-#[path = "r2r.rs"]
+#[path = "r2r/mod.rs"]
 mod native;
 #[cfg(feature = "r2r")]
 pub(crate) use native::*;

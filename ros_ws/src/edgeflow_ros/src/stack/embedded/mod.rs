@@ -4,6 +4,7 @@
 //! run-time types are encoded and decoded on our side. So one instantiation of hiroz serves all
 //! types, and a message that cannot be encoded is an error instead of hiroz's panic.
 
+mod client;
 mod codec;
 mod raw;
 mod typed;
@@ -27,10 +28,13 @@ use hiroz::{
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize};
 
 pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
-pub use typed::{Message, Service};
 pub(crate) use typed::{Client, Publisher, Received, Reply};
+pub use typed::{Message, Service};
 
 pub(crate) const NAME: &str = "embedded";
+
+/// Whether the stack itself applies the remap rules of the command line.
+pub(crate) const REMAPS: bool = false;
 
 /// The program's zenoh session.
 pub(crate) struct Session(ZContext);
@@ -49,7 +53,11 @@ impl Session {
             let config = SessionConfigBuilder::new()
                 .with_router_endpoint(&endpoint)
                 .with_override("listen/endpoints", serde_json::json!(["tcp/127.0.0.1:0"]), "loopback only")
-                .with_override("connect/retry", serde_json::json!({"period_init_ms": 200, "period_max_ms": 1000, "period_increase_factor": 2}), "a router that starts later is found within a second")
+                .with_override(
+                    "connect/retry",
+                    serde_json::json!({"period_init_ms": 200, "period_max_ms": 1000, "period_increase_factor": 2}),
+                    "a router that starts later is found within a second",
+                )
                 .build_config()
                 .map_err(fail)?;
             builder = builder.with_zenoh_config(config);
@@ -65,7 +73,10 @@ impl Session {
 fn from_environment() -> Result<Option<SocketAddr>> {
     match std::env::var(router::ENVIRONMENT) {
         Ok(text) if !text.is_empty() => {
-            let address = text.parse().map_err(|_| Error::Router { address: text.clone(), reason: format!("{} must be IP:PORT, for instance {}", router::ENVIRONMENT, router::DEFAULT_ADDRESS) })?;
+            let address = text.parse().map_err(|_| Error::Router {
+                address: text.clone(),
+                reason: format!("{} must be IP:PORT, for instance {}", router::ENVIRONMENT, router::DEFAULT_ADDRESS),
+            })?;
             Ok(Some(address))
         }
         _ => Ok(None),
@@ -103,7 +114,12 @@ impl Node {
     }
 
     pub(crate) fn node_names(&self) -> Result<Vec<String>> {
-        let mut names: Vec<_> = self.graph().get_node_names().into_iter().map(|(name, namespace)| crate::names::fully_qualified(if namespace.is_empty() { "/" } else { &namespace }, &name)).collect();
+        let mut names: Vec<_> = self
+            .graph()
+            .get_node_names()
+            .into_iter()
+            .map(|(name, namespace)| crate::names::fully_qualified(if namespace.is_empty() { "/" } else { &namespace }, &name))
+            .collect();
         names.sort();
         Ok(names)
     }

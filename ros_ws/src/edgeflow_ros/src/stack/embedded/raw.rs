@@ -1,6 +1,6 @@
 //! Endpoints of bytes: what hiroz sees of any type. Run-time types live on them directly.
 
-use super::{Node, codec::ENCAPSULATION, quality};
+use super::{Node, client::RawClient, codec::ENCAPSULATION, quality};
 use crate::{
     error::{Error, Result},
     qos::QosProfile,
@@ -11,13 +11,14 @@ use byteorder::ByteOrder;
 use futures::stream::{self, BoxStream, StreamExt};
 use hiroz::{
     Builder, TypeHash, TypeInfo,
+    entity::EndpointKind,
     msg::{NativeCdrSerdes, ZService},
     pubsub::{ZPub, ZSub},
-    service::{ServiceReply, ZClient},
+    service::ServiceReply,
 };
 use hiroz_cdr::{CdrBuffer, CdrDeserialize, CdrReader, CdrSerialize, CdrSerializedSize, CdrWriter};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The body of a message, without encapsulation.
 pub(super) struct Raw(pub(super) Vec<u8>);
@@ -52,12 +53,13 @@ impl ZService for RawService {
 }
 
 /// What hiroz wants to know of a type: its DDS name and its hash.
-fn type_info(name: &str, hash: &str) -> Result<TypeInfo> {
+pub(super) fn type_info(name: &str, hash: &str) -> Result<TypeInfo> {
     let dds = match name.rsplit_once('/') {
         Some((package, name)) => format!("{}::dds_::{name}_", package.replace('/', "::")),
         None => name.to_string(),
     };
-    let hash = TypeHash::from_rihs_string(hash).ok_or_else(|| Error::stack(format!("read the type hash of {name}"), format!("{hash} is no RIHS01 hash")))?;
+    let hash = TypeHash::from_rihs_string(hash)
+        .ok_or_else(|| Error::stack(format!("read the type hash of {name}"), format!("{hash} is no RIHS01 hash")))?;
     Ok(TypeInfo::new(&dds, hash))
 }
 
@@ -74,9 +76,17 @@ impl Node {
     }
 
     /// `deliver` gets the body of each message, on the transport's own thread.
-    pub(super) fn raw_subscribe(&self, topic: &str, name: &str, hash: &str, qos: QosProfile, deliver: impl Fn(Vec<u8>) + Send + Sync + 'static) -> Result<Subscription> {
+    pub(super) fn raw_subscribe(
+        &self,
+        topic: &str,
+        name: &str,
+        hash: &str,
+        qos: QosProfile,
+        deliver: impl Fn(Vec<u8>) + Send + Sync + 'static,
+    ) -> Result<Subscription> {
         let builder = self.0.create_sub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
-        let inner = builder.build_with_callback(move |raw: Raw| deliver(raw.0)).map_err(|e| Error::stack(format!("subscribe {topic}"), e))?;
+        let inner =
+            builder.build_with_callback(move |raw: Raw| deliver(raw.0)).map_err(|e| Error::stack(format!("subscribe {topic}"), e))?;
         Ok(Subscription { _inner: inner })
     }
 
@@ -100,12 +110,6 @@ impl Node {
         })
         .boxed())
     }
-
-    pub(super) fn raw_client(&self, service: &str, name: &str, hash: &str) -> Result<RawClient> {
-        let builder = self.0.create_client_impl::<RawService>(service, Some(type_info(name, hash)?)).with_qos(quality(QosProfile::services_default()));
-        let inner = builder.build().map_err(|e| Error::stack(format!("call {service}"), e))?;
-        Ok(RawClient { inner, service: service.to_string() })
-    }
 }
 
 pub(super) struct RawPublisher {
@@ -117,6 +121,10 @@ impl RawPublisher {
     /// Encapsulation and body.
     pub(super) fn publish(&self, bytes: Vec<u8>) -> Result<()> {
         self.inner.publish_serialized(bytes).map_err(|e| Error::stack(format!("publish on {}", self.topic), e))
+    }
+
+    pub(super) fn subscriber_count(&self, node: &Node) -> usize {
+        node.graph().count(EndpointKind::Subscription, &self.topic)
     }
 }
 
@@ -131,22 +139,6 @@ impl RawReply {
     }
 }
 
-pub(super) struct RawClient {
-    inner: ZClient<RawService>,
-    service: String,
-}
-
-impl RawClient {
-    pub(super) async fn call(&self, body: Vec<u8>) -> Result<Vec<u8>> {
-        let response = self.inner.call(&Raw(body)).await;
-        response.map(|raw| raw.0).map_err(|e| Error::ServiceCall { name: self.service.clone(), reason: e.to_string() })
-    }
-
-    pub(super) fn is_available(&self, node: &Node) -> bool {
-        node.has_service(&self.service)
-    }
-}
-
 /// Publishes values of a run-time type.
 pub(crate) struct DynamicPublisher(RawPublisher, &'static TypeDescription);
 
@@ -155,6 +147,10 @@ impl DynamicPublisher {
         let mut bytes = ENCAPSULATION.to_vec();
         bytes.extend(self.1.encode(value)?);
         self.0.publish(bytes)
+    }
+
+    pub(crate) fn subscriber_count(&self, node: &Node) -> usize {
+        self.0.subscriber_count(node)
     }
 }
 
@@ -171,13 +167,13 @@ impl DynamicReceived {
 pub(crate) struct DynamicClient(RawClient);
 
 impl DynamicClient {
-    pub(crate) async fn call(&self, ty: &ServiceDescription, request: &Value) -> Result<Value> {
-        let response = self.0.call(ty.request().encode(request)?).await?;
+    pub(crate) async fn call(&self, ty: &ServiceDescription, request: &Value, timeout: Duration) -> Result<Value> {
+        let response = self.0.call(ty.request().encode(request)?, timeout).await?;
         ty.response().decode(&response)
     }
 
-    pub(crate) fn is_available(&self, node: &Node) -> bool {
-        self.0.is_available(node)
+    pub(crate) async fn available(&self, node: &Node) -> Result<()> {
+        self.0.available(node).await
     }
 }
 
@@ -186,7 +182,13 @@ impl Node {
         self.raw_publisher(topic, ty.name, ty.hash, qos).map(|raw| DynamicPublisher(raw, ty))
     }
 
-    pub(crate) fn dynamic_subscribe(&self, topic: &str, ty: &TypeDescription, qos: QosProfile, inbox: Arc<Inbox<DynamicReceived>>) -> Result<Subscription> {
+    pub(crate) fn dynamic_subscribe(
+        &self,
+        topic: &str,
+        ty: &TypeDescription,
+        qos: QosProfile,
+        inbox: Arc<Inbox<DynamicReceived>>,
+    ) -> Result<Subscription> {
         self.raw_subscribe(topic, ty.name, ty.hash, qos, move |body| inbox.push(DynamicReceived(body)))
     }
 

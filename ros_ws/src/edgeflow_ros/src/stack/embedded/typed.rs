@@ -2,13 +2,14 @@
 
 use super::{
     Node,
+    client::RawClient,
     codec::{decode_body, encode, encode_body},
-    raw::{RawClient, RawPublisher, RawReply, Subscription},
+    raw::{RawPublisher, RawReply, Subscription},
 };
 use crate::{error::Result, qos::QosProfile, queue::Inbox, service::ServiceRequest};
 use futures::stream::{BoxStream, StreamExt};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt::Debug, marker::PhantomData, sync::Arc};
+use std::{fmt::Debug, marker::PhantomData, sync::Arc, time::Duration};
 
 /// A generated message type.
 pub trait Message: Serialize + DeserializeOwned + Clone + Debug + Default + PartialEq + Send + Sync + Unpin + 'static {
@@ -36,6 +37,10 @@ impl<T: Message> Publisher<T> {
     pub(crate) fn publish(&self, message: &T) -> Result<()> {
         self.0.publish(encode(message)?)
     }
+
+    pub(crate) fn subscriber_count(&self, node: &Node) -> usize {
+        self.0.subscriber_count(node)
+    }
 }
 
 /// A message as it came; decoded only when it is its turn, so that what a queue drops costs nothing.
@@ -58,12 +63,12 @@ impl<S: Service> Reply<S> {
 pub(crate) struct Client<S>(RawClient, PhantomData<fn(S)>);
 
 impl<S: Service> Client<S> {
-    pub(crate) async fn call(&self, request: &S::Request) -> Result<S::Response> {
-        decode_body(&self.0.call(encode_body(request)?).await?)
+    pub(crate) async fn call(&self, request: &S::Request, timeout: Duration) -> Result<S::Response> {
+        decode_body(&self.0.call(encode_body(request)?, timeout).await?)
     }
 
-    pub(crate) fn is_available(&self, node: &Node) -> bool {
-        self.0.is_available(node)
+    pub(crate) async fn available(&self, node: &Node) -> Result<()> {
+        self.0.available(node).await
     }
 }
 

@@ -1,1 +1,0 @@
-//! ROS 2 through rcl (r2r).

@@ -1,0 +1,132 @@
+//! ROS 2 through rcl, by r2r. One thread per node owns the r2r node and spins it; everything else
+//! asks that thread, and what arrives is moved from r2r's short queues to ours between two turns.
+
+mod dynamic;
+mod parameters;
+mod spinner;
+mod typed;
+
+use crate::{
+    error::{Error, Result},
+    parameters::ParameterValue,
+    qos::{Durability, History, QosProfile, Reliability},
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+pub(crate) use dynamic::{DynamicClient, DynamicPublisher, DynamicReceived};
+use spinner::Spinner;
+pub(crate) use spinner::Subscription;
+pub(crate) use typed::{Client, Publisher, Received, Reply};
+pub use typed::{Message, Service};
+
+pub(crate) const NAME: &str = "r2r";
+
+/// Whether the stack itself applies the remap rules of the command line.
+pub(crate) const REMAPS: bool = true;
+
+/// The graph tells r2r nothing of its changes, so it is looked at this often.
+const GRAPH_PERIOD: Duration = Duration::from_millis(20);
+
+fn fail(operation: impl Into<String>) -> impl FnOnce(r2r::Error) -> Error {
+    move |e| Error::stack(operation, e)
+}
+
+/// The process's rcl context.
+pub(crate) struct Session {
+    context: r2r::Context,
+    nodes: Mutex<Vec<Weak<Spinner>>>,
+}
+
+impl Session {
+    pub(crate) fn open(arguments: &[String], _router: Option<SocketAddr>) -> Result<Self> {
+        // rcl reads the process's own arguments; others would be parsed here and unknown there.
+        if !std::env::args().skip(1).eq(arguments.iter().cloned()) {
+            return Err(Error::Unsupported {
+                operation: "a context with arguments other than the program's".into(),
+                stack: NAME,
+                remedy: "use Context::create",
+            });
+        }
+        let context = r2r::Context::create().map_err(fail("create the ROS context"))?;
+        Ok(Self { context, nodes: Mutex::default() })
+    }
+
+    pub(crate) fn shutdown(&self) -> Result<()> {
+        let nodes = std::mem::take(&mut *self.nodes.lock().unwrap_or_else(PoisonError::into_inner));
+        nodes.iter().filter_map(Weak::upgrade).for_each(|node| node.stop());
+        Ok(())
+    }
+}
+
+/// A node in the graph.
+pub(crate) struct Node {
+    spinner: Arc<Spinner>,
+    parameters: parameters::Parameters,
+}
+
+impl Node {
+    pub(crate) fn create(session: &Session, name: &str, namespace: &str) -> Result<Self> {
+        let node = r2r::Node::create(session.context.clone(), name, namespace).map_err(fail(format!("create node {name}")))?;
+        let spinner = Spinner::start(node, name)?;
+        session.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&spinner));
+        let parameters = parameters::Parameters::serve(&spinner)?;
+        Ok(Self { spinner, parameters })
+    }
+
+    pub(crate) fn declare_parameter(&self, name: &str, value: &ParameterValue, description: &str) -> std::result::Result<(), String> {
+        self.parameters.declare(name, value, description);
+        Ok(())
+    }
+
+    pub(crate) fn node_names(&self) -> Result<Vec<String>> {
+        Err(Error::Unsupported { operation: "listing nodes".into(), stack: NAME, remedy: "use `ros2 node list`" })
+    }
+
+    pub(crate) fn topics(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        let topics = self.spinner.with(|turn| turn.node.get_topic_names_and_types())?.map_err(fail("list topics"))?;
+        Ok(topics.into_iter().collect())
+    }
+
+    pub(crate) fn services(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        Err(Error::Unsupported { operation: "listing services".into(), stack: NAME, remedy: "use `ros2 service list`" })
+    }
+
+    pub(crate) fn count_publishers(&self, topic: &str) -> Result<usize> {
+        let name = topic.to_string();
+        let found = self.spinner.with(move |turn| turn.node.get_publishers_info_by_topic(&name, false))?;
+        found.map(|all| all.len()).map_err(fail(format!("count the publishers of {topic}")))
+    }
+
+    pub(crate) fn count_subscribers(&self, topic: &str) -> Result<usize> {
+        Err(Error::Unsupported {
+            operation: format!("counting the subscribers of {topic}"),
+            stack: NAME,
+            remedy: "ask a publisher of the topic, or use `ros2 topic info`",
+        })
+    }
+
+    /// When it is worth to look at the graph again.
+    pub(crate) fn graph_change(&self) -> impl Future<Output = ()> + use<> {
+        tokio::time::sleep(GRAPH_PERIOD)
+    }
+}
+
+fn quality(qos: QosProfile) -> r2r::QosProfile {
+    let profile = match qos.history {
+        History::KeepLast(depth) => r2r::QosProfile::default().keep_last(depth),
+        History::KeepAll => r2r::QosProfile::default().keep_all(),
+    };
+    let profile = match qos.reliability {
+        Reliability::Reliable => profile.reliable(),
+        Reliability::BestEffort => profile.best_effort(),
+    };
+    match qos.durability {
+        Durability::Volatile => profile.volatile(),
+        Durability::TransientLocal => profile.transient_local(),
+    }
+}

@@ -1,0 +1,109 @@
+//! The thread that owns an r2r node. Nothing else touches the node, so nothing waits for a lock, and
+//! stopping the thread drops the node: it leaves the graph at once.
+
+use super::NAME;
+use crate::error::{Error, Result};
+use futures::{FutureExt, Stream, StreamExt};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// How long a request to the thread waits at most while nothing arrives.
+const TURN: Duration = Duration::from_millis(5);
+
+/// What the thread has in hand.
+pub(super) struct Turn {
+    pub(super) node: r2r::Node,
+    pumps: Vec<Pump>,
+}
+
+/// Moves what has arrived to where it is wanted; false when nobody wants it any more.
+type Pump = Box<dyn FnMut() -> bool + Send>;
+type Command = Box<dyn FnOnce(&mut Turn) + Send>;
+
+/// Keeps a subscription or a service alive.
+pub(crate) struct Subscription(#[expect(dead_code, reason = "held, not read")] Arc<()>);
+
+pub(super) struct Spinner {
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Spinner {
+    pub(super) fn start(node: r2r::Node, name: &str) -> Result<Arc<Self>> {
+        let (commands, queue) = mpsc::channel::<Command>();
+        let spin = move || {
+            let mut turn = Turn { node, pumps: Vec::new() };
+            loop {
+                loop {
+                    match queue.try_recv() {
+                        Ok(command) => command(&mut turn),
+                        Err(mpsc::TryRecvError::Empty) => break,
+                        Err(mpsc::TryRecvError::Disconnected) => return,
+                    }
+                }
+                turn.node.spin_once(TURN);
+                turn.pumps.retain_mut(|pump| pump());
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("ros {name}"))
+            .spawn(spin)
+            .map_err(|e| Error::stack(format!("start the thread of node {name}"), e))?;
+        Ok(Arc::new(Self { commands: Mutex::new(Some(commands)), thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// Does something with the node on its thread.
+    pub(super) fn with<R: Send + 'static>(&self, act: impl FnOnce(&mut Turn) -> R + Send + 'static) -> Result<R> {
+        let gone = || Error::ShutDown { operation: format!("use a node of the {NAME} stack") };
+        let (answer, answered) = mpsc::sync_channel(1);
+        let command: Command = Box::new(move |turn| {
+            // Whoever asked may have gone.
+            let _ = answer.send(act(turn));
+        });
+        let sent = match &*self.commands.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(commands) => commands.send(command).is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(gone());
+        }
+        answered.recv().map_err(|_| gone())
+    }
+
+    /// Drops the node and waits until that is done.
+    pub(super) fn stop(&self) {
+        drop(self.commands.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.thread().id() != std::thread::current().id() && thread.join().is_err()) {
+            tracing::error!("the thread of a ROS node has panicked");
+        }
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Turn {
+    /// Passes everything that arrives in `stream` on, until the returned handle is dropped.
+    pub(super) fn pump<T>(
+        &mut self,
+        mut stream: impl Stream<Item = T> + Unpin + Send + 'static,
+        mut deliver: impl FnMut(T) + Send + 'static,
+    ) -> Subscription {
+        let alive = Arc::new(());
+        let wanted: Weak<()> = Arc::downgrade(&alive);
+        self.pumps.push(Box::new(move || {
+            while let Some(Some(item)) = stream.next().now_or_never() {
+                deliver(item);
+            }
+            wanted.strong_count() > 0
+        }));
+        Subscription(alive)
+    }
+}
