@@ -15,7 +15,6 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgeflow_bundle::Digest;
 use edgeflow_ros::{Context, Node, QosProfile, Queue, Subscription, edgeflow_msgs, sensor_msgs};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
@@ -41,6 +40,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 pub struct InferenceNode {
     node: Node,
     stop: watch::Sender<bool>,
+    pump: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
     queue: Arc<FrameQueue>,
     worker: std::thread::JoinHandle<Counters>,
@@ -68,7 +68,12 @@ impl InferenceNode {
         let reports = node.create_publisher::<edgeflow_msgs::msg::DriftReport>("~/drift", QosProfile::default().keep_last(10))?;
         let queue = Arc::new(FrameQueue::new(params.queue_policy, params.queue_depth));
 
-        let worker = Worker::new(Arc::clone(&engine), Arc::clone(&queue), results, reports, drift);
+        let image_qos = QosProfile::default().keep_last(params.queue_depth);
+        let image_qos = if params.image_reliable { image_qos.reliable() } else { image_qos.best_effort() };
+        let images = node.subscribe::<sensor_msgs::msg::Image>("~/image", image_qos, Queue::All { depth: params.queue_depth })?;
+        let services = Arc::new(Services::new(node.clone(), Arc::clone(&engine), Arc::clone(&queue), status));
+        let served = services.serve()?;
+        let worker = Worker::new(engine, Arc::clone(&queue), results, reports, drift);
         let runtime = tokio::runtime::Handle::current();
         let worker = std::thread::Builder::new()
             .name("inference".into())
@@ -80,25 +85,16 @@ impl InferenceNode {
             .map_err(|source| Error::Io { operation: "start the inference thread".into(), source })?;
 
         let (stop, stopped) = watch::channel(false);
-        let image_qos = QosProfile::default().keep_last(params.queue_depth);
-        let image_qos = if params.image_reliable { image_qos.reliable() } else { image_qos.best_effort() };
-        let images = node.subscribe::<sensor_msgs::msg::Image>("~/image", image_qos, Queue::All { depth: params.queue_depth })?;
-        let services = Arc::new(Services::new(node.clone(), engine, Arc::clone(&queue), status));
-        let mut tasks = vec![tokio::spawn(pump(images, Arc::clone(&queue), stopped))];
-        tasks.extend(services.serve()?);
+        let pump = tokio::spawn(pump(images, Arc::clone(&queue), stopped));
+        let mut tasks = served;
         if !params.bundle_path.is_empty() {
-            let request = LoadRequest {
-                path: params.bundle_path.into(),
-                name: params.model_name,
-                version: params.model_version,
-                expected: None::<Digest>,
-            };
+            let request = LoadRequest { path: params.bundle_path.into(), name: params.model_name, version: params.model_version, expected: None };
             tasks.push(tokio::spawn(async move {
                 // A failure has been logged and published; the node waits for a better bundle.
                 let _ = services.load(request).await;
             }));
         }
-        Ok(Self { node, stop, tasks, queue, worker })
+        Ok(Self { node, stop, pump, tasks, queue, worker })
     }
 
     /// The node in the graph.
@@ -108,10 +104,10 @@ impl InferenceNode {
 
     /// Stops taking frames and requests, computes the frames that wait (for at most ten seconds), and leaves.
     pub async fn stop(self) -> Counters {
-        let Self { node, stop, mut tasks, queue, worker } = self;
+        let Self { node, stop, pump, tasks, queue, worker } = self;
         let _ = stop.send(true);
         // The pump hands over what has arrived and ends by itself.
-        if !tasks.is_empty() && tokio::time::timeout(DRAIN_LIMIT, tasks.swap_remove(0)).await.is_err() {
+        if tokio::time::timeout(DRAIN_LIMIT, pump).await.is_err() {
             tracing::warn!("frames kept arriving while the node was stopping");
         }
         tasks.iter().for_each(JoinHandle::abort);
