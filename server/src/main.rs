@@ -101,7 +101,9 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
 
 fn taken(key: &str, address: SocketAddr, error: std::io::Error) -> anyhow::Error {
     match error.kind() {
-        ErrorKind::AddrInUse => anyhow::anyhow!("port {} is taken ({key} {address}): stop what uses it, or give another --{key}", address.port()),
+        ErrorKind::AddrInUse => {
+            anyhow::anyhow!("port {} is taken ({key} {address}): stop what uses it, or give another --{key}", address.port())
+        }
         _ => anyhow::Error::new(error).context(format!("cannot listen on {address} ({key})")),
     }
 }

@@ -27,7 +27,9 @@ impl App {
     pub async fn ensure_admin_token(&self, given: Option<&str>) -> Result<Option<String>, AppError> {
         if let Some(token) = given {
             if token.len() < 8 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(AppError::Invalid("the administrator's token has fewer than 8 characters, or ones a header cannot carry".to_owned()));
+                return Err(AppError::Invalid(
+                    "the administrator's token has fewer than 8 characters, or ones a header cannot carry".to_owned(),
+                ));
             }
             self.stores.server.set_admin_token_hash(hash(token)).await?;
             return Ok(None);

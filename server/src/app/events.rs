@@ -23,8 +23,7 @@ impl App {
             Some(name) => drop(self.readable(principal, name).await?),
             None => self.permit(principal, Action::ReadTarget, Resource::Organisation).await?,
         }
-        let filter =
-            EntryFilter { target, classes: TIMELINE_CLASSES.to_vec(), after, limit: limit + 1, ..EntryFilter::default() };
+        let filter = EntryFilter { target, classes: TIMELINE_CLASSES.to_vec(), after, limit: limit + 1, ..EntryFilter::default() };
         let entries = self.stores.entries.entries(&principal.organisation, &filter).await?;
         let page = Page::cut(entries, limit, |entry| entry.id.to_string());
         Ok(Page { items: page.items.iter().filter_map(event::of).collect(), next: page.next })

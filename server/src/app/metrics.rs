@@ -63,7 +63,11 @@ impl Metrics {
             registry.register("edgeflow_ingested_entries", "Log entries stored, by class", metrics.entries.clone());
             registry.register("edgeflow_lost_entries", "Log entries recorded as lost, by class", metrics.lost.clone());
             registry.register("edgeflow_refused_documents", "Batches and hellos that were refused", metrics.refused.clone());
-            registry.register("edgeflow_log_lag_entries", "Entries robots held at their last hello and we do not, by class", metrics.lag.clone());
+            registry.register(
+                "edgeflow_log_lag_entries",
+                "Entries robots held at their last hello and we do not, by class",
+                metrics.lag.clone(),
+            );
             registry.register("edgeflow_robots_connected", "Robots with an open session", metrics.robots.clone());
             registry.register("edgeflow_stream_watchers", "Watchers of the event stream", metrics.watchers.clone());
         });

@@ -119,7 +119,12 @@ impl App {
     }
 
     /// The version of that number; an error that says whether the model or the version is unknown.
-    pub(crate) async fn find_version(&self, organisation: &OrganisationId, model: &ModelName, version: &str) -> Result<ModelVersion, AppError> {
+    pub(crate) async fn find_version(
+        &self,
+        organisation: &OrganisationId,
+        model: &ModelName,
+        version: &str,
+    ) -> Result<ModelVersion, AppError> {
         let models = &self.stores.models;
         if models.model(organisation, model).await?.is_none() {
             return Err(AppError::NotFound { what: "model", name: model.to_string() });

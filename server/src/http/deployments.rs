@@ -62,6 +62,10 @@ pub(crate) async fn list(
 /// One deployment.
 #[utoipa::path(get, path = "/api/v1/deployments/{id}", tag = "deployments", params(("id" = String, Path)), responses(
     (status = 200, body = DeploymentView), (status = 404, body = ErrorBody)))]
-pub(crate) async fn get(State(shared): State<Shared>, Caller(who): Caller, Path(id): Path<String>) -> Result<Json<DeploymentView>, HttpError> {
+pub(crate) async fn get(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<DeploymentView>, HttpError> {
     Ok(Json(shared.app.deployment(&who, &id).await?))
 }

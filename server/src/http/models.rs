@@ -74,7 +74,11 @@ pub(crate) async fn list(
 /// One model with its versions, newest first.
 #[utoipa::path(get, path = "/api/v1/models/{model}", tag = "models", params(("model" = String, Path)), responses(
     (status = 200, body = ModelView), (status = 404, body = ErrorBody)))]
-pub(crate) async fn get(State(shared): State<Shared>, Caller(who): Caller, Named(model): Named<ModelName>) -> Result<Json<ModelView>, HttpError> {
+pub(crate) async fn get(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(model): Named<ModelName>,
+) -> Result<Json<ModelView>, HttpError> {
     Ok(Json(shared.app.model(&who, &model).await?))
 }
 

@@ -89,7 +89,11 @@ pub(crate) async fn revoke(
 /// The account of a robot's log: what is stored, doubled, missing and lost.
 #[utoipa::path(get, path = "/api/v1/targets/{target}/log", tag = "targets", params(("target" = String, Path)), responses(
     (status = 200, body = LogView), (status = 404, body = ErrorBody)))]
-pub(crate) async fn log(State(shared): State<Shared>, Caller(who): Caller, Named(target): Named<TargetName>) -> Result<Json<LogView>, HttpError> {
+pub(crate) async fn log(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(target): Named<TargetName>,
+) -> Result<Json<LogView>, HttpError> {
     Ok(Json(shared.app.target_log(&who, &target).await?))
 }
 

@@ -1,0 +1,18 @@
+//! The committed API document is the served one.
+
+use std::path::Path;
+
+/// `EDGEFLOW_WRITE_OPENAPI=1 cargo test -p edgeflow_server --test openapi` writes it.
+#[test]
+fn the_committed_document_is_the_one_that_is_served() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    let served = edgeflow_server::http::document().to_pretty_json().unwrap() + "\n";
+    if std::env::var_os("EDGEFLOW_WRITE_OPENAPI").is_some() {
+        std::fs::write(&path, &served).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == served,
+        "docs/openapi.json is out of date: run EDGEFLOW_WRITE_OPENAPI=1 cargo test -p edgeflow_server --test openapi"
+    );
+}

@@ -1,0 +1,259 @@
+//! What people and robots do with a control plane, against a real one.
+
+mod common;
+
+use common::{Server, TOKEN, answer, bundle, bundle_file, drift, evaluation, options, summary};
+use edgeflow_wire::{AckOutcome, Class, EntryBody, MissionBody, MissionKind};
+use reqwest::{Method, StatusCode, header};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_model_is_registered_deployed_and_attested() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let mut robot = server.enrol("robot-1").await;
+    assert!(robot.desired(&server.app).await.is_none(), "nothing was declared");
+
+    let (status, version) = server.register("label-reader", bundle("v1").text("description", "first")).await;
+    assert_eq!(status, StatusCode::CREATED, "{version}");
+    assert_eq!((version["version"].as_str(), version["description"].as_str()), (Some("1"), Some("first")));
+    assert_eq!(version["onnx"]["inputs"][0]["elem_type"], "float32");
+    assert_eq!(version["labels"].as_array().unwrap().len(), 10);
+    assert_eq!(version["files"].as_array().unwrap().len(), 3);
+    let (status, again) = server.register("label-reader", bundle("v1")).await;
+    assert_eq!((status, &again), (StatusCode::OK, &version), "the same bundle is the same version");
+    assert_eq!(server.get("/models/label-reader").await["versions"], json!([version]));
+    assert_eq!(server.get("/models/label-reader/versions/1").await, version);
+
+    let mut changes = server.app.desired_changes();
+    let (status, deployment) = server.deploy("1", &["robot-1", "robot-1"]).await;
+    assert_eq!((status, &deployment["state"]), (StatusCode::CREATED, &json!("progressing")), "{deployment}");
+    assert_eq!(changes.recv().await.unwrap(), robot.id);
+    let desired = robot.desired(&server.app).await.unwrap();
+    assert_eq!((desired.version.server_epoch, desired.version.generation), (1, 1));
+    assert_eq!(json!(desired.slots["default"].digest), version["digest"]);
+    assert_eq!(
+        server.get("/targets/robot-1").await["conditions"],
+        json!({ "ready": false, "progressing": true, "degraded": false, "drifted": false })
+    );
+
+    server.app.robot_connected(&robot.id).await;
+    assert_eq!(robot.hello(&server.app).await.outcome, AckOutcome::Accepted);
+    robot.converge(&server.app).await;
+    let path = format!("/deployments/{}", deployment["id"].as_str().unwrap());
+    let deployment = server.get(&path).await;
+    assert_eq!((&deployment["state"], &deployment["targets"][0]["status"]), (&json!("succeeded"), &json!("active")), "{deployment}");
+    assert_eq!(server.get("/deployments").await["items"], json!([deployment]));
+
+    let digest = version["digest"].as_str().unwrap();
+    let numbers = vec![evaluation(digest, 0.96), summary(19.5), drift(1, false), drift(2, true)];
+    robot.say(&server.app, Class::Summary, numbers).await;
+    let target = server.get("/targets/robot-1").await;
+    assert_eq!(target["slots"]["default"]["digest"], version["digest"]);
+    assert_eq!(target["observed"]["generation"], 1);
+    assert_eq!(target["conditions"], json!({ "ready": true, "progressing": false, "degraded": false, "drifted": true }));
+    assert_eq!((&target["online"], &target["fps"], &target["latency_p95_us"]), (&json!(true), &json!(19.5), &json!(1500)));
+    assert_eq!((&target["accuracy"]["accuracy"], &target["drift"]["max_psi"]), (&json!(0.96), &json!("Infinity")));
+    assert_eq!(server.get("/targets").await["items"], json!([target]));
+
+    let fleet = server.get("/drift").await;
+    assert_eq!((&fleet["items"][0]["flagged"], &fleet["items"][0]["features"][0]["name"]), (&json!(true), &json!("brightness")));
+    let reports = server.get("/targets/robot-1/drift?limit=1").await;
+    assert_eq!((reports["reports"].as_array().unwrap().len(), &reports["reports"][0]["window"]), (1, &json!(2)));
+    let series = server.get("/targets/robot-1/telemetry?channel=accuracy").await;
+    assert_eq!((&series["unit"], &series["points"][0][1]), (&json!("1"), &json!(0.96)));
+    assert!(server.get("/targets/robot-1/telemetry/channels").await["channels"].as_array().unwrap().contains(&json!("brightness")));
+
+    let events = server.get("/events?target=robot-1&limit=2").await;
+    let titles: Vec<&str> = events["items"].as_array().unwrap().iter().map(|event| event["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["runs label-reader 1 in default", "label-reader 1 active"]);
+    let rest = server.get(&format!("/events?after={}", events["next"].as_str().unwrap())).await;
+    assert_eq!((rest["items"][0]["title"].as_str(), &rest["next"]), (Some("downloading label-reader 1"), &json!(null)));
+
+    let log = server.get("/targets/robot-1/log").await;
+    assert_eq!(log["entries"], json!({ "stored": 7, "duplicated": 0, "missing": 0, "lost_recorded": 0 }));
+    let entries = server.get("/targets/robot-1/entries?class=critical&order=asc").await;
+    let seqs: Vec<u64> = entries["items"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2]);
+
+    let audit = server.get("/audit").await;
+    let acts: Vec<&str> = audit["items"].as_array().unwrap().iter().map(|act| act["action"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["deploy", "write_model", "enrol_target"]);
+    server.app.robot_disconnected(&robot.id).await;
+    assert_eq!(server.get("/targets/robot-1").await["online"], json!(false));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_restarted_server_remembers_everything_and_a_restored_one_goes_on_above() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let mut robot = server.enrol("robot-1").await;
+    server.register("label-reader", bundle("v1")).await;
+    server.deploy("1", &["robot-1"]).await;
+    robot.converge(&server.app).await;
+    let before = (
+        server.get("/targets").await,
+        server.get("/deployments").await,
+        server.get("/models").await,
+        server.get("/targets/robot-1/log").await,
+    );
+    server.stop().await;
+
+    let server = Server::start(options(&folder)).await;
+    let after = (
+        server.get("/targets").await,
+        server.get("/deployments").await,
+        server.get("/models").await,
+        server.get("/targets/robot-1/log").await,
+    );
+    assert_eq!(before, after);
+    assert_eq!(server.app.authenticate_robot("robot-1", &robot.token).await, Some(robot.id.clone()));
+    let next = robot.hello(&server.app).await.next;
+    assert_eq!(next.iter().map(|ack| ack.next_seq).collect::<Vec<_>>(), [3, 2, 1, 1], "it says where it stands");
+    let file = after.2["items"][0]["versions"][0]["files"][2]["sha256"].as_str().unwrap().to_owned();
+    let bytes = server.request(Method::GET, &format!("/artifacts/{file}")).send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(bytes, bundle_file("v1", "model.onnx"));
+    server.stop().await;
+
+    let restored = edgeflow_server::app::AppOptions { restored: true, ..options(&folder) };
+    let server = Server::start(restored).await;
+    assert_eq!(server.get("/server").await["server_epoch"], 2);
+    let version = robot.desired(&server.app).await.unwrap().version;
+    assert_eq!((version.server_epoch, version.generation), (2, 1));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_deployment_supersedes_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let mut near = server.enrol("robot-1").await;
+    let far = server.enrol("robot-2").await;
+    server.register("label-reader", bundle("v1")).await;
+    server.register("label-reader", bundle("v2")).await;
+    let (_, first) = server.deploy("1", &["robot-1", "robot-2"]).await;
+    near.converge(&server.app).await;
+    server.deploy("2", &["robot-1", "robot-2"]).await;
+    assert_eq!(far.desired(&server.app).await.unwrap().version.generation, 2, "it never sees the one between");
+    let first = server.get(&format!("/deployments/{}", first["id"].as_str().unwrap())).await;
+    assert_eq!(first["state"], "superseded");
+    let status = |at: usize| first["targets"][at]["status"].as_str().unwrap();
+    assert_eq!((status(0), status(1)), ("active", "superseded"), "what was reached stays true");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_robots_token_fetches_artifacts_and_itself_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let robot = server.enrol("robot-1").await;
+    server.enrol("robot-2").await;
+    let (_, version) = server.register("label-reader", bundle("v1")).await;
+    let file = &version["files"][2];
+    let model = bundle_file("v1", "model.onnx");
+    let artifact = format!("/api/v1/artifacts/{}", file["sha256"].as_str().unwrap());
+    let as_robot = |method: Method, path: &str| server.anonymous(method, path).bearer_auth(&robot.token);
+
+    let whole = as_robot(Method::GET, &artifact).send().await.unwrap();
+    assert_eq!(
+        (whole.status(), whole.headers()[header::CONTENT_LENGTH].to_str().unwrap()),
+        (StatusCode::OK, model.len().to_string().as_str())
+    );
+    assert_eq!(whole.bytes().await.unwrap(), model);
+    let rest = as_robot(Method::GET, &artifact).header(header::RANGE, "bytes=100-").send().await.unwrap();
+    let range = format!("bytes 100-{}/{}", model.len() - 1, model.len());
+    assert_eq!((rest.status(), rest.headers()[header::CONTENT_RANGE].to_str().unwrap()), (StatusCode::PARTIAL_CONTENT, range.as_str()));
+    assert_eq!(rest.bytes().await.unwrap(), model[100..]);
+    let beyond = as_robot(Method::GET, &artifact).header(header::RANGE, format!("bytes={}-", model.len()));
+    assert_eq!(answer(beyond).await.0, StatusCode::RANGE_NOT_SATISFIABLE);
+
+    assert_eq!(answer(as_robot(Method::GET, "/api/v1/targets/robot-1")).await.0, StatusCode::OK);
+    for (method, path) in [
+        (Method::GET, "/api/v1/targets/robot-2"),
+        (Method::GET, "/api/v1/targets"),
+        (Method::GET, "/api/v1/models"),
+        (Method::GET, "/api/v1/deployments"),
+        (Method::GET, "/api/v1/events"),
+        (Method::GET, "/api/v1/stream"),
+        (Method::GET, "/api/v1/audit"),
+        (Method::GET, "/api/v1/server"),
+        (Method::DELETE, "/api/v1/targets/robot-1"),
+    ] {
+        let (status, body) = answer(as_robot(method.clone(), path)).await;
+        assert_eq!((status, &body["error"]["code"]), (StatusCode::FORBIDDEN, &json!("denied")), "{method} {path}");
+    }
+    let denied = server.get("/audit").await;
+    assert!(denied["items"].as_array().unwrap().iter().any(|act| act["outcome"] == "denied" && act["who"] == "robot:robot-1"));
+
+    let mut revocations = server.app.revocations();
+    assert_eq!(server.request(Method::DELETE, "/targets/robot-1").send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_eq!(revocations.recv().await.unwrap(), robot.id);
+    assert_eq!(answer(as_robot(Method::GET, &artifact)).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(server.app.authenticate_robot("robot-1", &robot.token).await, None);
+    assert_eq!(server.app.authenticate_robot("robot-2", &robot.token).await, None, "a token is for one name");
+    let again = server.enrol("robot-1").await;
+    assert_ne!(again.token, robot.token);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_watcher_sees_changes_as_they_happen() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let mut robot = server.enrol("robot-1").await;
+    let mut stream = server.request(Method::GET, "/stream").send().await.unwrap();
+    assert_eq!(stream.headers()[header::CONTENT_TYPE], "text/event-stream");
+    server.register("label-reader", bundle("v1")).await;
+    server.deploy("1", &["robot-1"]).await;
+    robot.converge(&server.app).await;
+    robot.say(&server.app, Class::Summary, vec![drift(1, true)]).await;
+    let mission = MissionBody { sequence: 1, mission_id: "m7".into(), step: MissionKind::Failed, progress: 0.5, detail: "lost".into() };
+    robot.say(&server.app, Class::Event, vec![EntryBody::Mission(mission)]).await;
+    let mut text = String::new();
+    let wanted = [
+        "event: model",
+        "event: deployment",
+        "\"state\":\"succeeded\"",
+        "event: target",
+        "\"ready\":false",
+        "event: drift",
+        "mission m7 failed: lost",
+    ];
+    while !wanted.iter().all(|piece| text.contains(piece)) {
+        let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), stream.chunk()).await;
+        let chunk = chunk.unwrap_or_else(|_| panic!("nothing more came after\n{text}")).unwrap().unwrap();
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let metrics = server.anonymous(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    for line in [
+        "edgeflow_stream_watchers 1",
+        "edgeflow_ingested_entries_total{class=\"critical\"} 2",
+        "route=\"/api/v1/models/{model}/versions\",status=\"201\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    server.stop().await;
+    while let Ok(Some(_)) = stream.chunk().await {}
+}
+
+#[tokio::test]
+async fn pages_and_answers_carry_what_keeps_browsers_honest() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let page = server.anonymous(Method::GET, "/").send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    for name in ["content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy", "cross-origin-opener-policy"] {
+        assert!(page.headers().contains_key(name), "{name}");
+    }
+    assert!(page.text().await.unwrap().contains("Edgeflow"));
+    assert_eq!(server.request(Method::GET, "/server").send().await.unwrap().headers()[header::CACHE_CONTROL], "no-store");
+    assert_eq!(answer(server.anonymous(Method::GET, "/healthz")).await, (StatusCode::OK, json!({ "status": "ok" })));
+    for path in ["/api/2.0/mlflow/experiments/search", "/api/3.0/mlflow/server-info"] {
+        let (status, body) = answer(server.anonymous(Method::POST, path).bearer_auth(TOKEN)).await;
+        assert_eq!((status, &body["error_code"]), (StatusCode::NOT_IMPLEMENTED, &json!("NOT_IMPLEMENTED")), "{body}");
+        let (status, body) = answer(server.anonymous(Method::POST, path)).await;
+        assert_eq!((status, &body["error_code"]), (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED")), "{body}");
+    }
+    server.stop().await;
+}
