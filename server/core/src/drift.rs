@@ -1,6 +1,6 @@
 //! Drift over the fleet: each robot's newest word on its inputs.
 
-use edgeflow_wire::DriftReportBody;
+use edgeflow_wire::{DriftReportBody, float};
 use serde::Serialize;
 
 use crate::TargetName;
@@ -10,14 +10,22 @@ use crate::TargetName;
 pub struct DriftFeatureView {
     /// Feature name.
     pub name: String,
-    /// Population stability index; `null` when it is not finite.
-    pub psi: Option<f64>,
+    /// Population stability index. What JSON has no number for is spelled out: `"NaN"`, `"Infinity"`.
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub psi: f64,
     /// Its significance threshold at the window's effective sample size.
-    pub psi_threshold: Option<f64>,
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub psi_threshold: f64,
     /// Kolmogorov-Smirnov distance.
-    pub ks: Option<f64>,
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub ks: f64,
     /// Its significance threshold.
-    pub ks_threshold: Option<f64>,
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub ks_threshold: f64,
     /// Whether the feature is flagged.
     pub flagged: bool,
 }
@@ -29,8 +37,10 @@ pub struct DriftView {
     pub target: String,
     /// Any feature is flagged.
     pub flagged: bool,
-    /// Greatest psi of the features; `null` when it is not finite.
-    pub max_psi: Option<f64>,
+    /// Greatest psi of the features.
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub max_psi: f64,
     /// Windows since the baseline was set.
     pub windows: u64,
     /// Per feature.
@@ -51,16 +61,16 @@ pub struct DriftView {
 pub fn view(target: &TargetName, report: &DriftReportBody) -> DriftView {
     let features = report.features.iter().map(|feature| DriftFeatureView {
         name: feature.name.clone(),
-        psi: finite(feature.psi),
-        psi_threshold: finite(feature.psi_threshold),
-        ks: finite(feature.ks),
-        ks_threshold: finite(feature.ks_threshold),
+        psi: feature.psi,
+        psi_threshold: feature.psi_threshold,
+        ks: feature.ks,
+        ks_threshold: feature.ks_threshold,
         flagged: feature.flagged,
     });
     DriftView {
         target: target.to_string(),
         flagged: report.flagged,
-        max_psi: finite(report.max_psi),
+        max_psi: report.max_psi,
         windows: report.window,
         features: features.collect(),
         model: report.model.clone(),
@@ -69,11 +79,6 @@ pub fn view(target: &TargetName, report: &DriftReportBody) -> DriftView {
         baseline: report.baseline.clone(),
         at_us: report.end_us,
     }
-}
-
-/// JSON has no NaN and no infinity.
-pub(crate) fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
 }
 
 /// A robot's newest drift windows in full.

@@ -77,7 +77,8 @@ fn headline(content: &Content) -> (String, Severity) {
                     _ => format!("{} {} in {slot}", now.model, now.version),
                 })
                 .collect();
-            let severity = if state.slots.values().any(|now| now.status == SlotStatus::Failed) { Severity::Warning } else { Severity::Info };
+            let severity =
+                if state.slots.values().any(|now| now.status == SlotStatus::Failed) { Severity::Warning } else { Severity::Info };
             (format!("runs {}", if running.is_empty() { "nothing".to_owned() } else { running.join(", ") }), severity)
         }
         EntryBody::DeploymentStatus(step) => {

@@ -102,10 +102,8 @@ fn held(entry: &Entry) -> Held {
 fn an_entry_agrees_with_itself_across_versions_and_with_nothing_else() {
     let original = entry(4);
     assert!(agrees(&held(&original), &original));
-    let richer = Entry {
-        content: Content::Unknown { kind: "test".into(), body: serde_json::json!({ "seq": 4, "later": 1 }) },
-        ..original.clone()
-    };
+    let richer =
+        Entry { content: Content::Unknown { kind: "test".into(), body: serde_json::json!({ "seq": 4, "later": 1 }) }, ..original.clone() };
     assert!(agrees(&held(&original), &richer) && agrees(&held(&richer), &original));
     let other = Content::Unknown { kind: "test".into(), body: serde_json::json!({ "seq": 5 }) };
     assert!(!agrees(&held(&original), &Entry { content: other, ..original.clone() }));

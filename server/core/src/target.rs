@@ -1,11 +1,11 @@
 //! A target: one robot that the control plane knows, what it shall be and what it says it is.
 
 use edgeflow_wire::{Class, Content, DesiredState, DriftReportBody, EntryBody, EvaluationBody, InferenceSummaryBody, StateBody};
-use edgeflow_wire::{SlotState, SlotStatus, Version};
+use edgeflow_wire::{SlotState, SlotStatus, Version, float};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
-use crate::{OrganisationId, TargetName, drift::finite};
+use crate::{OrganisationId, TargetName};
 
 /// A robot whose identity was proved. Names are unique over all organisations, because a topic holds nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -223,8 +223,10 @@ pub struct SlotView {
 pub struct TargetDriftView {
     /// Any feature is flagged.
     pub flagged: bool,
-    /// Greatest psi of the features; `null` when it is not finite.
-    pub max_psi: Option<f64>,
+    /// Greatest psi of the features; `"NaN"` and `"Infinity"` where it is no number.
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub max_psi: f64,
     /// Windows since the baseline was set.
     pub windows: u64,
     /// End of the window, microseconds since the Unix epoch.
@@ -240,8 +242,10 @@ pub struct AccuracyView {
     pub version: String,
     /// Its bundle digest.
     pub digest: String,
-    /// Share of right results, 0 to 1; `null` before the first.
-    pub accuracy: Option<f64>,
+    /// Share of right results, 0 to 1; `"NaN"` before the first.
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub accuracy: f64,
     /// Results judged.
     pub samples: u64,
     /// When, by the robot's clock, microseconds since the Unix epoch.
@@ -342,7 +346,7 @@ pub fn view(target: &Target, attested: &Attested, online: bool) -> TargetView {
         slots: slots.collect(),
         drift: attested.drift().map(|report| TargetDriftView {
             flagged: report.flagged,
-            max_psi: finite(report.max_psi),
+            max_psi: report.max_psi,
             windows: report.window,
             at_us: report.end_us,
         }),
@@ -350,12 +354,12 @@ pub fn view(target: &Target, attested: &Attested, online: bool) -> TargetView {
             model: evaluation.model.clone(),
             version: evaluation.model_version.clone(),
             digest: evaluation.digest.clone(),
-            accuracy: finite(evaluation.accuracy),
+            accuracy: evaluation.accuracy,
             samples: evaluation.samples,
             at_us,
         }),
         conditions: conditions(&target.desired, attested, online),
-        fps: summary.and_then(|summary| finite(summary.rate_hz)),
+        fps: summary.map(|summary| summary.rate_hz).filter(|rate_hz| rate_hz.is_finite()),
         latency_p50_us: latency.map(|summary| summary.latency_p50_us),
         latency_p95_us: latency.map(|summary| summary.latency_p95_us),
         software: attested.state().map(|(state, _)| state.software.clone()),

@@ -48,7 +48,11 @@ pub trait EntryStore: Send + Sync {
     async fn account(&self, robot: &RobotId) -> Result<(Vec<ClassAccount>, u64), StoreError>;
 
     /// What robots attested: of one robot, or of every one that was ever heard of.
-    async fn attested(&self, organisation: &OrganisationId, target: Option<&TargetName>) -> Result<BTreeMap<TargetName, Attested>, StoreError>;
+    async fn attested(
+        &self,
+        organisation: &OrganisationId,
+        target: Option<&TargetName>,
+    ) -> Result<BTreeMap<TargetName, Attested>, StoreError>;
 
     /// Steps that may answer these deployments, in the order in which they arrived.
     async fn attestations(&self, organisation: &OrganisationId, deployments: &[Deployment]) -> Result<Vec<Attestation>, StoreError>;

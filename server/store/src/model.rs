@@ -26,7 +26,12 @@ pub trait ModelStore: Send + Sync {
     async fn create_model_version(&self, organisation: &OrganisationId, new: &NewModelVersion) -> Result<(ModelVersion, bool), StoreError>;
 
     /// One version.
-    async fn model_version(&self, organisation: &OrganisationId, model: &ModelName, number: u64) -> Result<Option<ModelVersion>, StoreError>;
+    async fn model_version(
+        &self,
+        organisation: &OrganisationId,
+        model: &ModelName,
+        number: u64,
+    ) -> Result<Option<ModelVersion>, StoreError>;
 
     /// All versions of a model, newest first.
     async fn model_versions(&self, organisation: &OrganisationId, model: &ModelName) -> Result<Vec<ModelVersion>, StoreError>;

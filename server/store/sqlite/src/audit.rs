@@ -18,9 +18,11 @@ use crate::{
 impl AuditStore for Registry {
     async fn append_audit(&self, organisation: &OrganisationId, new: &NewAudit) -> Result<(), StoreError> {
         let (organisation, new, detail) = (organisation.to_string(), new.clone(), json(&new.detail)?);
-        self.0.writer.run(move |connection| {
-            async move {
-                sqlx::query(
+        self.0
+            .writer
+            .run(move |connection| {
+                async move {
+                    sqlx::query(
                     "INSERT INTO audit (organisation, at_us, who, action, resource, outcome, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 )
                 .bind(organisation)
@@ -34,9 +36,10 @@ impl AuditStore for Registry {
                 .await
                 .map(drop)
                 .map_err(failed("appending to the audit trail"))
-            }
-            .boxed()
-        }).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn audit(&self, organisation: &OrganisationId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError> {

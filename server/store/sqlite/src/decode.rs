@@ -29,7 +29,10 @@ pub(crate) fn get_json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: 
 }
 
 /// A name that was checked when it was written.
-pub(crate) fn get_name<T: std::str::FromStr<Err = edgeflow_core::CoreError>>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+pub(crate) fn get_name<T: std::str::FromStr<Err = edgeflow_core::CoreError>>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<T, StoreError> {
     get::<&str>(row, column)?.parse().map_err(|error| corrupt(column)(&error))
 }
 

@@ -76,20 +76,21 @@ impl EntryStore for Telemetry {
 
     async fn touch(&self, robot: &RobotId, at_us: i64) -> Result<(), StoreError> {
         let robot = robot.clone();
-        self.0.writer.run(move |connection| {
-            async move { ingest::robot_row(connection, &robot, Some(at_us)).await.map(drop) }.boxed()
-        }).await
+        self.0.writer.run(move |connection| async move { ingest::robot_row(connection, &robot, Some(at_us)).await.map(drop) }.boxed()).await
     }
 
     async fn count_refused(&self, robot: &RobotId) -> Result<(), StoreError> {
         let robot = robot.clone();
-        self.0.writer.run(move |connection| {
-            async move {
-                let id = ingest::robot_row(connection, &robot, None).await?;
-                ingest::count_refused(connection, id).await
-            }
-            .boxed()
-        }).await
+        self.0
+            .writer
+            .run(move |connection| {
+                async move {
+                    let id = ingest::robot_row(connection, &robot, None).await?;
+                    ingest::count_refused(connection, id).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn entries(&self, organisation: &OrganisationId, filter: &EntryFilter) -> Result<Vec<StoredEntry>, StoreError> {
@@ -133,7 +134,11 @@ impl EntryStore for Telemetry {
         Ok((classes, refused.map_or(Ok(0), |row| get_u64(&row, "refused"))?))
     }
 
-    async fn attested(&self, organisation: &OrganisationId, target: Option<&TargetName>) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
+    async fn attested(
+        &self,
+        organisation: &OrganisationId,
+        target: Option<&TargetName>,
+    ) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
         let read = failed("reading what robots attested");
         let name = target.map(TargetName::as_str);
         let mut reader = self.0.readers.begin().await.map_err(&read)?;
@@ -179,7 +184,9 @@ impl EntryStore for Telemetry {
         let mut keys = Vec::new();
         for deployment in deployments {
             for asked in &deployment.asked {
-                let until = asked.superseded_by.map_or(Ok((i64::MAX, 0)), |by| Ok::<_, StoreError>((int(by.server_epoch)?, int(by.generation)?)))?;
+                let until = asked
+                    .superseded_by
+                    .map_or(Ok((i64::MAX, 0)), |by| Ok::<_, StoreError>((int(by.server_epoch)?, int(by.generation)?)))?;
                 let from = (int(asked.version.server_epoch)?, int(asked.version.generation)?);
                 keys.push((&asked.target, &deployment.slot, &deployment.digest, from.0, from.1, until.0, until.1));
             }

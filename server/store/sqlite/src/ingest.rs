@@ -98,7 +98,12 @@ pub(crate) async fn count_refused(connection: &mut SqliteConnection, robot: i64)
 }
 
 /// A robot's first word on a connection.
-pub(crate) async fn hello(connection: &mut SqliteConnection, robot: &RobotId, hello: &Hello, received_us: i64) -> Result<Ingested, StoreError> {
+pub(crate) async fn hello(
+    connection: &mut SqliteConnection,
+    robot: &RobotId,
+    hello: &Hello,
+    received_us: i64,
+) -> Result<Ingested, StoreError> {
     ingestion::check_hello(hello)?;
     let robot_id = robot_row(connection, robot, Some(received_us)).await?;
     let epoch = epoch_row(connection, robot_id, &hello.epoch).await?;
@@ -125,7 +130,12 @@ pub(crate) async fn hello(connection: &mut SqliteConnection, robot: &RobotId, he
 }
 
 /// A batch.
-pub(crate) async fn batch(connection: &mut SqliteConnection, robot: &RobotId, batch: &Batch, received_us: i64) -> Result<Ingested, StoreError> {
+pub(crate) async fn batch(
+    connection: &mut SqliteConnection,
+    robot: &RobotId,
+    batch: &Batch,
+    received_us: i64,
+) -> Result<Ingested, StoreError> {
     ingestion::check(batch)?;
     let class = batch.class;
     let robot_id = robot_row(connection, robot, Some(received_us)).await?;
@@ -161,7 +171,12 @@ pub(crate) struct Place {
     pub(crate) class: Class,
 }
 
-async fn first_disagreement(connection: &mut SqliteConnection, place: Place, batch: &Batch, skip: usize) -> Result<Option<u64>, StoreError> {
+async fn first_disagreement(
+    connection: &mut SqliteConnection,
+    place: Place,
+    batch: &Batch,
+    skip: usize,
+) -> Result<Option<u64>, StoreError> {
     let overlap = &batch.entries[..skip];
     let (Some(first), Some(last)) = (overlap.first(), overlap.last()) else { return Ok(None) };
     let rows = sqlx::query(

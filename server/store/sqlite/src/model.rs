@@ -19,16 +19,19 @@ use crate::{
 impl ModelStore for Registry {
     async fn create_model(&self, organisation: &OrganisationId, model: &Model) -> Result<(), StoreError> {
         let (organisation, model) = (organisation.clone(), model.clone());
-        self.0.writer.run(move |connection| {
-            async move {
-                if insert_model(connection, &organisation, &model).await? {
-                    Ok(())
-                } else {
-                    Err(StoreError::Taken { what: "model", name: model.name.to_string() })
+        self.0
+            .writer
+            .run(move |connection| {
+                async move {
+                    if insert_model(connection, &organisation, &model).await? {
+                        Ok(())
+                    } else {
+                        Err(StoreError::Taken { what: "model", name: model.name.to_string() })
+                    }
                 }
-            }
-            .boxed()
-        }).await
+                .boxed()
+            })
+            .await
     }
 
     async fn model(&self, organisation: &OrganisationId, name: &ModelName) -> Result<Option<Model>, StoreError> {
@@ -57,7 +60,12 @@ impl ModelStore for Registry {
         self.0.writer.run(move |connection| async move { insert_version(connection, &organisation, new).await }.boxed()).await
     }
 
-    async fn model_version(&self, organisation: &OrganisationId, model: &ModelName, number: u64) -> Result<Option<ModelVersion>, StoreError> {
+    async fn model_version(
+        &self,
+        organisation: &OrganisationId,
+        model: &ModelName,
+        number: u64,
+    ) -> Result<Option<ModelVersion>, StoreError> {
         let row = sqlx::query("SELECT * FROM model_versions WHERE organisation = ?1 AND model = ?2 AND number = ?3")
             .bind(organisation.as_str())
             .bind(model.as_str())

@@ -19,7 +19,12 @@ use crate::{
 };
 
 /// Applies entries that were just stored, in order.
-pub(crate) async fn project(connection: &mut SqliteConnection, robot: &RobotId, place: Place, stored: &[StoredEntry]) -> Result<(), StoreError> {
+pub(crate) async fn project(
+    connection: &mut SqliteConnection,
+    robot: &RobotId,
+    place: Place,
+    stored: &[StoredEntry],
+) -> Result<(), StoreError> {
     let moment = |entry: &StoredEntry| Moment { epoch_ordinal: place.epoch, class: place.class, seq: entry.seq, t_us: entry.t_us };
     for kind in NEWEST_KINDS {
         // Within one class the last one is the newest.
@@ -81,7 +86,8 @@ async fn keep_newest(connection: &mut SqliteConnection, robot: i64, at: Moment, 
 
 /// Slots as last attested.
 async fn slots(connection: &mut SqliteConnection, robot: i64) -> Result<BTreeMap<String, SlotNow>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM slots WHERE robot = ?1").bind(robot).fetch_all(connection).await.map_err(failed("reading slots"))?;
+    let rows =
+        sqlx::query("SELECT * FROM slots WHERE robot = ?1").bind(robot).fetch_all(connection).await.map_err(failed("reading slots"))?;
     rows.iter().map(slot_of).collect()
 }
 

@@ -19,39 +19,52 @@ impl ServerStore for Fleet {
     }
 
     async fn raise_epoch(&self, now_us: i64) -> Result<ServerIdentity, StoreError> {
-        self.0.writer.run(move |connection| {
-            async move {
-                identity(connection, now_us).await?;
-                let raise = failed("raising the server epoch");
-                sqlx::query("UPDATE server SET server_epoch = server_epoch + 1").execute(&mut *connection).await.map_err(&raise)?;
-                sqlx::query("UPDATE targets SET server_epoch = (SELECT server_epoch FROM server) WHERE generation > 0")
-                    .execute(&mut *connection)
-                    .await
-                    .map_err(&raise)?;
-                identity(connection, now_us).await
-            }
-            .boxed()
-        }).await
+        self.0
+            .writer
+            .run(move |connection| {
+                async move {
+                    identity(connection, now_us).await?;
+                    let raise = failed("raising the server epoch");
+                    sqlx::query("UPDATE server SET server_epoch = server_epoch + 1").execute(&mut *connection).await.map_err(&raise)?;
+                    sqlx::query("UPDATE targets SET server_epoch = (SELECT server_epoch FROM server) WHERE generation > 0")
+                        .execute(&mut *connection)
+                        .await
+                        .map_err(&raise)?;
+                    identity(connection, now_us).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn admin_token_hash(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        let row = sqlx::query("SELECT admin_token_hash FROM server").fetch_optional(&self.0.readers).await.map_err(failed("reading the token"))?;
+        let row = sqlx::query("SELECT admin_token_hash FROM server")
+            .fetch_optional(&self.0.readers)
+            .await
+            .map_err(failed("reading the token"))?;
         let hash: Option<Vec<u8>> = row.as_ref().map(|row| get(row, "admin_token_hash")).transpose()?.flatten();
         hash.map(|hash| <[u8; 32]>::try_from(hash).map_err(|hash| corrupt("token hash")(&format!("{} bytes", hash.len())))).transpose()
     }
 
     async fn set_admin_token_hash(&self, hash: [u8; 32]) -> Result<(), StoreError> {
-        self.0.writer.run(move |connection| {
-            async move {
-                let done = sqlx::query("UPDATE server SET admin_token_hash = ?1")
-                    .bind(hash.to_vec())
-                    .execute(connection)
-                    .await
-                    .map_err(failed("setting the token"))?;
-                if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Missing { what: "server", name: "identity".to_owned() }) }
-            }
-            .boxed()
-        }).await
+        self.0
+            .writer
+            .run(move |connection| {
+                async move {
+                    let done = sqlx::query("UPDATE server SET admin_token_hash = ?1")
+                        .bind(hash.to_vec())
+                        .execute(connection)
+                        .await
+                        .map_err(failed("setting the token"))?;
+                    if done.rows_affected() == 1 {
+                        Ok(())
+                    } else {
+                        Err(StoreError::Missing { what: "server", name: "identity".to_owned() })
+                    }
+                }
+                .boxed()
+            })
+            .await
     }
 }
 

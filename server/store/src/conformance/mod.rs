@@ -1,1 +1,59 @@
-//! The suite.
+//! What every adapter must do, whichever database it speaks to. Each function is one promise; [`conformance_tests!`] makes
+//! a test of each, with a database of its own.
+//!
+//! Between them they execute every statement of an adapter.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test suite, though other crates run it")]
+
+mod entry;
+mod fixtures;
+mod fleet;
+mod registry;
+
+pub use entry::*;
+pub use fleet::*;
+pub use registry::*;
+
+/// Makes one test per promise. `$open` is an async function that opens an empty database: it gives [`Stores`](crate::Stores)
+/// and whatever must stay alive beside them.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($open:path) => {
+        $crate::conformance_tests!(@each $open:
+            the_server_knows_itself_and_its_token
+            a_robot_is_enrolled_found_listed_and_revoked
+            a_robots_name_is_taken_over_all_organisations
+            a_revoked_name_comes_back_with_its_generation
+            a_deployment_declares_and_supersedes
+            a_deployment_with_an_unknown_robot_changes_nothing
+            a_restored_server_raises_every_desired_state
+            deployments_are_listed_newest_first
+            models_are_made_once_and_listed_by_name
+            versions_count_up_and_the_same_bundle_is_the_same_version
+            artifacts_are_known_to_the_organisation_that_refers_to_them
+            the_audit_trail_is_read_newest_first
+            a_batch_is_stored_once_however_often_it_comes
+            a_gap_is_out_of_order_and_stores_nothing
+            an_evicted_range_is_recorded_with_the_batch_that_names_it
+            a_restored_server_records_what_it_forgot
+            a_cloned_log_is_refused
+            a_malformed_batch_leaves_nothing
+            entries_are_listed_by_arrival_kind_and_class
+            entries_of_kinds_nobody_knows_are_kept
+            what_robots_attest_follows_from_their_entries
+            a_new_epoch_is_newer_than_an_old_one
+            steps_of_deployments_are_found_by_what_was_asked
+            samples_are_read_as_series
+            many_robots_at_once_lose_nothing
+        );
+    };
+    (@each $open:path: $($promise:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let (stores, _alive) = $open().await;
+                $crate::conformance::$promise(stores).await;
+            }
+        )+
+    };
+}

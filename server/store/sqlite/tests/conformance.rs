@@ -1,0 +1,12 @@
+//! The SQLite adapter keeps every promise of the Store traits.
+
+use edgeflow_store::{Stores, conformance_tests};
+use edgeflow_store_sqlite::Sqlite;
+
+async fn open() -> (Stores, (tempfile::TempDir, Sqlite)) {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = Sqlite::open(folder.path()).await.unwrap();
+    (sqlite.stores(), (folder, sqlite))
+}
+
+conformance_tests!(open);

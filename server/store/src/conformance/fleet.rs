@@ -1,0 +1,141 @@
+//! Promises about the server, robots and deployments.
+
+use edgeflow_core::target::Target;
+use edgeflow_wire::Version;
+
+use super::fixtures::{deployment, org, other_org, robot, target, target_name};
+use crate::{StoreError, Stores};
+
+async fn enrol(stores: &Stores, names: &[&str]) {
+    stores.server.identity(1).await.unwrap();
+    for name in names {
+        stores.targets.create_target(&target(name)).await.unwrap();
+    }
+}
+
+async fn read(stores: &Stores, name: &str) -> Target {
+    stores.targets.target(&org(), &target_name(name)).await.unwrap().unwrap()
+}
+
+fn at(server_epoch: u64, generation: u64) -> Version {
+    Version { server_epoch, generation }
+}
+
+/// The server itself.
+pub async fn the_server_knows_itself_and_its_token(stores: Stores) {
+    let server = stores.server;
+    assert_eq!(server.admin_token_hash().await.unwrap(), None);
+    assert!(server.set_admin_token_hash([1; 32]).await.is_err(), "there is no server yet");
+    let identity = server.identity(42).await.unwrap();
+    assert_eq!((identity.server_epoch, identity.created_at_us), (1, 42));
+    assert_eq!(server.identity(99).await.unwrap(), identity);
+    assert_eq!(server.admin_token_hash().await.unwrap(), None);
+    server.set_admin_token_hash([1; 32]).await.unwrap();
+    server.set_admin_token_hash([2; 32]).await.unwrap();
+    assert_eq!(server.admin_token_hash().await.unwrap(), Some([2; 32]));
+}
+
+/// Robots.
+pub async fn a_robot_is_enrolled_found_listed_and_revoked(stores: Stores) {
+    enrol(&stores, &["r2", "r1", "r3"]).await;
+    assert_eq!(read(&stores, "r1").await, target("r1"));
+    assert_eq!(stores.targets.target_anywhere(&target_name("r1")).await.unwrap(), Some(target("r1")));
+    assert_eq!(stores.targets.target(&other_org(), &target_name("r1")).await.unwrap(), None);
+    let page = stores.targets.targets(&org(), None, 2).await.unwrap();
+    assert_eq!(page, [target("r1"), target("r2")]);
+    assert_eq!(stores.targets.targets(&org(), Some("r2"), 2).await.unwrap(), [target("r3")]);
+    assert!(!stores.targets.revoke_target(&other_org(), &target_name("r1"), 8).await.unwrap());
+    assert!(stores.targets.revoke_target(&org(), &target_name("r1"), 8).await.unwrap());
+    assert!(!stores.targets.revoke_target(&org(), &target_name("r1"), 9).await.unwrap(), "once");
+    assert_eq!(stores.targets.target_anywhere(&target_name("r1")).await.unwrap(), None);
+    assert_eq!(stores.targets.targets(&org(), None, 9).await.unwrap(), [target("r2"), target("r3")]);
+}
+
+/// Names of robots.
+pub async fn a_robots_name_is_taken_over_all_organisations(stores: Stores) {
+    enrol(&stores, &["r1"]).await;
+    let mut theirs = target("r1");
+    assert!(matches!(stores.targets.create_target(&theirs).await, Err(StoreError::Taken { what: "robot", .. })));
+    theirs.id.organisation = other_org();
+    assert!(matches!(stores.targets.create_target(&theirs).await, Err(StoreError::Taken { .. })));
+    stores.targets.revoke_target(&org(), &target_name("r1"), 8).await.unwrap();
+    assert!(matches!(stores.targets.create_target(&theirs).await, Err(StoreError::Taken { .. })), "its log is not theirs");
+}
+
+/// Names that were revoked.
+pub async fn a_revoked_name_comes_back_with_its_generation(stores: Stores) {
+    enrol(&stores, &["r1"]).await;
+    stores.deployments.create_deployment(&org(), &deployment("a", &["r1"])).await.unwrap();
+    stores.targets.revoke_target(&org(), &target_name("r1"), 8).await.unwrap();
+    let again = Target { token_hash: [9; 32], ..target("r1") };
+    stores.targets.create_target(&again).await.unwrap();
+    let now = read(&stores, "r1").await;
+    assert_eq!((now.token_hash, now.desired.version), ([9; 32], at(1, 1)));
+    let next = stores.deployments.create_deployment(&org(), &deployment("b", &["r1"])).await.unwrap();
+    assert_eq!(next.asked[0].version, at(1, 2));
+}
+
+/// Deployments.
+pub async fn a_deployment_declares_and_supersedes(stores: Stores) {
+    enrol(&stores, &["r1", "r2"]).await;
+    let first = stores.deployments.create_deployment(&org(), &deployment("a", &["r2", "r1"])).await.unwrap();
+    assert_eq!(first.asked.iter().map(|asked| asked.target.as_str()).collect::<Vec<_>>(), ["r1", "r2"]);
+    assert!(first.asked.iter().all(|asked| asked.version == at(1, 1) && asked.superseded_by.is_none()));
+    let doc = read(&stores, "r1").await.desired;
+    assert_eq!((doc.version, doc.slots["default"].digest.as_str()), (at(1, 1), "a"));
+    let second = stores.deployments.create_deployment(&org(), &deployment("b", &["r1"])).await.unwrap();
+    assert!(second.id > first.id && second.asked[0].version == at(1, 2));
+    assert_eq!(read(&stores, "r1").await.desired.slots["default"].digest, "b");
+    assert_eq!(read(&stores, "r2").await.desired.slots["default"].digest, "a");
+    let first = stores.deployments.deployment(&org(), first.id).await.unwrap().unwrap();
+    assert_eq!(first.asked[0].superseded_by, Some(at(1, 2)));
+    assert_eq!(first.asked[1].superseded_by, None);
+    let standing = |name: &'static str| {
+        let deployments = stores.deployments.clone();
+        async move {
+            let standing = deployments.standing_deployments(&org(), &target_name(name)).await.unwrap();
+            standing.into_iter().map(|deployment| (deployment.id, deployment.asked.len())).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(standing("r1").await, [(second.id, 1)]);
+    assert_eq!(standing("r2").await, [(first.id, 2)], "with all its robots");
+}
+
+/// Deployments that cannot be.
+pub async fn a_deployment_with_an_unknown_robot_changes_nothing(stores: Stores) {
+    enrol(&stores, &["r1"]).await;
+    let error = stores.deployments.create_deployment(&org(), &deployment("a", &["r1", "ghost"])).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Missing { what: "robot", name } if name == "ghost"), "{error}");
+    assert_eq!(read(&stores, "r1").await, target("r1"));
+    assert!(stores.deployments.deployments(&org(), None, 9).await.unwrap().is_empty());
+    let theirs = stores.deployments.create_deployment(&other_org(), &deployment("a", &["r1"])).await;
+    assert!(matches!(theirs, Err(StoreError::Missing { .. })), "another organisation's robot");
+}
+
+/// Restores.
+pub async fn a_restored_server_raises_every_desired_state(stores: Stores) {
+    enrol(&stores, &["r1", "r2"]).await;
+    stores.deployments.create_deployment(&org(), &deployment("a", &["r1"])).await.unwrap();
+    assert_eq!(stores.server.raise_epoch(50).await.unwrap().server_epoch, 2);
+    assert_eq!(read(&stores, "r1").await.desired.version, at(2, 1));
+    assert_eq!(read(&stores, "r2").await.desired.version, at(0, 0), "nothing was declared for it");
+    let next = stores.deployments.create_deployment(&org(), &deployment("b", &["r1", "r2"])).await.unwrap();
+    assert_eq!((next.asked[0].version, next.asked[1].version), (at(2, 2), at(2, 1)));
+    assert_eq!(read(&stores, robot("r1").as_str()).await.desired.version, at(2, 2));
+}
+
+/// Lists of deployments.
+pub async fn deployments_are_listed_newest_first(stores: Stores) {
+    enrol(&stores, &["r1", "r2"]).await;
+    let mut ids = Vec::new();
+    for digest in ["a", "b", "c"] {
+        ids.push(stores.deployments.create_deployment(&org(), &deployment(digest, &["r1", "r2"])).await.unwrap().id);
+    }
+    let page = stores.deployments.deployments(&org(), None, 2).await.unwrap();
+    assert_eq!(page.iter().map(|found| (found.id, found.asked.len())).collect::<Vec<_>>(), [(ids[2], 2), (ids[1], 2)]);
+    let rest = stores.deployments.deployments(&org(), Some(ids[1]), 2).await.unwrap();
+    assert_eq!((rest.len(), rest[0].id, rest[0].digest.as_str()), (1, ids[0], "a"));
+    assert!(stores.deployments.deployments(&other_org(), None, 9).await.unwrap().is_empty());
+    assert_eq!(stores.deployments.deployment(&other_org(), ids[0]).await.unwrap(), None);
+    assert_eq!(stores.deployments.deployment(&org(), 1_000_000).await.unwrap(), None);
+}
