@@ -99,7 +99,7 @@ impl Downloader {
                     let offline = !link.borrow().connected;
                     tokio::select! {
                         () = tokio::time::sleep(backoff.delay()) => {}
-                        _ = link.wait_for(|link| link.connected), if offline => backoff.reset(),
+                        Ok(_) = link.wait_for(|link| link.connected), if offline => backoff.reset(),
                     }
                 }
                 done => return done,

@@ -26,6 +26,8 @@ use crate::{
 
 /// Results a subscription may hold while the bridge is busy.
 const DEPTH: usize = 4_096;
+/// The graph wakes whoever waits for it; this only bounds one wait.
+const GRAPH_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running bridge.
 #[derive(Debug)]
@@ -250,18 +252,18 @@ async fn listen(mut statuses: Subscription<DeploymentStatus>, reports: watch::Se
 
 /// Notices when the inference node leaves, which no message says, and when it is back.
 async fn watch_node(node: Node, topic: String, reports: watch::Sender<u64>, recorder: Recorder) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut was_there = false;
     loop {
-        ticks.tick().await;
-        let Ok(publishers) = node.count_publishers(&topic) else { return };
-        let there = publishers > 0;
-        if there == was_there {
+        let changed = |node: &Node| node.count_publishers(&topic).is_ok_and(|publishers| (publishers > 0) != was_there);
+        let changed = node.wait_for_graph(GRAPH_PATIENCE, changed).await;
+        if node.context().is_shut_down() {
+            return;
+        }
+        if !changed {
             continue;
         }
-        was_there = there;
-        if !there {
+        was_there = !was_there;
+        if !was_there {
             recorder.fault("inference_node", format!("nothing publishes {topic} any more: the inference node has stopped")).await;
         }
         reports.send_modify(|count| *count += 1);

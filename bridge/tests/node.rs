@@ -1,0 +1,378 @@
+//! The whole node over the embedded ROS stack: a stand-in for the inference node beside it, a control plane above it.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use axum::{
+    Router,
+    extract::{Path as UrlPath, State},
+    http::StatusCode,
+    routing::get,
+};
+use common::{ControlPlane, Held, TOKEN};
+use edgeflow_bridge::{Bridge, Config, Secret};
+use edgeflow_bundle::{BundleFile, Digest, bundle_digest};
+use edgeflow_ros::{
+    Context, Node, Publisher, QosProfile,
+    edgeflow_msgs::{
+        msg::{DeploymentStatus, InferenceResult, MissionEvent, ModelInfo, UplinkStatus},
+        srv::{GetModelInfo, LoadModel},
+    },
+    router,
+};
+use edgeflow_uplink::{Mqtt, MqttConfig};
+use edgeflow_wire::{BundleFileRef, Content, DesiredState, EntryBody, SlotKind, SlotSpec, SlotStatus, Version, WIRE_VERSION};
+use futures::StreamExt;
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::net::TcpListener;
+
+const NAMESPACE: &str = "/robot_1";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Artifacts = Arc<Mutex<HashMap<String, Vec<u8>>>>;
+
+async fn serve_artifacts(artifacts: Artifacts) -> SocketAddr {
+    async fn artifact(State(artifacts): State<Artifacts>, UrlPath(sha): UrlPath<String>) -> (StatusCode, Vec<u8>) {
+        match artifacts.lock().unwrap().get(&sha) {
+            Some(content) => (StatusCode::OK, content.clone()),
+            None => (StatusCode::SERVICE_UNAVAILABLE, Vec::new()),
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().route("/api/v1/artifacts/{sha}", get(artifact)).with_state(artifacts);
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+fn spec(version: &str, content: &[u8]) -> SlotSpec {
+    let sha256 = Digest::of(content);
+    let file = BundleFile { path: "model.onnx".into(), size_bytes: content.len() as u64, sha256 };
+    SlotSpec {
+        kind: SlotKind::Model,
+        model: "label-reader".into(),
+        version: version.into(),
+        digest: bundle_digest(&[file]).to_string(),
+        files: vec![BundleFileRef { path: "model.onnx".into(), size_bytes: content.len() as u64, sha256: sha256.hex() }],
+    }
+}
+
+fn desired(target: &str, generation: u64, spec: &SlotSpec) -> DesiredState {
+    DesiredState {
+        v: WIRE_VERSION,
+        target: target.into(),
+        version: Version { server_epoch: 1, generation },
+        slots: BTreeMap::from([("default".to_owned(), spec.clone())]),
+    }
+}
+
+/// Says what it is told to load, and that it runs it.
+struct InferenceNode {
+    context: Context,
+    status: Arc<Publisher<DeploymentStatus>>,
+}
+
+/// Bundle digests in the order in which they were to be loaded.
+type Loads = Arc<Mutex<Vec<String>>>;
+
+impl InferenceNode {
+    fn start(router: SocketAddr, loads: &Loads, refusal: Option<&'static str>) -> Self {
+        let context = Context::builder().arguments(Vec::new()).router(router).build().unwrap();
+        let node = Node::create(&context, "inference_node", NAMESPACE).unwrap();
+        let qos = QosProfile::default().keep_last(1).reliable().transient_local();
+        let status = Arc::new(node.create_publisher::<DeploymentStatus>("~/status", qos).unwrap());
+        let mut load = node.create_service::<LoadModel::Service>("~/load_model").unwrap();
+        let mut info = node.create_service::<GetModelInfo::Service>("~/get_model_info").unwrap();
+        let running = Arc::new(Mutex::new(ModelInfo::default()));
+        status.publish(&DeploymentStatus::default()).unwrap();
+        let (publisher, now_running, loads) = (Arc::clone(&status), Arc::clone(&running), Arc::clone(loads));
+        tokio::spawn(async move {
+            while let Some(request) = load.next().await {
+                let asked = request.message.clone();
+                assert!(Path::new(&asked.bundle_path).join("model.onnx").exists(), "{}", asked.bundle_path);
+                loads.lock().unwrap().push(asked.digest.clone());
+                let mut response =
+                    LoadModel::Response { digest: now_running.lock().unwrap().digest.clone(), ..LoadModel::Response::default() };
+                if let Some(refusal) = refusal {
+                    response.message = refusal.into();
+                } else {
+                    *now_running.lock().unwrap() = ModelInfo {
+                        name: asked.model_name,
+                        version: asked.model_version,
+                        digest: asked.digest.clone(),
+                        ..ModelInfo::default()
+                    };
+                    response = LoadModel::Response { success: true, digest: asked.digest.clone(), swap_gap_us: 42, ..response };
+                    publisher.publish(&DeploymentStatus { running_digest: asked.digest, ..DeploymentStatus::default() }).unwrap();
+                }
+                request.respond(response).unwrap();
+            }
+        });
+        tokio::spawn(async move {
+            while let Some(request) = info.next().await {
+                let model = running.lock().unwrap().clone();
+                request
+                    .respond(GetModelInfo::Response { success: !model.digest.is_empty(), model, ..GetModelInfo::Response::default() })
+                    .unwrap();
+            }
+        });
+        Self { context, status }
+    }
+
+    fn stop(self) {
+        drop(self.status);
+        self.context.shutdown().unwrap();
+    }
+}
+
+struct World {
+    _router: router::Router,
+    router: SocketAddr,
+    dir: tempfile::TempDir,
+    plane: ControlPlane,
+    artifacts: Artifacts,
+    http: SocketAddr,
+    loads: Loads,
+}
+
+impl World {
+    async fn new() -> Self {
+        let ros = router::Router::start("127.0.0.1:0".parse().unwrap()).unwrap();
+        let artifacts = Artifacts::default();
+        Self {
+            router: ros.addr(),
+            _router: ros,
+            dir: tempfile::tempdir().unwrap(),
+            plane: ControlPlane::start(Held::default()).await,
+            http: serve_artifacts(Arc::clone(&artifacts)).await,
+            artifacts,
+            loads: Loads::default(),
+        }
+    }
+
+    fn inference_node(&self) -> InferenceNode {
+        InferenceNode::start(self.router, &self.loads, None)
+    }
+
+    fn register(&self, content: &[u8]) {
+        self.artifacts.lock().unwrap().insert(Digest::of(content).hex(), content.to_vec());
+    }
+
+    fn bridge(&self) -> (Context, Node, Bridge) {
+        let context = Context::builder().arguments(Vec::new()).router(self.router).build().unwrap();
+        let node = Node::create(&context, "bridge_node", NAMESPACE).unwrap();
+        let config = Config {
+            robot: "robot-1".into(),
+            data_dir: self.dir.path().to_owned(),
+            mqtt: self.plane.address.to_string(),
+            http: format!("http://{}", self.http),
+            token: Secret::new(TOKEN),
+            inference_node: "inference_node".into(),
+            summary_period: Duration::from_millis(200),
+            log_budget_bytes: 64 * 1024 * 1024,
+        };
+        let uplink = Mqtt::new(MqttConfig::new(&config.mqtt, &config.robot, config.token.expose())).unwrap();
+        let bridge = Bridge::start(&node, &config, Box::new(uplink)).unwrap();
+        (context, node, bridge)
+    }
+
+    fn loads(&self) -> Vec<String> {
+        self.loads.lock().unwrap().clone()
+    }
+}
+
+/// The steps told of one generation: status, running digest and reason.
+fn steps(held: &Held, generation: u64) -> Vec<(SlotStatus, String, String)> {
+    let steps = held.kinds("deployment_status").into_iter().filter_map(|entry| match entry.content {
+        Content::Known(EntryBody::DeploymentStatus(body)) if body.for_version.generation == generation => {
+            Some((body.status, body.running_digest, body.reason))
+        }
+        _ => None,
+    });
+    steps.collect()
+}
+
+fn has(held: &Held, generation: u64, status: SlotStatus) -> bool {
+    steps(held, generation).iter().any(|step| step.0 == status)
+}
+
+fn faults(held: &Held) -> String {
+    held.kinds("fault").iter().map(|entry| serde_json::to_string(&entry.content).unwrap()).collect()
+}
+
+fn running_in_state(held: &Held) -> Option<(u64, String)> {
+    held.kinds("state").into_iter().rev().find_map(|entry| match entry.content {
+        Content::Known(EntryBody::State(state)) => Some((state.observed.version.generation, state.slots["default"].digest.clone())),
+        _ => None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_is_taken_up_and_survives_restarts_of_node_and_bridge() {
+    let world = World::new().await;
+    let node = world.inference_node();
+    let (context, ros, bridge) = world.bridge();
+    let content = b"model one".to_vec();
+    let spec = spec("1", &content);
+    world.register(&content);
+    world.plane.declare(desired("robot-1", 1, &spec));
+    world.plane.until("generation 1 is active", |held| has(held, 1, SlotStatus::Active)).await;
+    {
+        let held = world.plane.held.lock().unwrap();
+        use SlotStatus::{Active, Downloading, Verifying, Warming};
+        let told: Vec<SlotStatus> = steps(&held, 1).iter().map(|step| step.0).collect();
+        assert_eq!(told, [Downloading, Verifying, Warming, Active]);
+        assert_eq!(steps(&held, 1)[3].1, spec.digest);
+    }
+    world.plane.until("the state attests it", |held| running_in_state(held) == Some((1, spec.digest.clone()))).await;
+
+    // The inference node dies: it is missed, and when it is back it gets its model again.
+    node.stop();
+    world.plane.until("its end is told", |held| faults(held).contains("inference node has stopped")).await;
+    let node = world.inference_node();
+    world.plane.until("it was loaded again", |held| steps(held, 1).iter().filter(|step| step.0 == SlotStatus::Active).count() == 2).await;
+    assert_eq!(world.loads(), [spec.digest.clone(), spec.digest.clone()]);
+
+    // The bridge restarts: it knows what shall be, asks what is, and touches nothing.
+    bridge.stop().await;
+    drop(ros);
+    context.shutdown().unwrap();
+    let (context, ros, bridge) = world.bridge();
+    world.plane.until("it is attested again", |held| steps(held, 1).iter().filter(|step| step.0 == SlotStatus::Active).count() == 3).await;
+    assert_eq!(world.loads().len(), 2, "a bundle that runs was loaded again");
+    bridge.stop().await;
+    drop(ros);
+    context.shutdown().unwrap();
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_on_the_robot_reaches_the_control_plane() {
+    let world = World::new().await;
+    let (context, ros, bridge) = world.bridge();
+    let robot = Node::create(&context, "sim_robot", NAMESPACE).unwrap();
+    let qos = || QosProfile::default().keep_last(100).reliable();
+    let missions = robot.create_publisher::<MissionEvent>("mission", qos()).unwrap();
+    let results = robot.create_publisher::<InferenceResult>("inference_node/result", qos()).unwrap();
+    let latched = QosProfile::default().keep_last(1).reliable().transient_local();
+    let mut status = robot.subscribe::<UplinkStatus>("bridge_node/status", latched, edgeflow_ros::Queue::latest()).unwrap();
+    assert!(missions.wait_for_subscribers(1, PATIENCE).await && results.wait_for_subscribers(1, PATIENCE).await);
+    for sequence in 1..=50 {
+        missions.publish(&MissionEvent { sequence, mission_id: "m".into(), kind: 1, ..MissionEvent::default() }).unwrap();
+        results.publish(&InferenceResult { model_digest: "sha256:d".into(), latency_us: 100, ..InferenceResult::default() }).unwrap();
+    }
+    world.plane.until("all missions are stored", |held| held.kinds("mission").len() == 50).await;
+    let results_told = |held: &Held| -> u64 {
+        let summaries = held.kinds("inference_summary").into_iter().filter_map(|entry| match entry.content {
+            Content::Known(EntryBody::InferenceSummary(summary)) => Some(summary.results),
+            _ => None,
+        });
+        summaries.sum()
+    };
+    world.plane.until("all results are summed up", |held| results_told(held) == 50).await;
+    {
+        let held = world.plane.held.lock().unwrap();
+        let mut sequences: Vec<(u64, u64)> = held
+            .kinds("mission")
+            .into_iter()
+            .filter_map(|entry| match entry.content {
+                Content::Known(EntryBody::Mission(mission)) => Some((entry.seq, mission.sequence)),
+                _ => None,
+            })
+            .collect();
+        sequences.sort_unstable();
+        assert_eq!(sequences.iter().map(|(_, sequence)| *sequence).collect::<Vec<_>>(), (1..=50).collect::<Vec<_>>());
+        assert!(faults(&held).is_empty(), "{}", faults(&held));
+    }
+    world.plane.until("the link's coming is told", |held| held.kinds("link").len() == 1).await;
+    let shown = tokio::time::timeout(PATIENCE, async {
+        while let Some(status) = status.next().await {
+            if status.connected && status.classes.iter().any(|class| class.name == "event" && class.acknowledged >= 50) {
+                return status;
+            }
+        }
+        panic!("the status ended");
+    });
+    assert_eq!(shown.await.unwrap().robot, "robot-1");
+    bridge.stop().await;
+    drop((ros, robot));
+    context.shutdown().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_does_not_match_its_digest_fails_and_nothing_is_loaded() {
+    let world = World::new().await;
+    let node = world.inference_node();
+    let (context, _ros, bridge) = world.bridge();
+    let good = spec("1", b"model one");
+    world.register(b"model one");
+    world.plane.declare(desired("robot-1", 1, &good));
+    world.plane.until("generation 1 is active", |held| has(held, 1, SlotStatus::Active)).await;
+
+    let bad = spec("2", b"model two");
+    world.artifacts.lock().unwrap().insert(Digest::of(b"model two").hex(), b"model 2wo".to_vec());
+    world.plane.declare(desired("robot-1", 2, &bad));
+    world.plane.until("generation 2 failed", |held| has(held, 2, SlotStatus::Failed)).await;
+    let (_, running, reason) = steps(&world.plane.held.lock().unwrap(), 2).pop().unwrap();
+    assert!(reason.contains("model.onnx does not match"), "{reason}");
+    assert_eq!(running, good.digest, "what ran before does not run any more");
+    assert_eq!(world.loads(), [good.digest.clone()]);
+
+    // The node restarts meanwhile: what cannot run stays failed, and what ran before serves again.
+    node.stop();
+    world.plane.until("its end is told", |held| faults(held).contains("inference node has stopped")).await;
+    let node = world.inference_node();
+    world.plane.until("version 1 serves again", |held| running_in_state(held) == Some((2, good.digest.clone()))).await;
+    bridge.stop().await;
+    context.shutdown().unwrap();
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_the_node_refuses_fails_with_the_nodes_words() {
+    let world = World::new().await;
+    let node = InferenceNode::start(world.router, &world.loads, Some("model.onnx is cut short at byte 9"));
+    let (context, _ros, bridge) = world.bridge();
+    world.register(b"model one");
+    world.plane.declare(desired("robot-1", 1, &spec("1", b"model one")));
+    world.plane.until("generation 1 failed", |held| has(held, 1, SlotStatus::Failed)).await;
+    let (_, running, reason) = steps(&world.plane.held.lock().unwrap(), 1).pop().unwrap();
+    assert_eq!((running.as_str(), reason.as_str()), ("", "model.onnx is cut short at byte 9"));
+    assert_eq!(world.loads().len(), 1);
+    bridge.stop().await;
+    context.shutdown().unwrap();
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_desired_state_supersedes_a_download_and_lower_or_foreign_ones_are_refused() {
+    let world = World::new().await;
+    let node = world.inference_node();
+    let (context, _ros, bridge) = world.bridge();
+    // Version 1 never arrives: its artifact is not there yet.
+    world.plane.declare(desired("robot-1", 3, &spec("1", b"model one")));
+    world.plane.until("generation 3 is downloading", |held| has(held, 3, SlotStatus::Downloading)).await;
+    world.register(b"model two");
+    let second = spec("2", b"model two");
+    world.plane.declare(desired("robot-1", 4, &second));
+    world.plane.until("generation 4 is active", |held| has(held, 4, SlotStatus::Active)).await;
+
+    world.plane.declare(desired("robot-2", 5, &spec("1", b"model one")));
+    world.plane.until("the foreign one is refused", |held| faults(held).contains("robot-2")).await;
+    world.plane.declare(desired("robot-1", 2, &spec("1", b"model one")));
+    world.plane.until("the lower one is refused", |held| faults(held).contains("1/2 came after 1/4")).await;
+    let held = world.plane.held.lock().unwrap();
+    assert!(steps(&held, 5).is_empty() && steps(&held, 2).is_empty() && !has(&held, 3, SlotStatus::Active));
+    assert_eq!(world.loads(), [second.digest]);
+    drop(held);
+    bridge.stop().await;
+    context.shutdown().unwrap();
+    node.stop();
+}

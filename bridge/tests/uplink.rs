@@ -1,0 +1,154 @@
+//! Log, pump and MQTT together, against a control plane whose link is cut at the worst moments.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{ControlPlane, Held, TOKEN};
+use edgeflow_bridge::{Clock, LogHandle, LogThread, Recorder};
+use edgeflow_edge_log::Options;
+use edgeflow_uplink::{Limits, LinkState, Mqtt, MqttConfig, Pump, Timing};
+use edgeflow_wire::{Class, EntryBody, FaultBody, LinkBody};
+use std::{path::Path, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+const ROBOT: &str = "robot-1";
+
+struct Robot {
+    recorder: Recorder,
+    log: LogHandle,
+    state: watch::Receiver<LinkState>,
+    pump: JoinHandle<()>,
+    _thread: LogThread,
+}
+
+fn robot(dir: &Path, options: Options, plane: &ControlPlane, token: &str) -> Robot {
+    let clock = Clock::new().unwrap();
+    let (log, thread) = LogHandle::open(dir, options, clock).unwrap();
+    let state = watch::Sender::new(LinkState::default());
+    let (documents, mut incoming) = mpsc::channel(4);
+    tokio::spawn(async move { while incoming.recv().await.is_some() {} });
+    let mut config = MqttConfig::new(plane.address.to_string(), ROBOT, token);
+    (config.retry_first, config.retry_cap) = (Duration::from_millis(10), Duration::from_millis(50));
+    let pump = Pump {
+        backlog: log.clone(),
+        ends: log.ends(),
+        state: state.clone(),
+        documents,
+        timing: Timing { resend_after: Duration::from_millis(500), between_epochs: Duration::from_millis(50) },
+        limits: Limits { max_entries: 20, max_bytes: 64 * 1024 },
+    };
+    let uplink = Mqtt::new(config).unwrap();
+    Robot {
+        recorder: Recorder::new(log.clone(), clock),
+        log,
+        state: state.subscribe(),
+        pump: tokio::spawn(pump.run(Box::new(uplink))),
+        _thread: thread,
+    }
+}
+
+impl Robot {
+    async fn produce(&self, entries: u64) {
+        for n in 0..entries {
+            let body = LinkBody { connected: false, uplink: "test".into(), reason: n.to_string() };
+            self.recorder.record_now(Class::Event, EntryBody::Link(body)).await;
+            if n % 3 == 0 {
+                let body = FaultBody { source: "test".into(), message: n.to_string() };
+                self.recorder.record_now(Class::Critical, EntryBody::Fault(body)).await;
+            }
+        }
+    }
+
+    fn epoch(&self) -> String {
+        self.log.snapshot().borrow().epoch.clone()
+    }
+}
+
+fn stored(held: &Held, epoch: &str, class: Class) -> Vec<u64> {
+    held.entries.get(&(epoch.to_owned(), class)).map(|entries| entries.iter().map(|entry| entry.seq).collect()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_cut_again_and_again_arrives_once_and_in_order() {
+    let plane = ControlPlane::start(Held { cut_before: vec![2, 5], cut_after: vec![3, 7, 11], ..Held::default() }).await;
+    let dir = tempfile::tempdir().unwrap();
+    let robot = robot(dir.path(), Options::default(), &plane, TOKEN);
+    robot.produce(300).await;
+    let epoch = robot.epoch();
+    plane
+        .until("everything is stored", |held| {
+            stored(held, &epoch, Class::Event).len() >= 300 && stored(held, &epoch, Class::Critical).len() >= 100
+        })
+        .await;
+    robot.produce(30).await;
+    plane.cut();
+    plane.until("the rest is stored", |held| stored(held, &epoch, Class::Event).len() >= 330).await;
+    {
+        let held = plane.held.lock().unwrap();
+        assert_eq!(stored(&held, &epoch, Class::Event), (1..=330).collect::<Vec<_>>());
+        assert!(held.hellos >= 5, "only {} connections: nothing was cut", held.hellos);
+        assert!(held.lost.is_empty() && held.entries.keys().all(|(stored, _)| *stored == epoch));
+    }
+    // What is acknowledged is forgotten here.
+    let mut snapshot = robot.log.snapshot();
+    let event = Class::Event as usize;
+    snapshot.wait_for(|log| log.classes[event].acknowledged == 330 && log.classes[event].held_bytes == 0).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_evicted_is_named_and_the_rest_arrives() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = ControlPlane::start(Held::default()).await;
+    let options = Options { budget_bytes: 8_000 };
+    let clock = Clock::new().unwrap();
+    let (log, thread) = LogHandle::open(dir.path(), options, clock).unwrap();
+    let recorder = Recorder::new(log.clone(), clock);
+    for n in 0..200 {
+        let body = LinkBody { connected: false, uplink: "test".into(), reason: n.to_string() };
+        recorder.record_now(Class::Event, EntryBody::Link(body)).await;
+    }
+    drop((log, recorder));
+    thread.closed().await;
+
+    let robot = robot(dir.path(), options, &plane, TOKEN);
+    let epoch = robot.epoch();
+    let key = (epoch.clone(), Class::Event);
+    plane.until("all is stored or lost", |held| held.positions.get(&key) == Some(&201)).await;
+    let held = plane.held.lock().unwrap();
+    let entries = stored(&held, &epoch, Class::Event);
+    assert!(held.lost[&key] > 100 && entries.len() as u64 + held.lost[&key] == 200, "{} lost", held.lost[&key]);
+    assert_eq!(entries, (held.lost[&key] + 1..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_epoch_goes_on_in_a_new_one_without_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = ControlPlane::start(Held::default()).await;
+    let robot = robot(dir.path(), Options::default(), &plane, TOKEN);
+    let old = robot.epoch();
+    plane.held.lock().unwrap().refused.push(old.clone());
+    plane.cut();
+    robot.produce(10).await;
+    let mut snapshot = robot.log.snapshot();
+    let new = snapshot.wait_for(|log| log.epoch != old).await.unwrap().epoch.clone();
+    plane.until("the new epoch has everything", |held| stored(held, &new, Class::Event).len() == 10).await;
+    let held = plane.held.lock().unwrap();
+    assert_eq!(stored(&held, &new, Class::Event), (1..=10).collect::<Vec<_>>());
+    assert!(held.kinds("fault").iter().any(|entry| serde_json::to_string(&entry.content).unwrap().contains("new epoch")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_said_and_the_log_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = ControlPlane::start(Held::default()).await;
+    let mut robot = robot(dir.path(), Options::default(), &plane, "wrong");
+    robot.produce(3).await;
+    let state = robot.state.wait_for(|state| !state.reason.is_empty()).await.unwrap().clone();
+    assert!(!state.connected && state.reason.contains("token_file"), "{state:?}");
+    assert_eq!(plane.held.lock().unwrap().hellos, 0);
+    robot.pump.abort();
+}
