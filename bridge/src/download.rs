@@ -54,6 +54,7 @@ pub struct Downloader {
     token: Secret,
     bundles: PathBuf,
     parts: PathBuf,
+    retry: Backoff,
 }
 
 impl Downloader {
@@ -72,7 +73,8 @@ impl Downloader {
             .no_proxy()
             .build()
             .map_err(BridgeError::Http)?;
-        Ok(Self { client, base: base.to_owned(), token, bundles, parts })
+        let retry = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
+        Ok(Self { client, base: base.to_owned(), token, bundles, parts, retry })
     }
 
     /// Folder of a bundle, whether or not it is there.
@@ -91,7 +93,7 @@ impl Downloader {
     /// # Errors
     /// Only what trying again would not mend.
     pub async fn fetch(&self, wanted: &Wanted, mut link: watch::Receiver<LinkState>) -> Result<PathBuf, FetchError> {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
+        let mut backoff = self.retry.clone();
         loop {
             match self.fetch_once(wanted).await {
                 Err(FetchError::Later { reason }) => {

@@ -169,11 +169,20 @@ async fn what_the_control_plane_refuses_is_refused_and_what_may_pass_is_tried_ag
 
 #[tokio::test]
 async fn the_return_of_the_link_ends_the_wait() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let downloader = Downloader::new(&format!("http://{closed}"), Secret::new("t"), dir.path()).unwrap();
+    let mut world = World::new(Script { status: Some(503), content: content(), ..Script::default() }).await;
+    let hour = Duration::from_secs(3_600);
+    world.downloader.retry = Backoff::new(hour, hour);
+    world.link.send_replace(LinkState::default());
     let wanted = Wanted::new(&spec(&content())).unwrap();
-    assert!(matches!(downloader.fetch_once(&wanted).await, Err(FetchError::Later { .. })));
+    let heal = async {
+        while world.script.lock().unwrap().ranges.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.script.lock().unwrap().status = None;
+        world.link.send_replace(LinkState { connected: true, reason: String::new() });
+    };
+    let (fetched, ()) = tokio::time::timeout(hour / 60, async { tokio::join!(world.fetch(&wanted), heal) }).await.unwrap();
+    fetched.unwrap();
 }
 
 #[tokio::test]

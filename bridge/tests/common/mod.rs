@@ -1,7 +1,7 @@
 //! A control plane small enough for a test: an MQTT 3.1.1 endpoint of its own that keeps what the contract tells it to
 //! keep, and can be cut, emptied or made to refuse.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use bytes::BytesMut;
 use edgeflow_wire::{Ack, AckOutcome, Class, DesiredState, Entry, Envelope, LogAck, Topics, Upstream, WIRE_VERSION, decode, encode};
