@@ -7,14 +7,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf, process::Stdio};
 
-use crate::{repo, wheel};
+use crate::repo;
 
 /// Name, package and bench target.
-const BENCHMARKS: &[(&str, &str, &str)] = &[
-    ("drift", "edgeflow_drift", "drift"),
-    ("edge-log", "edgeflow_edge_log", "edge_log"),
-    ("inference", "edgeflow_inference", "inference"),
-];
+const BENCHMARKS: &[(&str, &str, &str)] = &[("drift", "edgeflow_drift", "drift"), ("edge-log", "edgeflow_edge_log", "edge_log")];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -65,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn measure(package: &str, target: &str) -> Result<Vec<Figure>> {
     let mut cargo = repo::cargo()?;
     cargo.args(["bench", "--profile", "dist", "--package", package, "--bench", target]);
-    cargo.env("ORT_DYLIB_PATH", wheel::onnxruntime()?).stderr(Stdio::inherit());
+    cargo.stderr(Stdio::inherit());
     let output = cargo.output()?;
     if !output.status.success() {
         bail!("`{}` ended with {}", repo::shown(&cargo), output.status);
