@@ -100,11 +100,11 @@ impl BaselineBuilder {
             edges: quantile_edges(&sorted, self.bins),
             counts: Vec::new(),
             n,
-            n_effective: effective_size(n, products / squares),
-            mean,
-            std: (squares / (n - 1) as f64).sqrt(),
-            min: sorted[0],
-            max: sorted[sorted.len() - 1],
+            n_effective: written(effective_size(n, products / squares)),
+            mean: written(mean),
+            std: written((squares / (n - 1) as f64).sqrt()),
+            min: written(sorted[0]),
+            max: written(sorted[sorted.len() - 1]),
         };
         feature.counts = vec![0; feature.edges.len() + 1];
         for &value in values {
@@ -115,18 +115,25 @@ impl BaselineBuilder {
     }
 }
 
-/// Edges between bins of equal shares. A value on which several edges fall is cut out into a bin of its own, so that
-/// a feature with a constant or frequent value still sees values to either side of it.
+/// Edges between bins of equal shares. A value on which several edges fall is cut out into a narrow bin of its own, so
+/// that a feature with a constant or frequent value still sees values to either side of it.
 fn quantile_edges(sorted: &[f64], bins: usize) -> Vec<f64> {
-    let cut = |i: usize| sorted[i * sorted.len() / bins];
+    let cuts: Vec<f64> = (1..bins).map(|i| sorted[i * sorted.len() / bins]).collect();
+    let reach = sorted.iter().fold(0.0, |reach: f64, value| reach.max(value.abs()));
+    let narrow = if reach > 0.0 { reach * 1e-9 } else { 1e-9 };
     let mut edges: Vec<f64> = Vec::new();
-    for i in 1..bins {
-        let edge = cut(i);
-        match edges.last() {
-            Some(&last) if edge == last => edges.push(edge.next_up()),
-            Some(&last) if edge < last => {}
-            _ => edges.push(edge),
+    for same in cuts.chunk_by(|a, b| a == b) {
+        let (low, high) = if same.len() > 1 { (same[0] - narrow, same[0] + narrow) } else { (same[0], same[0]) };
+        for edge in [low, high].map(written) {
+            if edges.last().is_none_or(|&last| edge > last) {
+                edges.push(edge);
+            }
         }
     }
     edges
+}
+
+/// The value as `baseline.json` has it: 12 significant digits, which every JSON parser reads back to the same number.
+fn written(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
 }

@@ -146,3 +146,49 @@ impl Moments {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use statrs::distribution::ChiSquared;
+
+    #[test]
+    fn large_samples_have_the_chi_square_of_the_literature() {
+        let counts = [1_000_000; 10];
+        let chi2 = ChiSquared::new(9.0).unwrap();
+        for alpha in [0.05, 0.001, 0.001 / 6.0] {
+            for (n, tolerance) in [(10_000, 0.02), (100_000, 0.005)] {
+                let expected = chi2.inverse_cdf(1.0 - alpha) * (1.0 / n as f64 + 1.0 / 1e7);
+                let threshold = PsiNull::new(&counts, n, alpha).threshold(1e7, n as f64);
+                assert!((threshold / expected - 1.0).abs() < tolerance, "{threshold}, not {expected}, at {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn kolmogorov_quantiles_are_those_of_the_tables() {
+        // Smirnov (1948).
+        for (alpha, expected) in [(0.10, 1.2238), (0.05, 1.3581), (0.01, 1.6276), (0.001, 1.9495)] {
+            assert!((kolmogorov_quantile(alpha) - expected).abs() < 1e-4, "{alpha}");
+        }
+        assert!((ks_threshold(400.0, 100.0, 0.05) - 1.3581 * (1.0f64 / 80.0).sqrt()).abs() < 1e-4);
+    }
+
+    #[test]
+    fn correlated_values_count_for_less() {
+        assert_eq!(effective_size(100, f64::NAN), 100.0);
+        assert_eq!(effective_size(100, 1.0), 1.0);
+        assert_eq!(effective_size(1, 0.9), 1.0);
+        assert!(effective_size(100, -0.5) > 90.0);
+        // The limit: (1 - 0.95) / (1 + 0.95).
+        assert!((effective_size(1_000_000, 0.95) / 1e6 - 0.0256).abs() < 1e-4);
+        let sizes: Vec<f64> = (0..100).map(|i| effective_size(200, f64::from(i) / 100.0)).collect();
+        assert!(sizes.is_sorted_by(|a, b| a >= b));
+    }
+
+    #[test]
+    fn nothing_to_compare_has_no_threshold() {
+        assert_eq!(PsiNull::new(&[5], 100, 0.01).threshold(5.0, 100.0), 0.0);
+        assert_eq!(PsiNull::new(&[5, 5], 0, 0.01).threshold(10.0, 1.0), 0.0);
+    }
+}

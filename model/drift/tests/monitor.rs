@@ -1,0 +1,209 @@
+//! What a robot sees of drift: windows that close and add up, flags that hold, baselines that are learnt or refused.
+
+use edgeflow_drift::{Baseline, BaselineBuilder, BaselineSource, Config, Error, Monitor, Report, Window};
+use proptest::prelude::*;
+
+const FEATURES: [(&str, &str); 2] = [("light", "0..255"), ("focus", "0..255")];
+
+/// Numbers that look random enough, 0 to 1.
+fn scatter(i: u64) -> f64 {
+    let mut z = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn frame(i: u64, shift: f64) -> [f64; 2] {
+    [100.0 + 20.0 * scatter(2 * i) + shift, 5.0 + scatter(2 * i + 1)]
+}
+
+fn baseline() -> Baseline {
+    let mut builder = BaselineBuilder::new(&FEATURES);
+    (0..2000).for_each(|i| builder.push(&frame(i, 0.0)).unwrap());
+    builder.build().unwrap()
+}
+
+/// Reports of windows of 50 frames, one for each shift given.
+fn reports(shifts: &[f64]) -> Vec<Report> {
+    let mut monitor = Monitor::new(baseline(), Config { window_frames: 50, false_alarm_rate: 0.001 }).unwrap();
+    let mut reports = Vec::new();
+    for i in 0..50 * shifts.len() as u64 {
+        let values = frame(10_000 + i, shifts[(i / 50) as usize]);
+        reports.extend(monitor.push(1000 + i as i64, &values).unwrap());
+    }
+    reports
+}
+
+#[test]
+fn two_significant_windows_flag_and_two_clean_ones_clear() {
+    let shifts = [0.0, 30.0, 0.0, 30.0, 30.0, 0.0, 30.0, 0.0, 0.0, 0.0];
+    let reports = reports(&shifts);
+    let light = |f: fn(&edgeflow_drift::FeatureReport) -> bool| reports.iter().map(|r| f(&r.features[0])).collect::<Vec<_>>();
+    assert_eq!(light(|f| f.significant), shifts.map(|shift| shift > 0.0));
+    assert_eq!(light(|f| f.flagged), [false, false, false, false, true, true, true, true, false, false]);
+    assert!(reports.iter().all(|report| report.flagged == report.features[0].flagged && !report.features[1].flagged));
+}
+
+#[test]
+fn a_report_says_what_was_measured() {
+    let reports = reports(&[0.0, 30.0]);
+    let report = &reports[1];
+    assert_eq!((report.window, report.start_ns, report.end_ns), (2, 1050, 1099));
+    assert_eq!((report.baseline, report.false_alarm_rate), (BaselineSource::Bundle, 0.001));
+    let light = &report.features[0];
+    assert_eq!((light.name.as_str(), light.n, light.counts.iter().sum::<u64>()), ("light", 50, 50));
+    assert_eq!(light.counts.len(), light.edges.len() + 1);
+    assert!((light.mean - light.baseline_mean - 30.0).abs() < 3.0 && (light.wasserstein - 30.0).abs() < 3.0);
+    assert!((light.std - light.baseline_std).abs() < 2.0);
+    assert!(light.psi > light.psi_threshold && light.ks == 1.0 && light.ks > light.ks_threshold);
+    assert_eq!(report.max_psi, light.psi);
+}
+
+#[test]
+fn a_feature_that_is_missing_alarms_nobody() {
+    let mut monitor = Monitor::new(baseline(), Config { window_frames: 20, ..Config::default() }).unwrap();
+    let mut last = None;
+    for i in 0..60 {
+        last = monitor.push(i, &[f64::NAN, frame(i as u64, 0.0)[1]]).unwrap().or(last);
+    }
+    let report = last.unwrap();
+    let missing = &report.features[0];
+    assert_eq!((missing.n, missing.significant, report.flagged), (0, false, false));
+    assert!(missing.psi.is_nan() && missing.mean.is_nan() && report.max_psi.is_finite());
+}
+
+#[test]
+fn a_covered_camera_is_drift_though_its_frames_are_all_alike() {
+    let mut monitor = Monitor::new(baseline(), Config::default()).unwrap();
+    let reports: Vec<_> = (0..200).filter_map(|i| monitor.push(i, &[0.0, 0.0]).unwrap()).collect();
+    assert!(reports[1].features.iter().all(|feature| feature.flagged));
+}
+
+#[test]
+fn a_constant_feature_sees_values_to_either_side() {
+    let mut builder = BaselineBuilder::new(&FEATURES[..1]);
+    (0..100).for_each(|_| builder.push(&[7.0]).unwrap());
+    let baseline = builder.build().unwrap();
+    assert_eq!(baseline.features[0].counts, [0, 100, 0]);
+    for (value, drifts) in [(7.0, false), (6.9, true), (7.1, true)] {
+        let mut monitor = Monitor::new(baseline.clone(), Config::default()).unwrap();
+        let reports: Vec<_> = (0..200).filter_map(|i| monitor.push(i, &[value]).unwrap()).collect();
+        assert_eq!(reports[1].flagged, drifts, "{value}");
+    }
+}
+
+#[test]
+fn a_baseline_can_be_learnt_and_says_so() {
+    let mut monitor = Monitor::learning(&FEATURES, 500, Config::default()).unwrap();
+    for i in 0..500 {
+        assert!(monitor.baseline().is_none());
+        assert!(monitor.push(i, &frame(i as u64, 0.0)).unwrap().is_none());
+    }
+    assert_eq!(monitor.baseline().unwrap().source, BaselineSource::Learnt);
+    let reports: Vec<_> = (500..1500).filter_map(|i| monitor.push(i, &frame(i as u64, 0.0)).unwrap()).collect();
+    assert_eq!((reports.len(), reports[0].baseline.name()), (10, "learnt"));
+    assert!(!reports.iter().any(|report| report.flagged));
+}
+
+#[test]
+fn frames_without_values_teach_nothing() {
+    let mut monitor = Monitor::learning(&FEATURES, 100, Config::default()).unwrap();
+    (0..1000).for_each(|i| assert!(monitor.push(i, &[f64::NAN; 2]).unwrap().is_none()));
+    assert!(monitor.baseline().is_none());
+    (0..100).for_each(|i| assert!(monitor.push(i, &frame(i as u64, 0.0)).unwrap().is_none()));
+    assert!(monitor.baseline().is_some());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let with = |config| Monitor::new(baseline(), config).unwrap_err().to_string();
+    assert!(with(Config { window_frames: 5, ..Config::default() }).contains("window_frames is 5"));
+    for rate in [0.0, -1.0, 0.9, f64::NAN] {
+        assert!(with(Config { false_alarm_rate: rate, ..Config::default() }).contains("false_alarm_rate"));
+    }
+    let mut monitor = Monitor::new(baseline(), Config::default()).unwrap();
+    assert!(matches!(monitor.push(0, &[1.0]), Err(Error::FeatureCount { expected: 2, given: 1 })));
+    let mut builder = BaselineBuilder::new(&FEATURES);
+    (0..49).for_each(|i| builder.push(&frame(i, 0.0)).unwrap());
+    assert!(builder.build().unwrap_err().to_string().contains("at least 50"));
+}
+
+#[test]
+fn baseline_json_comes_back_and_damage_is_named() {
+    let json = baseline().to_json().unwrap();
+    assert_eq!(Baseline::from_json(&json).unwrap(), baseline());
+    for (from, to, expected) in [
+        ("\"v\": 1", "\"v\": 2", "version 2"),
+        ("\"n\": 2000", "\"n\": 1999", "do not add up"),
+        ("\"name\": \"focus\"", "\"name\": \"light\"", "there twice"),
+        ("\"n_effective\": ", "\"n_effective\": -", "n_effective"),
+        ("\"unit\"", "\"units\"", "baseline.json:"),
+        ("\"edges\": [", "\"edges\": [1e9,", "edges want"),
+    ] {
+        assert!(json.contains(from));
+        let error = Baseline::from_json(&json.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(Baseline::from_json(&json[..json.len() / 2]).unwrap_err().to_string().starts_with("baseline.json:"));
+}
+
+#[test]
+fn windows_of_other_baselines_do_not_merge() {
+    let mut other = baseline();
+    other.features[0].edges[0] -= 0.5;
+    let mut window = Window::new(&baseline());
+    assert!(matches!(window.merge(&Window::new(&other)), Err(Error::DifferentEdges)));
+}
+
+fn window(baseline: &Baseline, frames: &[[f64; 2]]) -> Window {
+    let mut window = Window::new(baseline);
+    frames.iter().for_each(|values| window.push(values).unwrap());
+    window
+}
+
+fn merged(a: &Window, b: &Window) -> Window {
+    let mut sum = a.clone();
+    sum.merge(b).unwrap();
+    sum
+}
+
+fn frames() -> impl Strategy<Value = Vec<[f64; 2]>> {
+    let value = prop_oneof![8 => -1e3..1e3, 1 => any::<f64>(), 1 => Just(f64::NAN)];
+    proptest::collection::vec([value.clone(), value], 0..40)
+}
+
+proptest! {
+    #[test]
+    fn merging_is_exact_in_any_order(a in frames(), b in frames(), c in frames()) {
+        let baseline = baseline();
+        let [a, b, c] = [a, b, c].map(|frames| window(&baseline, &frames));
+        prop_assert_eq!(merged(&a, &b), merged(&b, &a));
+        prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+        prop_assert_eq!(merged(&a, &Window::new(&baseline)), a);
+    }
+
+    #[test]
+    fn merging_counts_as_if_seen_at_once(a in frames(), b in frames()) {
+        let baseline = baseline();
+        let parts = merged(&window(&baseline, &a), &window(&baseline, &b));
+        let whole = window(&baseline, &[a, b].concat());
+        prop_assert_eq!(parts.frames(), whole.frames());
+        for (part, all) in parts.features().iter().zip(whole.features()) {
+            prop_assert_eq!((part.n(), part.counts(), part.min(), part.max()), (all.n(), all.counts(), all.min(), all.max()));
+            prop_assert_eq!((part.mean().to_bits(), part.std().to_bits()), (all.mean().to_bits(), all.std().to_bits()));
+        }
+    }
+
+    #[test]
+    fn moments_are_those_of_the_values(values in proptest::collection::vec(0.0f64..255.0, 3..200)) {
+        let window = window(&baseline(), &values.iter().map(|&v| [v, v]).collect::<Vec<_>>());
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+        let seen = &window.features()[0];
+        prop_assert!((seen.mean() - mean).abs() < 1e-4);
+        prop_assert!((seen.std() - (squares / (n - 1.0)).sqrt()).abs() < 1e-4);
+        let pairs = values.windows(2).map(|p| (p[0] - mean) * (p[1] - mean)).sum::<f64>();
+        let expected = (pairs / (n - 1.0)) / (squares / n);
+        prop_assert!((seen.autocorrelation() - expected.clamp(-1.0, 1.0)).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,57 @@
+//! The drift of the demo: seen at once where a camera is off, never seen where it is not.
+
+use edgeflow_drift::{Baseline, Config, IMAGE_FEATURES, Monitor, Report, image_features};
+use edgeflow_sim::digits::{Digits, Split};
+use edgeflow_sim::render::{Camera, Effects, FRAME_SIZE};
+
+const BASELINE: &str = include_str!("../models/v1/baseline.json");
+
+/// Reports of a camera that looks at the digits robots meet.
+fn watch(seed: u64, effects: Effects, windows: u64) -> Vec<Report> {
+    let digits = Digits::embedded().unwrap();
+    let test = digits.of(Split::Test);
+    let config = Config { window_frames: 100, false_alarm_rate: 0.001 };
+    let mut monitor = Monitor::new(Baseline::from_json(BASELINE).unwrap(), config).unwrap();
+    let mut camera = Camera::new(seed);
+    camera.effects = effects;
+    let mut report = |i| {
+        let frame = camera.shoot(&test).unwrap();
+        let features = image_features(&frame.pixels, FRAME_SIZE, FRAME_SIZE, FRAME_SIZE).unwrap();
+        monitor.push(i as i64, &features.values()).unwrap()
+    };
+    (0..windows * 100).filter_map(&mut report).collect()
+}
+
+#[test]
+fn the_committed_baseline_is_of_the_features_nodes_measure() {
+    let baseline = Baseline::from_json(BASELINE).unwrap();
+    let names: Vec<_> = baseline.features.iter().map(|f| (f.name.as_str(), f.unit.as_str())).collect();
+    assert_eq!(names, IMAGE_FEATURES);
+    assert!(baseline.features.iter().all(|f| f.n == 4000));
+}
+
+#[test]
+fn a_sound_camera_is_never_flagged() {
+    for seed in [101, 202, 303] {
+        let reports = watch(seed, Effects::default(), 30);
+        assert_eq!(reports.len(), 30);
+        assert!(reports.iter().all(|report| !report.flagged), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_dark_and_blurred_camera_is_flagged_by_its_second_window() {
+    for seed in 0..5 {
+        let reports = watch(seed, Effects { exposure: 0.6, blur_px: 2.0 }, 4);
+        assert!(!reports[0].flagged && reports[1..].iter().all(|report| report.flagged), "seed {seed}");
+        assert!(reports.iter().all(|report| report.features.iter().all(|f| f.significant)), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_slightly_dark_or_slightly_blurred_camera_is_flagged_too() {
+    for effects in [Effects { exposure: 0.85, blur_px: 0.0 }, Effects { exposure: 1.0, blur_px: 2.0 }] {
+        let reports = watch(7, effects, 4);
+        assert!(reports.last().unwrap().flagged, "{effects:?}");
+    }
+}
