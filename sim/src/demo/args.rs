@@ -116,6 +116,10 @@ impl Args {
             missing
                 .push(format!("the ONNX Runtime library {}: pass --onnxruntime with the path of a libonnxruntime.so", library.display()));
         }
+        let folder = self.report.as_ref().and_then(|report| report.parent()).filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            missing.push(format!("the folder {} for the report: make it, or pass another --report", folder.display()));
+        }
         if missing.is_empty() { Ok(paths) } else { Err(DemoError::Missing { what: missing }) }
     }
 }
@@ -168,10 +172,13 @@ mod tests {
             format!("--models-dir={}", path("models")),
             format!("--data-file={}", path("digits")),
             format!("--onnxruntime={}", path("libonnxruntime.so")),
+            format!("--report={}", path("reports/r.json")),
         ])
         .unwrap();
         let error = args.paths().unwrap_err().to_string();
-        for expected in ["inference_node", "v1/model.onnx", "v2/model.onnx", "--bin-dir", "--models-dir", "--data-file", "--onnxruntime"] {
+        for expected in
+            ["inference_node", "v1/model.onnx", "v2/model.onnx", "--bin-dir", "--models-dir", "--data-file", "--onnxruntime", "--report"]
+        {
             assert!(error.contains(expected), "{expected} is not in: {error}");
         }
     }

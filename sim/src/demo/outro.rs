@@ -52,43 +52,40 @@ fn robot_row(robot: &Robot) -> Vec<String> {
 }
 
 /// Prints what to open and to run while everything stays up.
-pub(crate) fn look_around(set: &Set<'_>, args: &Args) {
+pub(crate) fn look_around(set: &Set<'_>, args: &Args, bin_dir: &Path) {
     let terminal = &set.stage.tale.terminal;
-    let say = |text: &str, what: &str| terminal.say(&format!("  {}  {text}", terminal.link(what)));
+    let show = |what: &str, command: &str| {
+        terminal.say(&format!("  {what}"));
+        terminal.say(&format!("    {}", terminal.link(command)));
+    };
     let base = format!("http://localhost:{}", args.port);
     terminal.say("");
-    terminal.heading("Look around (everything runs on; robot-2's camera is still out of focus)");
+    terminal.heading("Look around: everything runs on, and robot-2's camera is still dark and out of focus");
+    // A token on the screen is for the person before it, not for a log.
     if !args.headless {
-        say("the dashboard, signed in", &format!("{base}/#token={}", set.admin_token));
+        show("the dashboard, signed in", &format!("{base}/#token={}", set.admin_token));
     }
-    say(
-        "its pages: fleet, robot-2 with its drift, models, deployments",
-        &format!("{base}/#/fleet  #/robots/robot-2  #/models  #/deployments"),
-    );
-    let bin = args.bin_dir.as_ref().map_or_else(|| "edgeflow".to_owned(), |bin| bin.join("edgeflow").display().to_string());
-    let ros = if set.router.addr().port() == DEFAULT_ROS_PORT {
-        format!("{bin} ros")
-    } else {
-        format!("{ROUTER_VARIABLE}={} {bin} ros", set.router.addr())
-    };
-    terminal.heading("Without ROS 2 installed, on the robots' own topics and services");
-    say("", &format!("{ros} node list"));
-    say("what a model makes of each frame", &format!("{ros} topic echo /robot_1/inference_node/result"));
-    say(
-        "what serves frames now",
-        &format!("{ros} service call /robot_1/inference_node/get_model_info edgeflow_msgs/srv/GetModelInfo '{{}}'"),
-    );
-    say(
-        "give robot-2 its eyes back",
-        &format!("{ros} service call /robot_2/sim_robot/set_camera edgeflow_msgs/srv/SetCamera '{{streaming: true, exposure: 1.0}}'"),
-    );
-    say(
-        "cut an uplink, and watch it come back later",
-        &format!("{ros} service call /robot_3/sim_robot/set_uplink edgeflow_msgs/srv/SetUplink '{{connected: false}}'"),
-    );
-    terminal.heading("With the HTTP API");
+    show("robot-2 with its drift against the thresholds", &format!("{base}/#/robots/robot-2"));
+    show("models, deployments", &format!("{base}/#/models  {base}/#/deployments"));
     let token = set.admin_token_file.display();
-    say("", &format!("curl -H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/targets/robot-2"));
+    show("the same over HTTP", &format!("curl -H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/targets/robot-2"));
+
+    terminal.say("");
+    terminal.heading("Without ROS 2 installed, on the robots' own topics and services");
+    let program = bin_dir.join("edgeflow");
+    let ros = if set.router.addr().port() == DEFAULT_ROS_PORT {
+        format!("{} ros", program.display())
+    } else {
+        format!("{ROUTER_VARIABLE}={} {} ros", set.router.addr(), program.display())
+    };
+    let call = |service: &str, kind: &str, request: &str| format!("{ros} service call {service} edgeflow_msgs/srv/{kind} {request}");
+    show("who is there", &format!("{ros} node list"));
+    show("what a model makes of each frame", &format!("{ros} topic echo /robot_1/inference_node/result"));
+    let frame = "--from-topic /robot_1/camera/image:image";
+    show("ask a model about the next frame", &call("/robot_1/inference_node/infer", "Infer", frame));
+    let sound = "'{streaming: true, exposure: 1.0}'";
+    show("give robot-2 its eyes back, and see its flag go", &call("/robot_2/sim_robot/set_camera", "SetCamera", sound));
+    show("cut robot-3's uplink (true brings it back)", &call("/robot_3/sim_robot/set_uplink", "SetUplink", "'{connected: false}'"));
     terminal.say("");
     terminal.say("Ctrl-C stops every process.");
 }

@@ -73,6 +73,6 @@ async fn play(args: &Args, paths: &Paths, ground: &Ground, processes: &mut Proce
         return Ok(());
     }
     set.stage.stream().await?;
-    outro::look_around(&set, args);
+    outro::look_around(&set, args, &paths.bin_dir);
     Err(processes.first_to_end().await)
 }

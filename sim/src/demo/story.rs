@@ -1,6 +1,7 @@
 //! The story, step by step. Each step says what it shows, waits for it, and returns what was measured; whatever does
 //! not hold is an error that ends the story.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -176,12 +177,14 @@ async fn drift_told(stage: &Stage<'_>, version: &Version, since_us: i64) -> Resu
                     reports.iter().filter(|report| report.start_us >= since_us && report.digest == version.digest).collect();
                 let view = stage.control_plane.target(&robot.name).await?.drift;
                 let flagged = fresh.iter().any(|report| report.flagged);
-                let (max_psi, features) =
-                    fresh.iter().max_by(|a, b| a.max_psi.total_cmp(&b.max_psi)).map_or((0.0, String::new()), |report| {
-                        let names: Vec<&str> =
-                            report.features.iter().filter(|feature| feature.flagged).map(|feature| feature.name.as_str()).collect();
-                        (report.max_psi, names.join(", "))
-                    });
+                let max_psi = fresh.iter().map(|report| report.max_psi).fold(0.0, f64::max);
+                let features: BTreeSet<&str> = fresh
+                    .iter()
+                    .flat_map(|report| &report.features)
+                    .filter(|feature| feature.flagged)
+                    .map(|feature| feature.name.as_str())
+                    .collect();
+                let features = features.into_iter().collect::<Vec<_>>().join(", ");
                 if index == DRIFTING {
                     done &= fresh.len() >= WINDOWS && view.is_some_and(|drift| drift.flagged) && flagged;
                 } else if flagged || view.is_some_and(|drift| drift.flagged) {

@@ -64,7 +64,7 @@ impl Tale {
             if self.report.steps.last().is_some_and(|step| !step.ok) {
                 return;
             }
-            let name = if self.report.steps.is_empty() { "the demo can start" } else { "the demo stays up" };
+            let name = if self.report.steps.is_empty() { "the demo starts" } else { "the demo stays up" };
             self.begin(name);
         }
         self.note(false, with_causes(error));
@@ -125,7 +125,7 @@ mod tests {
     fn an_error_before_the_first_step_is_a_step_of_its_own() {
         let mut tale = tale();
         tale.fail(&DemoError::InTheWay { what: vec!["port 5000".into()] });
-        assert_eq!(tale.report.steps[0].name, "the demo can start");
+        assert_eq!(tale.report.steps[0].name, "the demo starts");
         assert!(tale.report.steps[0].detail.contains("port 5000"));
     }
 
