@@ -201,10 +201,10 @@ async fn copy_lines(stdout: ChildStdout, mut log: tokio::fs::File, first_line: o
     let mut first_line = Some(first_line);
     while let Ok(Some(line)) = lines.next_line().await {
         let written = log.write_all(format!("{line}\n").as_bytes()).await;
-        if let Some(sender) = first_line.take() {
-            if sender.send(line).is_err() {
-                tracing::debug!("nobody waits for a first line any more");
-            }
+        if let Some(sender) = first_line.take()
+            && sender.send(line).is_err()
+        {
+            tracing::debug!("nobody waits for a first line any more");
         }
         // Without a place to log to, keep reading: a full pipe would stop the program.
         if let Err(error) = written.and(log.flush().await) {
