@@ -42,6 +42,7 @@ fn emit_message(out: &mut String, message: &ResolvedMessage, name: &str, full: &
     // IDL: an empty struct is one padding octet on the wire, so serde must not derive nothing for it.
     let empty = message.parsed.fields.is_empty();
     rust::structure(out, &message.parsed, name, full, if empty { "" } else { ", Serialize, Deserialize" })?;
+    rust::constants(out, &message.parsed, name, full)?;
     if empty {
         writeln!(out, "empty_on_the_wire!({name});")?;
     }

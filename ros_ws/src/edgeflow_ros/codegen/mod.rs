@@ -5,6 +5,7 @@
 //! of r2r's types (`r2r`), and re-exports completed with stand-ins for what r2r's bundled bindings
 //! lack (`doc-only`). The tables of the registry are the same for all three.
 
+mod constants;
 mod embedded;
 mod native;
 mod rust;
@@ -50,7 +51,7 @@ pub fn run() -> Result<()> {
     let messages = if feature("R2R") { native::emit(&packages, feature("DOC_ONLY"))? } else { embedded::emit(&packages)? };
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    for (file, text) in [("messages.rs", messages), ("tables.rs", table::emit(&packages)?)] {
+    for (file, text) in [("messages.rs", messages), ("tables.rs", table::emit(&packages)?), ("constants.rs", constants::emit(&packages)?)] {
         std::fs::write(out.join(file), text).with_context(|| format!("write generated {file}"))?;
     }
     Ok(())

@@ -64,6 +64,19 @@ fn stand_in(out: &mut String, message: &ResolvedMessage, name: &str, full: &str)
     for line in text.lines().filter(|line| !line.trim_start().starts_with("#[serde(with")) {
         writeln!(out, "{line}")?;
     }
+    // r2r's integer constants are C enums with one variant each, so that only `as` gets their value.
+    for c in &message.parsed.constants {
+        let (constant, ty, value) = rust::constant(c, full)?;
+        if ty.starts_with(['u', 'i']) {
+            writeln!(
+                out,
+                "#[doc(hidden)]\n#[allow(non_camel_case_types)]\n#[repr(i64)]\n#[derive(Debug, Clone, Hash, PartialEq, Eq)]\npub enum {name}__{constant} {{ {constant} = {value} }}"
+            )?;
+            writeln!(out, "impl {name} {{ pub const {constant}: {name}__{constant} = {name}__{constant}::{constant}; }}")?;
+        } else {
+            writeln!(out, "impl {name} {{ pub const {constant}: {} = {value}; }}", ty.replace("&str", "&'static str"))?;
+        }
+    }
     writeln!(out, "crate::messages::doc_only_message!({name});")?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What embedded types and doc-only stand-ins share: Rust names, types and defaults, spelled as r2r spells them.
 
 use anyhow::{Result, bail};
-use hiroz_codegen::types::{ArrayType, DefaultValue, Field, ParsedMessage};
+use hiroz_codegen::types::{ArrayType, Constant, DefaultValue, Field, ParsedMessage};
 use std::fmt::Write;
 
 /// Field names that are Rust keywords get an underscore behind them, as in r2r.
@@ -89,7 +89,7 @@ fn literal(default: &DefaultValue, base: &str) -> Result<String> {
     })
 }
 
-/// The struct, its default and its constants. `derives` besides Clone, Debug and PartialEq.
+/// The struct and its default. `derives` besides Clone, Debug and PartialEq.
 pub fn structure(out: &mut String, message: &ParsedMessage, name: &str, full: &str, derives: &str) -> Result<()> {
     let fields: Vec<_> = message.fields.iter().map(|f| field(message, f)).collect::<Result<_>>()?;
     let plain = fields.iter().all(|f| f.initial.is_none());
@@ -109,19 +109,32 @@ pub fn structure(out: &mut String, message: &ParsedMessage, name: &str, full: &s
         }
         writeln!(out, "        }}\n    }}\n}}")?;
     }
-    if !message.constants.is_empty() {
-        writeln!(out, "impl {name} {{")?;
-        for c in &message.constants {
-            let Some(ty) = primitive(&c.const_type) else { bail!("{full}: constant {} has the unknown type {}", c.name, c.const_type) };
-            let value = c.value.trim();
-            match ty {
-                "std::string::String" => writeln!(out, "    pub const {}: &'static str = {:?};", c.name, value.trim_matches(['"', '\'']))?,
-                "bool" => writeln!(out, "    pub const {}: bool = {};", c.name, matches!(value, "true" | "True" | "1"))?,
-                "f32" | "f64" => writeln!(out, "    pub const {}: {ty} = {value} as {ty};", c.name)?,
-                _ => writeln!(out, "    pub const {}: {ty} = {value};", c.name)?,
-            }
-        }
-        writeln!(out, "}}")?;
+    Ok(())
+}
+
+/// One constant in Rust: name, type and value.
+pub fn constant(c: &Constant, full: &str) -> Result<(String, &'static str, String)> {
+    let Some(ty) = primitive(&c.const_type) else { bail!("{full}: constant {} has the unknown type {}", c.name, c.const_type) };
+    let value = c.value.trim();
+    let (ty, value) = match ty {
+        "std::string::String" => ("&str", format!("{:?}", value.trim_matches(['"', '\'']))),
+        "bool" => ("bool", matches!(value, "true" | "True" | "1").to_string()),
+        "f32" | "f64" => (ty, format!("{value} as {ty}")),
+        _ => (ty, value.to_string()),
+    };
+    Ok((c.name.clone(), ty, value))
+}
+
+/// The constants as items of the struct, with their own types.
+pub fn constants(out: &mut String, message: &ParsedMessage, name: &str, full: &str) -> Result<()> {
+    if message.constants.is_empty() {
+        return Ok(());
     }
+    writeln!(out, "impl {name} {{")?;
+    for c in &message.constants {
+        let (constant, ty, value) = constant(c, full)?;
+        writeln!(out, "    pub const {constant}: {} = {value};", ty.replace("&str", "&'static str"))?;
+    }
+    writeln!(out, "}}")?;
     Ok(())
 }

@@ -24,6 +24,7 @@
 
 mod args;
 mod client;
+pub mod constants;
 mod context;
 mod dynamic;
 mod error;

@@ -3,8 +3,9 @@
 use super::{PATIENCE, World};
 use edgeflow_ros::{
     Error, Node, Service,
+    constants::rcl_interfaces::msg::ParameterType,
     rcl_interfaces::{
-        msg::{Parameter, ParameterType, ParameterValue},
+        msg::{Parameter, ParameterValue},
         srv::{DescribeParameters, GetParameters, ListParameters, SetParameters},
     },
 };

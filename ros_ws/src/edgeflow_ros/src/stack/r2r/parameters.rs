@@ -3,9 +3,10 @@
 
 use super::{Service, Spinner, typed::serve};
 use crate::{
+    constants::rcl_interfaces::msg::ParameterType,
     error::{Error, Result},
     messages::rcl_interfaces::{
-        msg::{ListParametersResult, ParameterDescriptor, ParameterType, ParameterValue as WireValue, SetParametersResult},
+        msg::{ListParametersResult, ParameterDescriptor, ParameterValue as WireValue, SetParametersResult},
         srv::{DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters, SetParametersAtomically},
     },
     parameters::ParameterValue,
@@ -40,11 +41,7 @@ impl Parameters {
             values: request.names.iter().map(|name| store.get(name).map(|d| d.value.clone()).unwrap_or_default()).collect(),
         })?;
         answer::<GetParameterTypes::Service>(spinner, &store, "~/get_parameter_types", |store, request| GetParameterTypes::Response {
-            types: request
-                .names
-                .iter()
-                .map(|name| store.get(name).map_or(ParameterType::PARAMETER_NOT_SET as u8, |d| d.value.type_))
-                .collect(),
+            types: request.names.iter().map(|name| store.get(name).map_or(ParameterType::PARAMETER_NOT_SET, |d| d.value.type_)).collect(),
         })?;
         answer::<DescribeParameters::Service>(spinner, &store, "~/describe_parameters", |store, request| {
             let describe = |name: &String| {
@@ -152,6 +149,6 @@ fn to_wire(value: &ParameterValue) -> WireValue {
             wire.string_array_value = v;
             ParameterType::PARAMETER_STRING_ARRAY
         }
-    } as u8;
+    };
     wire
 }
