@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use edgeflow_ros::constants::edgeflow_msgs::msg::DeploymentStatus as state;
 use edgeflow_ros::edgeflow_msgs::msg::DeploymentStatus;
 use edgeflow_ros::{Node, Publisher};
 
@@ -30,14 +31,14 @@ impl StatusBoard {
 
     /// Nothing has been asked of the slot yet.
     pub(super) fn pending(&self) {
-        self.publish(DeploymentStatus { status: DeploymentStatus::PENDING, ..DeploymentStatus::default() });
+        self.publish(DeploymentStatus { status: state::PENDING, ..DeploymentStatus::default() });
     }
 
     /// A load reaches its next stage.
     pub(super) fn stage(&self, request: &LoadRequest, stage: Stage) {
         let (status, digest) = match stage {
-            Stage::Verifying => (DeploymentStatus::VERIFYING, request.expected),
-            Stage::Warming(found) => (DeploymentStatus::WARMING, Some(found)),
+            Stage::Verifying => (state::VERIFYING, request.expected),
+            Stage::Warming(found) => (state::WARMING, Some(found)),
         };
         let digest = digest.map(|d| d.to_string()).unwrap_or_default();
         self.publish(DeploymentStatus { status, digest, ..about(request) });
@@ -46,7 +47,7 @@ impl StatusBoard {
     /// The new model serves every frame from here on.
     pub(super) fn active(&self, request: &LoadRequest, loaded: &Loaded) {
         self.publish(DeploymentStatus {
-            status: DeploymentStatus::ACTIVE,
+            status: state::ACTIVE,
             digest: loaded.model.digest.to_string(),
             swap_gap_us: loaded.swapped.gap_us(),
             ..about(request)
@@ -56,7 +57,7 @@ impl StatusBoard {
     /// A load failed; what ran before keeps running.
     pub(super) fn failed(&self, request: &LoadRequest, error: &Error) {
         self.publish(DeploymentStatus {
-            status: DeploymentStatus::FAILED,
+            status: state::FAILED,
             digest: request.expected.map(|d| d.to_string()).unwrap_or_default(),
             reason: error.to_string(),
             ..about(request)
