@@ -8,22 +8,23 @@ use std::{
 
 use crate::{debian, repo};
 
-/// The interpreter of an environment that holds what `requirements` (relative to the checkout) pins.
-pub(crate) fn environment(requirements: &str) -> Result<PathBuf> {
+/// The interpreter of an environment that holds what these files (relative to the checkout) pin.
+pub(crate) fn environment(requirements: &[&str]) -> Result<PathBuf> {
     let home = repo::fetched()?.join("venv");
     let python = home.join("bin/python");
-    let wanted = fs::read(repo::root()?.join(requirements)).with_context(|| format!("could not read {requirements}"))?;
+    let mut wanted = Vec::new();
+    for file in requirements {
+        wanted.extend(fs::read(repo::root()?.join(file)).with_context(|| format!("could not read {file}"))?);
+    }
     let stamp = home.join("edgeflow-requirements.txt");
     if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
     create(&home)?;
-    println!("installing the Python packages of {requirements}");
-    repo::run(
-        repo::command(&python)?
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--progress-bar", "on", "-r"])
-            .arg(requirements),
-    )?;
+    println!("installing the Python packages of {}", requirements.join(" and "));
+    let mut pip = repo::command(&python)?;
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--progress-bar", "on"]);
+    repo::run(pip.args(requirements.iter().flat_map(|file| ["-r", file])))?;
     fs::write(stamp, wanted)?;
     Ok(python)
 }

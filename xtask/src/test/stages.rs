@@ -35,7 +35,7 @@ pub(super) const ALL: &[Stage] = &[
 /// The story and the browser share this long.
 const STORY_LIMIT: Duration = Duration::from_secs(600);
 /// Python packages of the tests, the stock MLflow client among them.
-const REQUIREMENTS: &str = "sim/models/requirements.txt";
+const REQUIREMENTS: &[&str] = &["sim/models/requirements.txt", "server/tests/requirements.txt"];
 
 fn format() -> Result<Counts> {
     repo::run(repo::cargo()?.args(["fmt", "--all", "--check"]))?;
@@ -105,6 +105,7 @@ fn python_tests() -> Result<Counts> {
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "sim/models", "server/tests"])
         .arg(format!("--junitxml={}", report.display()))
         .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))
+        .env("EDGEFLOW_RENDER_FRAMES", repo::target()?.join("release/render_frames"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()?;
     counted(&report, status.success())
