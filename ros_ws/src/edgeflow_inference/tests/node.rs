@@ -1,4 +1,5 @@
 //! The node as its neighbours see it: over topics and services, on a router of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
@@ -173,16 +174,22 @@ async fn bad_bundles_fail_by_name_and_the_running_model_keeps_running() {
     let good = pixel_bundle(dir.path(), 0);
     let mut scene = Scene::loaded(&good, &[]).await;
     let running = scene.info.call(&Default::default(), PATIENCE).await.unwrap().model;
-    assert_eq!((running.labels.len(), running.inputs[0].shape.as_slice(), running.outputs[0].dtype), (4, [-1, 4].as_slice(), Tensor::FLOAT32));
+    assert_eq!(
+        (running.labels.len(), running.inputs[0].shape.as_slice(), running.outputs[0].dtype),
+        (4, [-1, 4].as_slice(), Tensor::FLOAT32)
+    );
 
     let whole = pixel_model([0.0; 4]);
     let corrupt = bundle(&dir.path().join("corrupt"), &whole[..whole.len() / 2], Some(PIXEL_MANIFEST));
     let other = pixel_bundle(dir.path(), 1);
     let missing = dir.path().join("nowhere");
     let zeros = format!("sha256:{}", "0".repeat(64));
-    for (path, digest, want) in
-        [(&corrupt, "", "model.onnx"), (&missing, "", "nowhere"), (&other, zeros.as_str(), "expected sha256:000"), (&other, running.digest.as_str(), "has digest")]
-    {
+    for (path, digest, want) in [
+        (&corrupt, "", "model.onnx"),
+        (&missing, "", "nowhere"),
+        (&other, zeros.as_str(), "expected sha256:000"),
+        (&other, running.digest.as_str(), "has digest"),
+    ] {
         let answer = scene.call_load(path, digest).await;
         assert!(!answer.success && answer.message.contains(want), "{answer:?}");
         assert_eq!(answer.digest, running.digest);
@@ -264,7 +271,10 @@ async fn without_a_model_the_node_says_so_and_waits_for_one() {
     assert!(info.success && info.model.digest == answer.digest && info.model.model_digest != answer.digest, "{info:?}");
     assert_eq!((info.model.producer.as_str(), info.model.opset), ("edgeflow tests", 13));
     // The latched status reaches whoever comes now.
-    let mut late = scene.neighbour.subscribe::<DeploymentStatus>("inference_node/status", QosProfile::default().transient_local(), Queue::all()).unwrap();
+    let mut late = scene
+        .neighbour
+        .subscribe::<DeploymentStatus>("inference_node/status", QosProfile::default().transient_local(), Queue::all())
+        .unwrap();
     let status = next(&mut late).await;
     assert_eq!((status.status, status.running_digest), (DeploymentStatus::ACTIVE, answer.digest));
     scene.stop().await;
@@ -304,7 +314,10 @@ async fn the_drift_window_goes_on_across_a_swap_to_the_same_baseline_and_begins_
     shoot(&scene, 15, &|i| usual(i + 25));
     let report = next(&mut scene.drift).await;
     assert_eq!((report.window, report.window_start.sec, report.header.stamp.sec), (1, 1, 40));
-    assert_eq!((report.baseline.as_str(), report.model_digest.as_str(), report.model_version.as_str()), ("bundle", second.digest.as_str(), "2"));
+    assert_eq!(
+        (report.baseline.as_str(), report.model_digest.as_str(), report.model_version.as_str()),
+        ("bundle", second.digest.as_str(), "2")
+    );
     assert_eq!((report.features.len(), report.features[0].name.as_str(), report.features[0].n), (1, "brightness", 40));
     assert!(!report.flagged, "{report:?}");
 

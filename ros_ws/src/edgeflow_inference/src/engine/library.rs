@@ -44,7 +44,8 @@ fn candidate_folders(exe: &Path) -> Vec<PathBuf> {
             let mut versions: Vec<PathBuf> =
                 std::fs::read_dir(&base).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
             versions.sort();
-            folders.extend(versions.into_iter().rev());
+            // As `cargo xtask` unpacks the wheel, or the library alone.
+            folders.extend(versions.into_iter().rev().flat_map(|v| [v.join("onnxruntime/capi"), v]));
         }
     }
     folders
@@ -85,6 +86,10 @@ mod tests {
         let fetched = dir.path().join("target/edgeflow/onnxruntime/1.23.2/libonnxruntime.so.1.23.2");
         touch(&fetched);
         assert_eq!(find_in("", None, Some(&exe)).unwrap(), fetched);
+
+        let unpacked = dir.path().join("target/edgeflow/onnxruntime/1.24.0/onnxruntime/capi/libonnxruntime.so.1.24.0");
+        touch(&unpacked);
+        assert_eq!(find_in("", None, Some(&exe)).unwrap(), unpacked, "the newest, in the wheel as it is unpacked");
 
         let beside = dir.path().join("target/debug/deps/onnxruntime/libonnxruntime.so");
         touch(&beside);

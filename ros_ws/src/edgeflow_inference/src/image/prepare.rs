@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_box_that_does_not_divide_the_frame_weighs_by_area() {
-        let (_, values) = prepare("{encoding: mono8, resize: {width: 2, height: 1, filter: box}, layout: flat}", 3, 1, "mono8", &[10, 20, 60]);
+        let (_, values) =
+            prepare("{encoding: mono8, resize: {width: 2, height: 1, filter: box}, layout: flat}", 3, 1, "mono8", &[10, 20, 60]);
         // Pillow's box: a pixel counts for the cell its centre is nearest to.
         assert_eq!(values.len(), 2);
         assert!(values[0] >= 10.0 && values[0] <= 20.0 && values[1] >= 20.0 && values[1] <= 60.0, "{values:?}");

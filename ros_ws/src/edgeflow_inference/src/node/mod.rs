@@ -88,7 +88,8 @@ impl InferenceNode {
         let pump = tokio::spawn(pump(images, Arc::clone(&queue), stopped));
         let mut tasks = served;
         if !params.bundle_path.is_empty() {
-            let request = LoadRequest { path: params.bundle_path.into(), name: params.model_name, version: params.model_version, expected: None };
+            let request =
+                LoadRequest { path: params.bundle_path.into(), name: params.model_name, version: params.model_version, expected: None };
             tasks.push(tokio::spawn(async move {
                 // A failure has been logged and published; the node waits for a better bundle.
                 let _ = services.load(request).await;

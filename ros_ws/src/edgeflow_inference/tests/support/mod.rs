@@ -1,5 +1,5 @@
 //! Tiny bundles for tests: an ONNX graph is a protobuf message, and these are small enough to be written by hand.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part")]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test binary uses a part")]
 
 use std::path::{Path, PathBuf};
 
