@@ -126,6 +126,7 @@ async fn three_hundred_images_cross_a_swap_in_order_and_none_is_lost() {
     let mut scene = Scene::loaded(&old, &[]).await;
 
     (0..100).for_each(|i| scene.shoot(i, gray(0)));
+    let mut results = vec![next(&mut scene.results).await];
     let swap = {
         let load = Arc::clone(&scene.load);
         let request = LoadModel::Request {
@@ -147,7 +148,6 @@ async fn three_hundred_images_cross_a_swap_in_order_and_none_is_lost() {
     assert_eq!((&active.digest, &active.running_digest, active.swap_gap_us), (&answer.digest, &answer.digest, answer.swap_gap_us));
     (200..300).for_each(|i| scene.shoot(i, gray(0)));
 
-    let mut results = Vec::new();
     while results.len() < 300 {
         results.push(next(&mut scene.results).await);
     }
@@ -300,18 +300,20 @@ async fn the_drift_window_goes_on_across_a_swap_to_the_same_baseline_and_begins_
     }
     let mut scene = Scene::loaded(&bundles[0], &[("drift_window_frames", "40")]).await;
     let mut stamp = 0;
-    let mut shoot = |scene: &Scene, frames: u32, level: &dyn Fn(u32) -> u8| {
+    let mut shoot = async |scene: &mut Scene, frames: u32, level: &dyn Fn(u32) -> u8| {
         for i in 0..frames {
             stamp += 1;
             scene.shoot(stamp, gray(level(i)));
         }
+        // All of them computed, by the model that is active now.
+        while next(&mut scene.results).await.header.stamp.sec < stamp {}
     };
     let usual = |i: u32| 100 + (i * 17 % 40) as u8;
 
-    shoot(&scene, 25, &usual);
+    shoot(&mut scene, 25, &usual).await;
     let second = scene.call_load(&bundles[1], "").await;
     assert!(second.success, "{}", second.message);
-    shoot(&scene, 15, &|i| usual(i + 25));
+    shoot(&mut scene, 15, &|i| usual(i + 25)).await;
     let report = next(&mut scene.drift).await;
     assert_eq!((report.window, report.window_start.sec, report.header.stamp.sec), (1, 1, 40));
     assert_eq!(
@@ -322,15 +324,15 @@ async fn the_drift_window_goes_on_across_a_swap_to_the_same_baseline_and_begins_
     assert!(!report.flagged, "{report:?}");
 
     // Twice as bright: one significant window is chance, two are drift.
-    shoot(&scene, 80, &|i| 200 + (i * 17 % 40) as u8);
+    shoot(&mut scene, 80, &|i| 200 + (i * 17 % 40) as u8).await;
     let (first, then) = (next(&mut scene.drift).await, next(&mut scene.drift).await);
     assert_eq!((first.flagged, then.flagged, then.window), (false, true, 3), "{then:?}");
     assert!(then.max_psi > then.features[0].psi_threshold && then.features[0].mean > 199.0, "{then:?}");
 
     // Another baseline: frames begun under the old one are not mixed in.
-    shoot(&scene, 10, &usual);
+    shoot(&mut scene, 10, &usual).await;
     assert!(scene.call_load(&bundles[2], "").await.success);
-    shoot(&scene, 40, &|i| 100 + (i * 17 % 100) as u8);
+    shoot(&mut scene, 40, &|i| 100 + (i * 17 % 100) as u8).await;
     let report = next(&mut scene.drift).await;
     assert_eq!((report.window, report.window_start.sec, report.flagged), (1, 131, false), "{report:?}");
     scene.stop().await;
