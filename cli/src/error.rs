@@ -9,7 +9,9 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Ros(#[from] edgeflow_ros::Error),
     /// Nothing listens where the router should be.
-    #[error("no ROS router answers at {address}: start the robots (`cargo xtask demo`) or a router of your own (`edgeflow ros router`), or name another one with EDGEFLOW_ROS_ROUTER=HOST:PORT")]
+    #[error(
+        "no ROS router answers at {address}: start the robots (`cargo xtask demo`) or a router of your own (`edgeflow ros router`), or name another one with EDGEFLOW_ROS_ROUTER=HOST:PORT"
+    )]
     NoRouter {
         /// Where it was looked for.
         address: SocketAddr,

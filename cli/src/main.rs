@@ -17,7 +17,11 @@ use error::CliError;
 
 /// Model operations for ROS 2 fleets.
 #[derive(Parser)]
-#[command(name = "edgeflow", version, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "edgeflow",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
 Examples:
   edgeflow ros topic list -t                    what is on the ROS graph
   edgeflow ros topic echo /robot_1/inference_node/result --once
@@ -27,7 +31,8 @@ Examples:
 Environment:
   EDGEFLOW_ROS_ROUTER  address of the ROS router (default 127.0.0.1:7447)
   EDGEFLOW_URL         address of the control plane (default http://127.0.0.1:5000)
-  EDGEFLOW_TOKEN       token for the control plane; never an argument, where other users could read it")]
+  EDGEFLOW_TOKEN       token for the control plane; never an argument, where other users could read it"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -59,7 +59,8 @@ pub(crate) async fn deploy(arguments: DeployArguments) -> Result<(), CliError> {
     loop {
         for progress in &deployment.targets {
             if shown.insert(progress.target.clone(), progress.status.clone()).as_ref() != Some(&progress.status) {
-                let reason = progress.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| format!(": {reason}")).unwrap_or_default();
+                let reason =
+                    progress.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| format!(": {reason}")).unwrap_or_default();
                 output::line(format!("{} {}{reason}", progress.target, progress.status))?;
             }
         }

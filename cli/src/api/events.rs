@@ -36,7 +36,10 @@ pub(crate) async fn events(arguments: EventsArguments) -> Result<(), CliError> {
     if arguments.json {
         return json(&list);
     }
-    let mut rows = items::<Event>(&list, "/events")?.into_iter().map(|event| [when(event.t_us), event.target, event.severity, event.title]).collect::<Vec<_>>();
+    let mut rows = items::<Event>(&list, "/events")?
+        .into_iter()
+        .map(|event| [when(event.t_us), event.target, event.severity, event.title])
+        .collect::<Vec<_>>();
     rows.reverse();
     output::table(["TIME", "ROBOT", "SEVERITY", "EVENT"], &rows)
 }
@@ -44,7 +47,10 @@ pub(crate) async fn events(arguments: EventsArguments) -> Result<(), CliError> {
 /// Microseconds since the Unix epoch as people write a time, to the millisecond.
 fn when(t_us: i64) -> String {
     let rounded_ns = i128::from(t_us.div_euclid(1000)) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(rounded_ns).ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{t_us} us"))
+    OffsetDateTime::from_unix_timestamp_nanos(rounded_ns)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{t_us} us"))
 }
 
 #[cfg(test)]

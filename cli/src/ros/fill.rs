@@ -12,7 +12,13 @@ use super::{graph::Graph, yaml};
 use crate::error::CliError;
 
 /// Puts the next message of a topic into a field of `value`.
-pub(super) async fn from_topic(graph: &Graph, ty: &TypeDescription, value: &mut Value, given: &str, timeout: Duration) -> Result<(), CliError> {
+pub(super) async fn from_topic(
+    graph: &Graph,
+    ty: &TypeDescription,
+    value: &mut Value,
+    given: &str,
+    timeout: Duration,
+) -> Result<(), CliError> {
     let refuse = |reason: String| CliError::FromTopic { given: given.to_owned(), reason };
     let Some((topic, path)) = given.rsplit_once(':') else {
         return Err(refuse("write TOPIC:FIELD, for instance /robot_1/camera/image:image".to_owned()));

@@ -52,7 +52,11 @@ impl Graph {
     fn size(&self) -> (usize, usize, usize) {
         let node = &self.node;
         let count = |result: edgeflow_ros::Result<BTreeMap<String, Vec<String>>>| result.map_or(0, |map| map.len());
-        (node.get_node_names().map_or(0, |names| names.len()), count(node.get_topic_names_and_types()), count(node.get_service_names_and_types()))
+        (
+            node.get_node_names().map_or(0, |names| names.len()),
+            count(node.get_topic_names_and_types()),
+            count(node.get_service_names_and_types()),
+        )
     }
 
     /// The type of a topic, or `given`.
@@ -100,7 +104,10 @@ impl Graph {
 /// Names that end like the one that was asked for, or how to see all.
 fn hint<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
-    let similar: Vec<_> = known.filter(|other| !last.is_empty() && other.rsplit('/').next().is_some_and(|end| end.contains(last) || last.contains(end))).take(5).collect();
+    let similar: Vec<_> = known
+        .filter(|other| !last.is_empty() && other.rsplit('/').next().is_some_and(|end| end.contains(last) || last.contains(end)))
+        .take(5)
+        .collect();
     if similar.is_empty() {
         format!(" on the graph: `edgeflow ros {kind} list` shows what is; or say its type")
     } else {
@@ -115,7 +122,10 @@ mod tests {
     #[test]
     fn names_that_end_alike_are_offered() {
         let known = ["/robot_1/camera/image", "/robot_2/camera/image", "/robot_1/mission"];
-        assert_eq!(hint("topic", "/camera/image", known.into_iter()), " on the graph: did you mean /robot_1/camera/image or /robot_2/camera/image?");
+        assert_eq!(
+            hint("topic", "/camera/image", known.into_iter()),
+            " on the graph: did you mean /robot_1/camera/image or /robot_2/camera/image?"
+        );
         assert!(hint("topic", "/odom", known.into_iter()).contains("edgeflow ros topic list"));
     }
 }

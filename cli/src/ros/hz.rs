@@ -41,7 +41,12 @@ impl fmt::Display for Rate {
         let least = self.gaps_s.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = self.gaps_s.iter().copied().fold(0.0, f64::max);
         let rate = if mean > 0.0 { 1.0 / mean } else { 0.0 };
-        write!(f, "average rate: {rate:.3}\n\tmin: {least:.3}s max: {greatest:.3}s std dev: {:.5}s window: {}", variance.sqrt(), self.gaps_s.len() + 1)
+        write!(
+            f,
+            "average rate: {rate:.3}\n\tmin: {least:.3}s max: {greatest:.3}s std dev: {:.5}s window: {}",
+            variance.sqrt(),
+            self.gaps_s.len() + 1
+        )
     }
 }
 

@@ -58,6 +58,9 @@ mod tests {
     #[test]
     fn a_type_is_shown_as_its_definition() {
         let text = describe(registry::message("sensor_msgs/Image").unwrap());
-        assert_eq!(text, "std_msgs/Header header\nuint32 height\nuint32 width\nstring encoding\nuint8 is_bigendian\nuint32 step\nuint8[] data\n");
+        assert_eq!(
+            text,
+            "std_msgs/Header header\nuint32 height\nuint32 width\nstring encoding\nuint8 is_bigendian\nuint32 step\nuint8[] data\n"
+        );
     }
 }

@@ -342,7 +342,10 @@ pub(super) fn split(rest: Vec<String>) -> (Option<String>, Option<String>) {
 fn is_type(text: &str) -> bool {
     let parts = text.split('/').collect::<Vec<_>>();
     (2..=3).contains(&parts.len())
-        && parts.iter().all(|part| part.starts_with(|first: char| first.is_ascii_alphabetic()) && part.chars().all(|char| char.is_ascii_alphanumeric() || char == '_'))
+        && parts.iter().all(|part| {
+            part.starts_with(|first: char| first.is_ascii_alphabetic())
+                && part.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
+        })
 }
 
 #[cfg(test)]

@@ -205,9 +205,14 @@ fn quote(text: &str) -> String {
 pub(super) fn read(given: Option<&str>) -> Result<Value, CliError> {
     let (what, text) = match given {
         None => return Ok(json!({})),
-        Some("@-") => ("standard input".to_owned(), std::io::read_to_string(std::io::stdin()).map_err(|source| CliError::Read { path: "standard input".into(), source })?),
+        Some("@-") => (
+            "standard input".to_owned(),
+            std::io::read_to_string(std::io::stdin()).map_err(|source| CliError::Read { path: "standard input".into(), source })?,
+        ),
         Some(given) => match given.strip_prefix('@') {
-            Some(path) => (path.to_owned(), std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?),
+            Some(path) => {
+                (path.to_owned(), std::fs::read_to_string(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?)
+            }
             None => ("the value".to_owned(), given.to_owned()),
         },
     };
@@ -272,7 +277,9 @@ mod tests {
     #[test]
     fn a_message_is_printed_as_ros2_does() {
         let ty = registry::message("sensor_msgs/msg/Image").unwrap();
-        let value = ty.complete(&json!({"header": {"stamp": {"sec": 7}, "frame_id": "camera"}, "height": 2, "encoding": "mono8", "data": [1, 2, 3]})).unwrap();
+        let value = ty
+            .complete(&json!({"header": {"stamp": {"sec": 7}, "frame_id": "camera"}, "height": 2, "encoding": "mono8", "data": [1, 2, 3]}))
+            .unwrap();
         let text = "header:\n  stamp:\n    sec: 7\n    nanosec: 0\n  frame_id: camera\nheight: 2\nwidth: 0\nencoding: mono8\nis_bigendian: 0\nstep: 0\ndata:\n- 1\n- 2\n- 3\n";
         assert_eq!(print(ty, &value, Style::DEFAULT), text);
     }
@@ -280,7 +287,8 @@ mod tests {
     #[test]
     fn lists_of_messages_nest_under_their_dash() {
         let ty = registry::message("edgeflow_msgs/msg/InferenceResult").unwrap();
-        let value = ty.complete(&json!({"label": "3", "score": ".nan", "outputs": [{"name": "a", "shape": [1, 2]}, {"name": "b"}]})).unwrap();
+        let value =
+            ty.complete(&json!({"label": "3", "score": ".nan", "outputs": [{"name": "a", "shape": [1, 2]}, {"name": "b"}]})).unwrap();
         let text = print(ty, &value, Style::FULL);
         assert!(text.contains("label: '3'\n") && text.contains("score: .nan\n") && text.contains("scores: []\n"), "{text}");
         assert!(text.contains("outputs:\n- name: a\n  dtype: 0\n  shape:\n  - 1\n  - 2\n  data: []\n  strings: []\n- name: b\n"), "{text}");
@@ -295,14 +303,63 @@ mod tests {
         assert!(cut.ends_with("- '...'\n") && cut.contains(&format!("encoding: {}...\n", "x".repeat(128))), "{cut}");
         assert_eq!(print(ty, &value, Style::FULL).matches("- 7\n").count(), 129);
         let named = print(ty, &value, Style { no_arr: true, no_str: true, ..Style::DEFAULT });
-        assert!(named.contains("data: '<sequence type: uint8, length: 129>'\n") && named.contains("encoding: '<string length: <129>>'\n"), "{named}");
+        assert!(
+            named.contains("data: '<sequence type: uint8, length: 129>'\n") && named.contains("encoding: '<string length: <129>>'\n"),
+            "{named}"
+        );
     }
 
     #[test]
     fn text_is_read_back_as_the_same_text() {
         let hard = [
-            "", " ", "a", "true", "No", "~", "null", "1", "1.5", "-", "- a", "a: b", "a:", "a #b", "#", "'", "it's", "\"", "\\", "a\nb", "tab\t", "ümläut", "🙂", "[", "{}", "@x", "/robot_1/camera",
-            "2024-01-01", "0x1f", "1e5", ".inf", "%", "&a", "*a", "!t", "|", ">", "?", "\u{85}", "\u{2028}", "\u{7f}", "y", "on", "key=value; other", "...", "---", "\u{feff}x", "\0",
+            "",
+            " ",
+            "a",
+            "true",
+            "No",
+            "~",
+            "null",
+            "1",
+            "1.5",
+            "-",
+            "- a",
+            "a: b",
+            "a:",
+            "a #b",
+            "#",
+            "'",
+            "it's",
+            "\"",
+            "\\",
+            "a\nb",
+            "tab\t",
+            "ümläut",
+            "🙂",
+            "[",
+            "{}",
+            "@x",
+            "/robot_1/camera",
+            "2024-01-01",
+            "0x1f",
+            "1e5",
+            ".inf",
+            "%",
+            "&a",
+            "*a",
+            "!t",
+            "|",
+            ">",
+            "?",
+            "\u{85}",
+            "\u{2028}",
+            "\u{7f}",
+            "y",
+            "on",
+            "key=value; other",
+            "...",
+            "---",
+            "\u{feff}x",
+            "\0",
         ];
         let ty = registry::message("std_msgs/msg/String").unwrap();
         for text in hard {
@@ -315,7 +372,11 @@ mod tests {
     #[test]
     fn numbers_survive_the_round_trip() {
         let ty = registry::message("geometry_msgs/msg/Point").unwrap();
-        for value in [json!({"x": 0.1, "y": 1e300, "z": -1e-7}), json!({"x": ".nan", "y": ".inf", "z": "-.inf"}), json!({"x": 3.0, "y": 0.0, "z": -0.0})] {
+        for value in [
+            json!({"x": 0.1, "y": 1e300, "z": -1e-7}),
+            json!({"x": ".nan", "y": ".inf", "z": "-.inf"}),
+            json!({"x": 3.0, "y": 0.0, "z": -0.0}),
+        ] {
             let read = read(Some(&print(ty, &value, Style::FULL))).unwrap();
             assert_eq!(ty.complete(&read).unwrap(), value);
         }
@@ -347,7 +408,13 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_refused_with_its_place() {
-        for (text, part) in [("{a: ", "is not YAML"), ("3", "{data: 3}"), ("{1: 2}", "quote it"), ("!x {a: 1}", "tag"), ("@/does/not/exist.yaml", "could not read /does/not/exist.yaml")] {
+        for (text, part) in [
+            ("{a: ", "is not YAML"),
+            ("3", "{data: 3}"),
+            ("{1: 2}", "quote it"),
+            ("!x {a: 1}", "tag"),
+            ("@/does/not/exist.yaml", "could not read /does/not/exist.yaml"),
+        ] {
             let error = read(Some(text)).unwrap_err();
             let shown = crate::error::with_sources(&error);
             assert!(shown.contains(part), "{text}: {shown}");
