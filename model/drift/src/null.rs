@@ -91,7 +91,8 @@ fn kolmogorov_quantile(alpha: f64) -> f64 {
 /// Quantile `1 - alpha` of the index between known `shares` and a multinomial sample of `n` from them.
 fn multinomial_quantile(shares: &[f64], n: f64, alpha: f64) -> f64 {
     // A multinomial sample is independent Poisson counts given their sum. Moments of a sum of functions of the counts,
-    // given the sum, are those of what a straight line through them leaves (Holst 1972).
+    // given the sum, are those of what a straight line through them leaves (Holst 1972). What a given sum takes from the
+    // mean of a few bins he leaves out: one degree of freedom in as many as there are bins.
     let bins: Vec<Moments> = shares.iter().map(|&q| Moments::of(q, n, shares.len())).collect();
     let mean: f64 = bins.iter().map(|bin| bin.mean).sum();
     let slope = bins.iter().map(|bin| bin.covariance).sum::<f64>() / n;
@@ -102,6 +103,8 @@ fn multinomial_quantile(shares: &[f64], n: f64, alpha: f64) -> f64 {
     }
     let shape = 4.0 * variance.powi(3) / (third * third);
     let scale = third / (2.0 * variance);
+    let kept = (shares.len() - 1) as f64 / shares.len() as f64;
+    let (mean, shape) = (mean * kept, shape * kept);
     let quantile = Gamma::new(shape, 1.0).map_or(f64::INFINITY, |gamma| gamma.inverse_cdf(1.0 - alpha));
     mean + scale * (quantile - shape)
 }

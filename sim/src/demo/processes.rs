@@ -247,7 +247,7 @@ mod tests {
     async fn the_first_line_is_returned_and_all_output_is_logged() {
         let folder = tempfile::tempdir().unwrap();
         let mut processes = Processes::new(folder.path().join("logs")).unwrap();
-        let script = "echo $GREETING $$; echo more; echo wrong >&2; exec sleep 600";
+        let script = "echo wrong >&2; echo $GREETING $$; exec sleep 600";
         let line = processes.start_and_read_first_line(shell("a", script), "hello ").await.unwrap();
         let id = line.trim_start_matches("hello ").to_owned();
         assert!(lives(&id));
