@@ -95,13 +95,14 @@ impl Downloader {
     pub async fn fetch(&self, wanted: &Wanted, mut link: watch::Receiver<LinkState>) -> Result<PathBuf, FetchError> {
         let mut backoff = self.retry.clone();
         loop {
+            // From here on a return of the link counts, also one while the attempt still fails.
+            link.mark_unchanged();
             match self.fetch_once(wanted).await {
                 Err(FetchError::Later { reason }) => {
                     tracing::info!(reason, digest = %wanted.digest, "the bundle is not complete yet");
-                    let offline = !link.borrow().connected;
                     tokio::select! {
                         () = tokio::time::sleep(backoff.delay()) => {}
-                        Ok(_) = link.wait_for(|link| link.connected), if offline => backoff.reset(),
+                        Some(()) = returned(&mut link) => backoff.reset(),
                     }
                 }
                 done => return done,
@@ -294,6 +295,16 @@ impl Wanted {
             )));
         }
         Ok(Self { digest, files })
+    }
+}
+
+/// Waits until the link comes back; nothing when it never will.
+async fn returned(link: &mut watch::Receiver<LinkState>) -> Option<()> {
+    loop {
+        link.changed().await.ok()?;
+        if link.borrow_and_update().connected {
+            return Some(());
+        }
     }
 }
 
