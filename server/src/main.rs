@@ -18,6 +18,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     net::TcpListener,
@@ -25,6 +26,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+/// How long running requests may take to end.
+const GRACE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -71,7 +75,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
     robots.await.context("the MQTT door broke")?;
     let result = match ended {
         Some(result) => result,
-        None => people.await,
+        None => match tokio::time::timeout(GRACE, &mut people).await {
+            Ok(result) => result,
+            Err(_) => {
+                tracing::warn!("some requests did not end in time and are cut off");
+                people.abort();
+                Ok(Ok(()))
+            }
+        },
     };
     publisher.await.context("the publisher broke")?;
     app.close().await;

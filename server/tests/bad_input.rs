@@ -1,5 +1,7 @@
 //! What is refused: with the right status, a message that names the thing, and nothing left behind.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
+
 mod common;
 
 use common::{Server, TOKEN, answer, bundle, bundle_file, options};

@@ -1,5 +1,7 @@
 //! What people and robots do with a control plane, against a real one.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
+
 mod common;
 
 use common::{Server, TOKEN, answer, bundle, bundle_file, drift, evaluation, options, summary};

@@ -1,5 +1,7 @@
 //! `edgeflow-server` as people start and stop it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
+
 use std::{
     io::{BufRead, BufReader, Read},
     net::TcpListener,

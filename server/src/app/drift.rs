@@ -15,7 +15,8 @@ impl App {
     pub async fn drift(&self, principal: &Principal) -> Result<Vec<DriftView>, AppError> {
         self.permit(principal, Action::ReadTarget, Resource::Organisation).await?;
         let targets = self.stores.targets.targets(&principal.organisation, None, u32::MAX).await?;
-        let attested = self.stores.entries.attested(&principal.organisation, None).await?;
+        let names: Vec<TargetName> = targets.iter().map(|target| target.id.name.clone()).collect();
+        let attested = self.stores.entries.attested(&principal.organisation, &names).await?;
         let newest = targets.iter().filter_map(|target| {
             let name = &target.id.name;
             attested.get(name).and_then(|attested| attested.drift()).map(|report| drift::view(name, report))
@@ -39,7 +40,7 @@ impl App {
     }
 
     pub(crate) async fn drift_view(&self, robot: &RobotId) -> Result<Option<DriftView>, AppError> {
-        let attested = self.stores.entries.attested(&robot.organisation, Some(&robot.name)).await?;
+        let attested = self.stores.entries.attested(&robot.organisation, std::slice::from_ref(&robot.name)).await?;
         Ok(attested.get(&robot.name).and_then(|attested| attested.drift()).map(|report| drift::view(&robot.name, report)))
     }
 }

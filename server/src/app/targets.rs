@@ -78,9 +78,10 @@ impl App {
     pub async fn targets(&self, principal: &Principal, after: Option<&str>, limit: u32) -> Result<Page<TargetView>, AppError> {
         self.permit(principal, Action::ReadTarget, Resource::Organisation).await?;
         let targets = self.stores.targets.targets(&principal.organisation, after, limit + 1).await?;
-        let attested = self.stores.entries.attested(&principal.organisation, None).await?;
-        let nothing = target::Attested::default();
         let page = Page::cut(targets, limit, |target| target.id.name.to_string());
+        let names: Vec<TargetName> = page.items.iter().map(|target| target.id.name.clone()).collect();
+        let attested = self.stores.entries.attested(&principal.organisation, &names).await?;
+        let nothing = target::Attested::default();
         Ok(page.map(|target| {
             let online = self.presence.is_online(&target.id);
             target::view(&target, attested.get(&target.id.name).unwrap_or(&nothing), online)
@@ -112,7 +113,7 @@ impl App {
 
     pub(crate) async fn target_view(&self, robot: &RobotId) -> Result<Option<TargetView>, AppError> {
         let Some(found) = self.stores.targets.target(&robot.organisation, &robot.name).await? else { return Ok(None) };
-        let mut attested = self.stores.entries.attested(&robot.organisation, Some(&robot.name)).await?;
+        let mut attested = self.stores.entries.attested(&robot.organisation, std::slice::from_ref(&robot.name)).await?;
         let attested = attested.remove(&robot.name).unwrap_or_default();
         Ok(Some(target::view(&found, &attested, self.presence.is_online(robot))))
     }

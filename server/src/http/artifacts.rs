@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,6 +14,7 @@ use crate::{
         Shared,
         auth::Caller,
         error::{ErrorBody, HttpError},
+        extract::At,
     },
 };
 
@@ -24,7 +25,7 @@ use crate::{
 pub(crate) async fn get(
     State(shared): State<Shared>,
     Caller(who): Caller,
-    Path(sha256): Path<String>,
+    At(sha256): At<String>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());

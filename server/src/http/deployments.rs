@@ -1,10 +1,6 @@
 //! `/deployments`: what was declared, and how far robots are.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use edgeflow_core::{Page, SlotName, deployment::DeploymentView};
 use serde::Deserialize;
 
@@ -14,7 +10,7 @@ use crate::{
         Shared,
         auth::Caller,
         error::{ErrorBody, HttpError},
-        extract::{Body, PageQuery, Params, name},
+        extract::{At, Body, PageQuery, Params, name},
     },
 };
 
@@ -62,10 +58,6 @@ pub(crate) async fn list(
 /// One deployment.
 #[utoipa::path(get, path = "/api/v1/deployments/{id}", tag = "deployments", params(("id" = String, Path)), responses(
     (status = 200, body = DeploymentView), (status = 404, body = ErrorBody)))]
-pub(crate) async fn get(
-    State(shared): State<Shared>,
-    Caller(who): Caller,
-    Path(id): Path<String>,
-) -> Result<Json<DeploymentView>, HttpError> {
+pub(crate) async fn get(State(shared): State<Shared>, Caller(who): Caller, At(id): At<String>) -> Result<Json<DeploymentView>, HttpError> {
     Ok(Json(shared.app.deployment(&who, &id).await?))
 }

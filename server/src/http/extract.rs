@@ -35,6 +35,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// What stands in the path.
+pub(crate) struct At<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
+        let read = Path::<T>::from_request_parts(parts, state).await;
+        read.map(|Path(at)| Self(at)).map_err(|rejection| HttpError::invalid(rejection.body_text()))
+    }
+}
+
 /// The one name in the path.
 pub(crate) struct Named<T>(pub(crate) T);
 
@@ -46,8 +58,7 @@ where
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(text) = path.map_err(|rejection| HttpError::invalid(rejection.body_text()))?;
+        let At(text) = At::<String>::from_request_parts(parts, state).await?;
         name(&text).map(Self)
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Multipart, Path, State, multipart::MultipartError},
+    extract::{Multipart, State, multipart::MultipartError},
     http::StatusCode,
 };
 use edgeflow_core::{
@@ -17,7 +17,7 @@ use crate::{
         Shared,
         auth::Caller,
         error::{ErrorBody, HttpError},
-        extract::{Body, Named, PageQuery, Params, name},
+        extract::{At, Body, Named, PageQuery, Params, name},
     },
 };
 
@@ -89,7 +89,7 @@ pub(crate) async fn get(
 pub(crate) async fn version(
     State(shared): State<Shared>,
     Caller(who): Caller,
-    Path((model, version)): Path<(String, String)>,
+    At((model, version)): At<(String, String)>,
 ) -> Result<Json<ModelVersionView>, HttpError> {
     Ok(Json(shared.app.model_version(&who, &name(&model)?, &version).await?))
 }

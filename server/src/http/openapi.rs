@@ -28,7 +28,7 @@ use crate::http::{
         audit::list, get, watch::healthz, watch::metrics
     ),
     components(schemas(ErrorBody)),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Ids),
     security(("bearer" = []))
 )]
 struct Api;
@@ -42,6 +42,26 @@ impl Modify for Bearer {
             .description(Some("The administrator's token. A robot's token reads artifacts and the robot itself."))
             .build();
         openapi.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Names every operation after its method and path, such as `get_targets_by_target_log`.
+struct Ids;
+
+impl Modify for Ids {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut openapi.paths.paths {
+            let words = path.trim_start_matches("/api/v1").split('/').filter(|word| !word.is_empty()).map(|word| {
+                let name = word.trim_matches(['{', '}']).replace('.', "_");
+                if word.starts_with('{') { format!("by_{name}") } else { name }
+            });
+            let name = words.collect::<Vec<_>>().join("_");
+            for (method, operation) in [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)] {
+                if let Some(operation) = operation {
+                    operation.operation_id = Some(format!("{method}_{name}"));
+                }
+            }
+        }
     }
 }
 

@@ -64,3 +64,18 @@ fn event(item: Result<StreamItem, BroadcastStreamRecvError>, organisation: &Orga
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_sees_its_organisation_and_hears_when_it_missed_something() {
+        let own = OrganisationId::first();
+        let item = |organisation: &OrganisationId| StreamItem { organisation: organisation.clone(), event: "model", data: "{}".into() };
+        assert!(event(Ok(item(&own)), &own).is_some());
+        assert!(event(Ok(item(&OrganisationId::new("other").unwrap())), &own).is_none());
+        let lagged = event(Err(BroadcastStreamRecvError::Lagged(7)), &own).unwrap();
+        assert!(format!("{lagged:?}").contains("lagged"), "{lagged:?}");
+    }
+}

@@ -47,12 +47,8 @@ pub trait EntryStore: Send + Sync {
     /// The account of a robot's log, counted from the rows, and how many documents were refused.
     async fn account(&self, robot: &RobotId) -> Result<(Vec<ClassAccount>, u64), StoreError>;
 
-    /// What robots attested: of one robot, or of every one that was ever heard of.
-    async fn attested(
-        &self,
-        organisation: &OrganisationId,
-        target: Option<&TargetName>,
-    ) -> Result<BTreeMap<TargetName, Attested>, StoreError>;
+    /// What these robots attested. One that was never heard of is not in the answer.
+    async fn attested(&self, organisation: &OrganisationId, targets: &[TargetName]) -> Result<BTreeMap<TargetName, Attested>, StoreError>;
 
     /// Steps that may answer these deployments, in the order in which they arrived.
     async fn attestations(&self, organisation: &OrganisationId, deployments: &[Deployment]) -> Result<Vec<Attestation>, StoreError>;

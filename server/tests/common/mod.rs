@@ -1,6 +1,7 @@
 //! A real control plane on a free port, with a client, and a robot that is only its log.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
 
 use edgeflow_server::{
     RobotId,

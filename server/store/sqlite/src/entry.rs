@@ -55,6 +55,13 @@ const ACCOUNT: &str = "SELECT p.epoch, q.class, q.next_seq, \
      FROM robots r JOIN positions q ON q.robot = r.id JOIN epochs p ON p.id = q.epoch \
      WHERE r.organisation = ?1 AND r.target = ?2 ORDER BY q.epoch, q.class";
 
+/// What robots whose names are in a JSON array attested: when they were heard of, newest entries, slots.
+const ATTESTED: [&str; 3] = [
+    "SELECT r.target, r.last_seen_us FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value",
+    "SELECT r.target, n.* FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value JOIN newest n ON n.robot = r.id",
+    "SELECT r.target, s.* FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value JOIN slots s ON s.robot = r.id",
+];
+
 /// One row per key of a JSON array `[target, slot, digest, epoch, generation, superseding epoch, superseding generation]`.
 const ATTESTATIONS: &str = "SELECT r.target, a.slot, a.server_epoch, a.generation, a.digest, a.status, a.reason, a.at_us \
      FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value ->> 0 \
@@ -134,46 +141,26 @@ impl EntryStore for Telemetry {
         Ok((classes, refused.map_or(Ok(0), |row| get_u64(&row, "refused"))?))
     }
 
-    async fn attested(
-        &self,
-        organisation: &OrganisationId,
-        target: Option<&TargetName>,
-    ) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
+    async fn attested(&self, organisation: &OrganisationId, targets: &[TargetName]) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
         let read = failed("reading what robots attested");
-        let name = target.map(TargetName::as_str);
+        let names = json(&targets)?;
         let mut reader = self.0.readers.begin().await.map_err(&read)?;
-        let robots = sqlx::query("SELECT target, last_seen_us FROM robots WHERE organisation = ?1 AND (?2 IS NULL OR target = ?2)")
-            .bind(organisation.as_str())
-            .bind(name)
-            .fetch_all(&mut *reader)
-            .await
-            .map_err(&read)?;
-        let newest = sqlx::query(
-            "SELECT r.target, n.* FROM robots r JOIN newest n ON n.robot = r.id WHERE r.organisation = ?1 AND (?2 IS NULL OR r.target = ?2)",
-        )
-        .bind(organisation.as_str())
-        .bind(name)
-        .fetch_all(&mut *reader)
-        .await
-        .map_err(&read)?;
-        let slots = sqlx::query(
-            "SELECT r.target, s.* FROM robots r JOIN slots s ON s.robot = r.id WHERE r.organisation = ?1 AND (?2 IS NULL OR r.target = ?2)",
-        )
-        .bind(organisation.as_str())
-        .bind(name)
-        .fetch_all(&mut *reader)
-        .await
-        .map_err(&read)?;
+        let mut tables = Vec::with_capacity(ATTESTED.len());
+        for sql in ATTESTED {
+            let rows = sqlx::query(sql).bind(organisation.as_str()).bind(&names).fetch_all(&mut *reader).await;
+            tables.push(rows.map_err(&read)?);
+        }
+        let [robots, newest, slots] = tables.as_slice() else { return Ok(BTreeMap::new()) };
         let mut attested: BTreeMap<TargetName, Attested> = BTreeMap::new();
-        for row in &robots {
+        for row in robots {
             attested.entry(get_name(row, "target")?).or_default().last_seen_us = get(row, "last_seen_us")?;
         }
-        for row in &newest {
+        for row in newest {
             let kind: String = get(row, "kind")?;
             let newest = Newest { at: moment_of(row)?, received_us: get(row, "received_us")?, content: content(&kind, get(row, "body")?)? };
             attested.entry(get_name(row, "target")?).or_default().newest.insert(kind, newest);
         }
-        for row in &slots {
+        for row in slots {
             let (slot, now) = slot_of(row)?;
             attested.entry(get_name(row, "target")?).or_default().slots.insert(slot, now);
         }

@@ -1,5 +1,7 @@
 //! What is particular to files: what was answered survives the process, and a foreign file is refused.
 
+#![allow(clippy::unwrap_used, reason = "clippy exempts test functions, not their helpers")]
+
 use edgeflow_core::{OrganisationId, model::Model};
 use edgeflow_store_sqlite::Sqlite;
 

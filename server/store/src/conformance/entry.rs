@@ -116,7 +116,9 @@ pub async fn a_malformed_batch_leaves_nothing(stores: Stores) {
     stores.entries.count_refused(&robot("r1")).await.unwrap();
     assert_eq!(log(&stores).await.refused_batches, 1);
     assert!(
-        stores.entries.attested(&org(), None).await.unwrap()[&target_name("r1")].last_seen_us.is_none(),
+        stores.entries.attested(&org(), &[target_name("r1"), target_name("r2"), target_name("ghost")]).await.unwrap()[&target_name("r1")]
+            .last_seen_us
+            .is_none(),
         "a refusal is no sign of life"
     );
 }
@@ -195,7 +197,7 @@ pub async fn what_robots_attest_follows_from_their_entries(stores: Stores) {
     ingest(&stores, &known(Class::Event, 1, vec![state(1, SlotStatus::Active, "a"), state(2, SlotStatus::Downloading, "a")])).await;
     ingest(&stores, &known(Class::Summary, 1, vec![evaluation(0.5), evaluation(f64::NAN)])).await;
     stores.entries.touch(&robot("r2"), 900).await.unwrap();
-    let attested = stores.entries.attested(&org(), None).await.unwrap();
+    let attested = stores.entries.attested(&org(), &[target_name("r1"), target_name("r2"), target_name("ghost")]).await.unwrap();
     assert_eq!(attested[&target_name("r2")].last_seen_us, Some(900));
     let r1 = &attested[&target_name("r1")];
     assert_eq!(r1.last_seen_us, Some(500));
@@ -206,10 +208,10 @@ pub async fn what_robots_attest_follows_from_their_entries(stores: Stores) {
     // A critical entry that is newer by the clock, though it arrives in another class.
     let later = batch("e1", Class::Critical, vec![entry_at(1, 2_000, step(2, SlotStatus::Active, "b", "b"))]);
     ingest(&stores, &later).await;
-    let attested = stores.entries.attested(&org(), Some(&target_name("r1"))).await.unwrap();
+    let attested = stores.entries.attested(&org(), &[target_name("r1")]).await.unwrap();
     let slot = &attested[&target_name("r1")].slots["default"];
     assert_eq!((attested.len(), slot.state.digest.as_str(), slot.state.status), (1, "b", SlotStatus::Active));
-    assert!(stores.entries.attested(&other_org(), None).await.unwrap().is_empty());
+    assert!(stores.entries.attested(&other_org(), &[target_name("r1")]).await.unwrap().is_empty());
 }
 
 fn entry_at(seq: u64, t_us: i64, body: EntryBody) -> edgeflow_wire::Entry {
@@ -222,7 +224,7 @@ pub async fn a_new_epoch_is_newer_than_an_old_one(stores: Stores) {
     let reborn = Batch { epoch: "e2".into(), ..known(Class::Event, 1, vec![state(3, SlotStatus::Active, "c")]) };
     ingest(&stores, &reborn).await;
     ingest(&stores, &known(Class::Event, 3, vec![state(2, SlotStatus::Active, "late")])).await;
-    let attested = stores.entries.attested(&org(), Some(&target_name("r1"))).await.unwrap();
+    let attested = stores.entries.attested(&org(), &[target_name("r1")]).await.unwrap();
     assert_eq!(attested[&target_name("r1")].slots["default"].state.digest, "c");
     let log = log(&stores).await;
     assert_eq!(log.classes.iter().map(|class| (class.epoch.as_str(), class.stored)).collect::<Vec<_>>(), [("e1", 3), ("e2", 1)]);
