@@ -3,19 +3,23 @@
 use crate::context::Context;
 use tracing_subscriber::{EnvFilter, filter::Directive};
 
-/// Resolves at the first SIGINT or SIGTERM.
+/// Resolves at the first SIGINT or SIGTERM after this call (not after the first poll), so a program
+/// calls it before it shows itself and awaits it when there is nothing else to do. From then on these
+/// signals do not end the program by themselves.
 ///
 /// # Errors
 /// When the signals cannot be listened for.
-pub async fn shutdown_signal() -> std::io::Result<()> {
+pub fn shutdown_signal() -> impl Future<Output = std::io::Result<()>> + Send {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let signals = signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
+    async move {
+        let (mut interrupt, mut terminate) = signals?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Logs to stderr. `--log-level` decides, else `RUST_LOG`, else `info`; the transport's own chatter is held at warnings.

@@ -36,3 +36,11 @@ async fn a_programs_own_arguments_are_left_to_it() {
     let error = Context::builder().arguments(["--ros-args".into(), "-x".into()]).router(world.router.addr()).build().err().unwrap();
     assert!(error.to_string().contains("-x"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_comes_before_anybody_waits_is_not_lost() {
+    let stop = edgeflow_ros::shutdown_signal();
+    let killed = std::process::Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    tokio::time::timeout(PATIENCE, stop).await.unwrap().unwrap();
+}
