@@ -1,0 +1,170 @@
+//! The control plane's commands, against a server that keeps to the API's documents.
+
+use axum::{
+    Json, Router,
+    extract::{Multipart, Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+use tokio::process::Command;
+
+use crate::support::{Ran, program, run};
+
+type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
+
+#[derive(Clone, Default)]
+struct Plane {
+    asked: Arc<Mutex<Vec<Value>>>,
+}
+
+fn allowed(headers: &HeaderMap) -> Result<(), (StatusCode, Json<Value>)> {
+    if headers.get("authorization").is_some_and(|token| token == "Bearer secret") {
+        return Ok(());
+    }
+    Err((StatusCode::UNAUTHORIZED, Json(json!({"error": {"code": "unauthorized", "message": "unknown token"}}))))
+}
+
+async fn targets(headers: HeaderMap) -> Answer {
+    allowed(&headers)?;
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    Ok(Json(json!({"next": null, "items": [
+        {"name": "robot-1", "online": true, "slots": {"default": {"status": "active", "model": "label-reader", "version": "2", "digest": digest, "reason": "", "since_us": 1}},
+         "drift": {"flagged": true, "max_psi": 1.5, "windows": 3, "at_us": 1}, "accuracy": {"accuracy": 0.975, "samples": 200}},
+        {"name": "robot-2", "online": false, "slots": {}, "drift": null, "accuracy": null},
+    ]})))
+}
+
+async fn push(State(plane): State<Plane>, headers: HeaderMap, Path(model): Path<String>, mut form: Multipart) -> Answer {
+    allowed(&headers)?;
+    let mut parts = BTreeMap::new();
+    while let Some(field) = form.next_field().await.unwrap() {
+        parts.insert(field.name().unwrap().to_owned(), field.text().await.unwrap());
+    }
+    plane.asked.lock().unwrap().push(json!(parts));
+    Ok(Json(json!({"model": model, "version": "1", "digest": "sha256:00"})))
+}
+
+async fn deploy(State(plane): State<Plane>, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
+    allowed(&headers)?;
+    if body["model"] == "gone" {
+        return Err((StatusCode::NOT_FOUND, Json(json!({"error": {"code": "not_found", "message": "there is no model \"gone\""}}))));
+    }
+    plane.asked.lock().unwrap().push(body.clone());
+    Ok(Json(json!({"id": "d1", "state": "progressing", "targets": [{"target": "robot-1", "status": "pending", "reason": null}]})))
+}
+
+async fn deployment(headers: HeaderMap) -> Answer {
+    allowed(&headers)?;
+    Ok(Json(
+        json!({"id": "d1", "state": "failed", "targets": [{"target": "robot-1", "status": "failed", "reason": "the digest does not match"}]}),
+    ))
+}
+
+async fn events(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Answer {
+    allowed(&headers)?;
+    assert_eq!(json!(query), json!({"limit": "2", "target": "robot-1"}));
+    Ok(Json(json!({"items": [
+        {"target": "robot-1", "t_us": 1_700_000_001_000_000_i64, "severity": "error", "title": "later"},
+        {"target": "robot-1", "t_us": 1_700_000_000_000_000_i64, "severity": "info", "title": "earlier"},
+    ]})))
+}
+
+/// A control plane on a free port.
+async fn start() -> (Plane, String) {
+    let plane = Plane::default();
+    let routes = Router::new()
+        .route("/api/v1/targets", get(targets))
+        .route("/api/v1/models/{model}/versions", post(push))
+        .route("/api/v1/deployments", post(deploy))
+        .route("/api/v1/deployments/{id}", get(deployment))
+        .route("/api/v1/events", get(events))
+        .with_state(plane.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (plane, url)
+}
+
+fn edgeflow(url: &str, arguments: &[&str]) -> Command {
+    let mut command = program(arguments);
+    command.env("EDGEFLOW_URL", url).env("EDGEFLOW_TOKEN", "secret");
+    command
+}
+
+async fn ran(url: &str, arguments: &[&str]) -> Ran {
+    run(edgeflow(url, arguments)).await
+}
+
+#[tokio::test]
+async fn the_fleet_is_a_table_or_json() {
+    let (_, url) = start().await;
+    let table = ran(&url, &["targets", "list"]).await.ok();
+    let expected = "\
+NAME     ONLINE  MODEL         VERSION  RUNNING DIGEST       STATUS  ACCURACY  DRIFT
+robot-1  yes     label-reader  2        sha256:abababababab  active  97.5 %    flagged
+robot-2  no      -             -        -                    -       -         -
+";
+    assert_eq!(table, expected);
+    let raw: Value = serde_json::from_str(&ran(&url, &["targets", "list", "--json"]).await.ok()).unwrap();
+    assert_eq!(raw["items"][0]["accuracy"]["samples"], 200);
+}
+
+#[tokio::test]
+async fn a_bundle_is_pushed_file_by_file() {
+    let (plane, url) = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.onnx"), "graph").unwrap();
+    std::fs::write(folder.path().join("baseline.json"), "{}").unwrap();
+    let out = ran(&url, &["model", "push", "label-reader", folder.path().to_str().unwrap(), "--description", "first"]).await.ok();
+    assert_eq!(out, "label-reader version 1 sha256:00\n");
+    assert_eq!(plane.asked.lock().unwrap()[0], json!({"model.onnx": "graph", "baseline.json": "{}", "description": "first"}));
+}
+
+#[tokio::test]
+async fn a_deployment_is_followed_to_its_end() {
+    let (plane, url) = start().await;
+    let arguments = ["deploy", "label-reader", "2", "--to", "robot-1,robot-2"];
+    assert_eq!(ran(&url, &arguments).await.ok(), "deployment d1\nrobot-1 pending\n");
+    assert_eq!(
+        plane.asked.lock().unwrap()[0],
+        json!({"model": "label-reader", "version": "2", "targets": ["robot-1", "robot-2"], "slot": "default"})
+    );
+    let ran = ran(&url, &[&arguments[..], &["--wait"]].concat()).await;
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.out, "deployment d1\nrobot-1 pending\nrobot-1 failed: the digest does not match\n");
+    assert!(ran.err.contains("deployment d1 is failed"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn events_read_downwards() {
+    let (_, url) = start().await;
+    let table = ran(&url, &["events", "--target", "robot-1", "--limit", "2"]).await.ok();
+    assert_eq!(
+        table,
+        "TIME                  ROBOT    SEVERITY  EVENT\n2023-11-14T22:13:20Z  robot-1  info      earlier\n2023-11-14T22:13:21Z  robot-1  error     later\n"
+    );
+}
+
+#[tokio::test]
+async fn refusals_are_passed_on_in_the_control_planes_words() {
+    let (_, url) = start().await;
+    let error = ran(&url, &["deploy", "gone", "1", "--to", "robot-1"]).await.failed();
+    assert!(error.contains("there is no model \"gone\"") && error.contains("404"), "{error}");
+    let mut wrong = edgeflow(&url, &["targets", "list"]);
+    wrong.env("EDGEFLOW_TOKEN", "guess");
+    let error = run(wrong).await.failed();
+    assert!(error.contains("unknown token") && error.contains("401") && !error.contains("guess"), "{error}");
+    let mut missing = edgeflow(&url, &["targets", "list"]);
+    missing.env_remove("EDGEFLOW_TOKEN");
+    assert!(run(missing).await.failed().contains("EDGEFLOW_TOKEN is not set"));
+    // Not an API that answers like ours.
+    let error = ran(&url, &["model", "list"]).await.failed();
+    assert!(error.contains("404"), "{error}");
+    let error = ran("http://127.0.0.1:1", &["targets", "list"]).await.failed();
+    assert!(error.contains("http://127.0.0.1:1") && error.contains("EDGEFLOW_URL"), "{error}");
+}
