@@ -56,7 +56,8 @@ fn a_report_says_what_was_measured() {
     // The whole window lies in the outer bin, which is drawn straight from its edge: some of the way is not seen.
     assert!((20.0..33.0).contains(&light.wasserstein), "{light:?}");
     assert!((light.std - light.baseline_std).abs() < 2.0);
-    assert!(light.psi > light.psi_threshold && light.ks == 1.0 && light.ks > light.ks_threshold);
+    // A tenth of the baseline lies in the outer bin, too.
+    assert!((light.ks - 0.9).abs() < 0.02 && light.ks > light.ks_threshold && light.psi > light.psi_threshold, "{light:?}");
     assert_eq!(report.max_psi, light.psi);
 }
 

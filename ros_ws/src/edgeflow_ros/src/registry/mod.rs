@@ -182,11 +182,13 @@ fn full(name: &str, kind: &str) -> String {
 
 fn unknown(kind: &'static str, name: &str, known: impl Iterator<Item = &'static str>) -> Error {
     let last = name.rsplit('/').next().unwrap_or(name).to_lowercase();
-    let similar: Vec<_> = known
+    let mut similar: Vec<_> = known
         .filter(|k| !last.is_empty() && !k.ends_with("_Request") && !k.ends_with("_Response"))
         .filter(|k| k.rsplit('/').next().is_some_and(|t| t.to_lowercase().contains(&last)))
-        .take(5)
         .collect();
+    // The closest in length first: a letter that is missing is likelier than a word.
+    similar.sort_by_key(|known| known.len().abs_diff(name.len()));
+    similar.truncate(5);
     let hint = if similar.is_empty() {
         ": write package/kind/Type, for instance std_msgs/msg/String".to_string()
     } else {
