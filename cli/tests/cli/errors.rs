@@ -16,7 +16,7 @@ async fn mistakes_are_named_with_their_remedy() {
         (&["topic", "echo", "/nothing"], &["no topic /nothing", "edgeflow ros topic list", "say its type"]),
         (
             &["topic", "echo", "/robot_1/camera/image", "sensor_msgs/msg/Imag"],
-            &["\"sensor_msgs/msg/Imag\"", "did you mean sensor_msgs/msg/Image"],
+            &["\"sensor_msgs/msg/Imag\"", "did you mean", "sensor_msgs/msg/Image or"],
         ),
         (&["topic", "echo", "/robot_1/camera/image", "--field", "hight"], &["--field hight", "header, height, width"]),
         (&["topic", "echo", "not a name"], &["not a name"]),

@@ -215,7 +215,7 @@ async fn robot<P: RobotPort>(
         shared.metrics.robots.dec();
     }
     // Still in turn, so that a connection which comes now reports the robot as there after this one reported it as gone.
-    if shared.sessions.leave(&welcome.robot, &place) {
+    if shared.sessions.is_newest(&welcome.robot, &place) {
         shared.port.disconnected(&welcome.robot).await;
         shared.sessions.forget(&welcome.robot, &place);
     }

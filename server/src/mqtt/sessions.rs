@@ -50,7 +50,7 @@ struct Slots<R> {
     closing: bool,
 }
 
-/// A connection's place. Telling [`Sessions::leave`] gives it up.
+/// A connection's place, until a newer one takes it or [`Sessions::forget`] clears it.
 pub(super) struct Place {
     id: u64,
     pub(super) signals: Arc<Signals>,
@@ -89,8 +89,8 @@ impl<R: Clone + Eq + Hash> Sessions<R> {
         Place { id, signals, turn }
     }
 
-    /// Gives the place up. `true` when no newer connection has it, so that the robot is gone.
-    pub(super) fn leave(&self, robot: &R, place: &Place) -> bool {
+    /// Whether no newer connection has the place, so that the robot is gone when this one is.
+    pub(super) fn is_newest(&self, robot: &R, place: &Place) -> bool {
         let slots = self.lock();
         slots.by_robot.get(robot).is_some_and(|slot| slot.id == place.id)
     }
