@@ -1,6 +1,6 @@
 //! The whole node over the embedded ROS stack: a stand-in for the inference node beside it, a control plane above it.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 mod common;
 
@@ -323,7 +323,7 @@ async fn a_download_that_does_not_match_its_digest_fails_and_nothing_is_loaded()
     let (_, running, reason) = steps(&world.plane.held.lock().unwrap(), 2).pop().unwrap();
     assert!(reason.contains("model.onnx does not match"), "{reason}");
     assert_eq!(running, good.digest, "what ran before does not run any more");
-    assert_eq!(world.loads(), [good.digest.clone()]);
+    assert_eq!(world.loads(), std::slice::from_ref(&good.digest));
 
     // The node restarts meanwhile: what cannot run stays failed, and what ran before serves again.
     node.stop();
@@ -368,10 +368,11 @@ async fn a_newer_desired_state_supersedes_a_download_and_lower_or_foreign_ones_a
     world.plane.until("the foreign one is refused", |held| faults(held).contains("robot-2")).await;
     world.plane.declare(desired("robot-1", 2, &spec("1", b"model one")));
     world.plane.until("the lower one is refused", |held| faults(held).contains("1/2 came after 1/4")).await;
-    let held = world.plane.held.lock().unwrap();
-    assert!(steps(&held, 5).is_empty() && steps(&held, 2).is_empty() && !has(&held, 3, SlotStatus::Active));
+    {
+        let held = world.plane.held.lock().unwrap();
+        assert!(steps(&held, 5).is_empty() && steps(&held, 2).is_empty() && !has(&held, 3, SlotStatus::Active));
+    }
     assert_eq!(world.loads(), [second.digest]);
-    drop(held);
     bridge.stop().await;
     context.shutdown().unwrap();
     node.stop();

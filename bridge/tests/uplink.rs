@@ -1,6 +1,6 @@
 //! Log, pump and MQTT together, against a control plane whose link is cut at the worst moments.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! What is refused: with the right status, a message that names the thing, and nothing left behind.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
 mod common;
 

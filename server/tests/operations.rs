@@ -1,6 +1,6 @@
 //! What people and robots do with a control plane, against a real one.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
 mod common;
 

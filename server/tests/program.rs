@@ -1,6 +1,6 @@
 //! `edgeflow-server` as people start and stop it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
 use std::{
     io::{BufRead, BufReader, Read},

@@ -1,5 +1,7 @@
 //! The drift of the demo: seen at once where a camera is off, never seen where it is not.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on may panic
+
 use edgeflow_drift::{Baseline, Config, IMAGE_FEATURES, Monitor, Report, image_features};
 use edgeflow_sim::digits::{Digits, Split};
 use edgeflow_sim::render::{Camera, Effects, FRAME_SIZE};

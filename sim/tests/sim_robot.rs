@@ -1,6 +1,6 @@
 //! A simulated robot on a ROS graph of its own, with the test as its inference node.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use edgeflow_ros::edgeflow_msgs::msg::{Evaluation, GroundTruth, InferenceResult, MissionEvent};
 use edgeflow_ros::edgeflow_msgs::srv::{SetCamera, SetUplink};

@@ -1,5 +1,5 @@
 //! Files as power cuts, failing disks and careless people leave them.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 use edgeflow_edge_log::{ClassStats, DAMAGED_KIND, EdgeLog, LogError, MAX_ENTRY_BYTES, Opened, Options};
 use edgeflow_wire::{Class, Content};

@@ -1,5 +1,5 @@
 //! The process dies without warning: everything it said it appended is there, in order, and its lock is free.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 use edgeflow_edge_log::{EdgeLog, LogError, NewEntry, Opened, Options};
 use edgeflow_wire::{Class, Content};

@@ -1,5 +1,5 @@
 //! Random appends, acknowledgements, evictions, reads and reopenings against a model that keeps everything in memory.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 use edgeflow_edge_log::{EdgeLog, LogError, NewEntry, Options};
 use edgeflow_wire::{Class, Content};

@@ -9,6 +9,9 @@ use tokio::{
 
 use crate::error::CliError;
 
+/// Asks the graph for names and their types.
+type Look = fn(&Node) -> edgeflow_ros::Result<BTreeMap<String, Vec<String>>>;
+
 /// The graph counts as known when nothing new was heard of for so long.
 const QUIET: Duration = Duration::from_millis(250);
 /// The graph counts as known at the latest after so long.
@@ -71,13 +74,7 @@ impl Graph {
         self.type_of("service", name, given, Node::get_service_names_and_types).await
     }
 
-    async fn type_of(
-        &self,
-        kind: &'static str,
-        name: String,
-        given: Option<String>,
-        look: fn(&Node) -> edgeflow_ros::Result<BTreeMap<String, Vec<String>>>,
-    ) -> Result<String, CliError> {
+    async fn type_of(&self, kind: &'static str, name: String, given: Option<String>, look: Look) -> Result<String, CliError> {
         if let Some(given) = given {
             return Ok(given);
         }

@@ -1,5 +1,7 @@
 //! Bundles as they are: the ones in `sim/models`, whole, cut short and tampered with.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on may panic
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

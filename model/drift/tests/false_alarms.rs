@@ -2,6 +2,7 @@
 //!
 //! The table printed here is the one in `docs/drift.md`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on may panic
 #![allow(clippy::print_stdout, reason = "the table is what this test is for")]
 
 use edgeflow_drift::{BaselineBuilder, Config, Monitor};

@@ -1,5 +1,7 @@
 //! What a robot sees of drift: windows that close and add up, flags that hold, baselines that are learnt or refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on may panic
+
 use edgeflow_drift::{Baseline, BaselineBuilder, BaselineSource, Config, Error, Monitor, Report, Window};
 use proptest::prelude::*;
 

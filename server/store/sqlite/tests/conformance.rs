@@ -1,6 +1,6 @@
 //! The SQLite adapter keeps every promise of the Store traits.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
 use edgeflow_store::{Stores, conformance_tests};
 use edgeflow_store_sqlite::Sqlite;

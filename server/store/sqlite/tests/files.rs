@@ -1,6 +1,6 @@
 //! What is particular to files: what was answered survives the process, and a foreign file is refused.
 
-#![allow(clippy::unwrap_used, reason = "clippy exempts test functions, not their helpers")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
 
 use edgeflow_core::{OrganisationId, model::Model};
 use edgeflow_store_sqlite::Sqlite;
