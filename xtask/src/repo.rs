@@ -36,9 +36,22 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Result<Command> {
     Ok(command)
 }
 
-/// `cargo` as it was called.
+/// `cargo` as it was called, without what `cargo run` tells this program about its own package: build scripts (ring's) watch
+/// those variables, and what is built here must be fresh for a plain `cargo build`, too.
 pub(crate) fn cargo() -> Result<Command> {
-    command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    without_own_package(command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))?)
+}
+
+/// The command without the variables that describe xtask's own package.
+pub(crate) fn without_own_package(mut command: Command) -> Result<Command> {
+    for (name, _) in env::vars_os().filter(|(name, _)| is_about_a_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+fn is_about_a_package(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Runs a command to its end; an exit status other than 0 is an error that shows the command.

@@ -78,7 +78,7 @@ fn rust() -> Result<Counts> {
     let onnxruntime = wheel::onnxruntime()?;
     let report = repo::target()?.join("nextest/default/junit.xml");
     let _ = fs::remove_file(&report);
-    let status = repo::command(nextest)?
+    let status = repo::without_own_package(repo::command(nextest)?)?
         .args(["nextest", "run", "--cargo-profile", "release", "--workspace", "--no-fail-fast", "--status-level", "slow"])
         .env("ORT_DYLIB_PATH", onnxruntime)
         .status()?;
