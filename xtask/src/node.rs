@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::SystemTime,
 };
 
 use crate::{repo, wheel};
@@ -49,9 +50,14 @@ impl Node {
     }
 }
 
-/// Builds the dashboard into `server/web/dist`.
+/// Builds the dashboard into `server/web/dist`, unless that is newer than all it is built from.
 pub(crate) fn build_dashboard(node: &Node) -> Result<()> {
     let web = repo::root()?.join("server/web");
+    if let Some(built) = changed_at(&web.join("dist/index.html"))
+        && newest_source(&web)? < built
+    {
+        return Ok(());
+    }
     install(node, &web)?;
     repo::run(node.npm(&web)?.args(["run", "--silent", "build"]))
 }
@@ -66,6 +72,24 @@ pub(crate) fn install(node: &Node, web: &Path) -> Result<()> {
     repo::run(node.npm(web)?.args(["ci", "--no-audit", "--no-fund"]))?;
     fs::write(stamp, lock)?;
     Ok(())
+}
+
+/// When anything under the folder last changed, apart from what is installed or built there.
+fn newest_source(folder: &Path) -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.ends_with("node_modules") || path.ends_with("dist") {
+            continue;
+        }
+        let changed = if path.is_dir() { newest_source(&path)? } else { changed_at(&path).unwrap_or(newest) };
+        newest = newest.max(changed);
+    }
+    Ok(newest)
+}
+
+fn changed_at(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).and_then(|data| data.modified()).ok()
 }
 
 fn version_of(node: &Path) -> Option<(u32, u32)> {
