@@ -21,7 +21,7 @@ static ENVIRONMENT: Mutex<Option<(PathBuf, ort::environment::Environment)>> = Mu
 #[derive(Debug)]
 pub struct OrtBackend {
     environment: ort::environment::Environment,
-    library: PathBuf,
+    path: PathBuf,
 }
 
 impl OrtBackend {
@@ -38,7 +38,7 @@ impl OrtBackend {
             if *loaded != asked {
                 return Err(Error::RuntimeFixed { loaded: loaded.clone(), asked });
             }
-            return Ok(Self { environment: environment.clone(), library: asked });
+            return Ok(Self { environment: environment.clone(), path: asked });
         }
         // `init_from` checks the library's version and answers with an error where any other call of `ort` would panic.
         let builder = ort::init_from(&asked).map_err(|e| Error::RuntimeUnusable { path: asked.clone(), reason: unusable(&e) })?;
@@ -50,7 +50,7 @@ impl OrtBackend {
         // Without ort's `tracing` feature the runtime writes to stderr itself: warnings about optimisers are noise there.
         environment.set_log_level(ort::logging::LogLevel::Error);
         *slot = Some((asked.clone(), environment.clone()));
-        Ok(Self { environment, library: asked })
+        Ok(Self { environment, path: asked })
     }
 }
 
@@ -66,7 +66,7 @@ fn unusable(error: &ort::LoadDynamicError) -> String {
 
 impl Backend for OrtBackend {
     fn describe(&self) -> String {
-        format!("onnxruntime from {}", self.library.display())
+        format!("onnxruntime from {}", self.path.display())
     }
 
     fn load(&self, onnx: &[u8], options: &SessionOptions) -> Result<Box<dyn Session>> {
