@@ -34,17 +34,15 @@ pub enum Error {
         /// The rule it breaks.
         reason: String,
     },
-    /// A parameter has a value of another type than it was declared with.
-    #[error("parameter {name} of {node} must be {expected}, got {actual}")]
-    ParameterType {
+    /// A parameter was given a value it may not have.
+    #[error("parameter {name} of {node} {reason}")]
+    ParameterValue {
         /// Fully-qualified name of the node.
         node: String,
         /// Parameter.
         name: String,
-        /// Declared type.
-        expected: &'static str,
-        /// Type and value that came.
-        actual: String,
+        /// What it must be, and what came.
+        reason: String,
     },
     /// A parameter cannot be declared.
     #[error("declare parameter {name} of {node}: {reason}")]

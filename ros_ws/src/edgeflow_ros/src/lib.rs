@@ -42,6 +42,7 @@ mod runtime;
 mod service;
 mod stack;
 mod subscription;
+mod time;
 
 pub use client::Client;
 pub use context::{Context, ContextBuilder};
@@ -49,7 +50,7 @@ pub use dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription};
 pub use error::{Error, Result};
 pub use messages::*;
 pub use node::Node;
-pub use parameters::{ParameterType, ParameterValue};
+pub use parameters::{DeclaredParameter, ParameterBuilder, ParameterType, ParameterValue};
 pub use publisher::Publisher;
 pub use qos::{Durability, History, QosProfile, Reliability};
 pub use queue::{DropCounter, Queue};

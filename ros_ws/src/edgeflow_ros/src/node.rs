@@ -7,16 +7,17 @@ use crate::{
     error::{Error, Result},
     messages::builtin_interfaces,
     names,
-    parameters::{self, ParameterType, ParameterValue},
+    parameters::{self, Entry, ParameterBuilder, ParameterServer, ParameterType, ParameterValue},
     qos::QosProfile,
     queue::{Inbox, Queue},
     registry,
     stack::{self, Message, Service},
+    time::{TimeSource, USE_SIM_TIME, system_now},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 /// A ROS 2 node. Clones are the same node; it leaves the graph when the last clone and everything
@@ -32,7 +33,9 @@ pub(crate) struct Inner {
     fully_qualified_name: String,
     /// Given from outside, whether or not the node declares them.
     given: BTreeMap<String, ParameterValue>,
-    declared: Mutex<BTreeSet<String>>,
+    parameters: ParameterServer,
+    /// Set as soon as there is a node to hold on to.
+    time: OnceLock<TimeSource>,
 }
 
 /// A topic's or service's name as the node's code has it, and as it ends up.
@@ -48,8 +51,16 @@ impl Name<'_> {
     }
 }
 
-/// Every node has it, declared or not.
-const USE_SIM_TIME: &str = "use_sim_time";
+impl Inner {
+    /// The name of a "topic" or "service" as the stack wants it.
+    pub(crate) fn for_stack(&self, kind: &'static str, name: &str) -> Result<String> {
+        for_stack(&self.context, kind, name, &self.namespace, &self.name)
+    }
+}
+
+fn for_stack(context: &Context, kind: &'static str, name: &str, namespace: &str, node: &str) -> Result<String> {
+    if stack::REMAPS { Ok(name.into()) } else { context.0.arguments.remaps.resolve(kind, name, namespace, node) }
+}
 
 impl Node {
     /// Joins the graph. `__node` and `__ns` of the command line replace name and namespace.
@@ -68,22 +79,15 @@ impl Node {
         } else {
             stack::Node::create(&context.0.session, &name, &namespace)?
         };
-        let node = Self(Arc::new(Inner {
-            context: context.clone(),
-            inner,
-            name,
-            namespace,
-            fully_qualified_name,
-            given,
-            declared: Mutex::default(),
-        }));
-        if node.declare_parameter(USE_SIM_TIME, false, "Use the time of /clock instead of the system's.")? {
-            return Err(Error::Unsupported {
-                operation: format!("parameter {USE_SIM_TIME} of {}", node.fully_qualified_name()),
-                stack: stack::NAME,
-                remedy: "leave it false; simulated time comes later",
-            });
-        }
+        let service = |service: &str| for_stack(context, "service", service, &namespace, &name);
+        let events = for_stack(context, "topic", "/parameter_events", &namespace, &name)?;
+        let names = parameters::Names { service: &service, events };
+        let parameters = ParameterServer::serve(&inner, &fully_qualified_name, &names)?;
+        let time = OnceLock::new();
+        let node =
+            Self(Arc::new(Inner { context: context.clone(), inner, name, namespace, fully_qualified_name, given, parameters, time }));
+        let use_sim_time = node.parameter(USE_SIM_TIME, false).description("Use the time of /clock instead of the system's.").declare()?;
+        node.0.time.get_or_init(|| TimeSource::new(Arc::downgrade(&node.0), use_sim_time));
         Ok(node)
     }
 
@@ -209,29 +213,38 @@ impl Node {
         Ok(DynamicClient::new(self, name.absolute, ty, inner))
     }
 
-    /// Declares a read-only parameter and returns its value: the one from command line or parameter
-    /// file, else `default`. It is served through the standard parameter services.
+    /// A parameter to declare, with its default; see [`ParameterBuilder`]. It is served through the standard parameter services.
+    ///
+    /// ```no_run
+    /// # fn example(node: &edgeflow_ros::Node) -> edgeflow_ros::Result<()> {
+    /// let depth = node.parameter("queue_depth", 100i64).description("Frames that may wait.").range(1..=1000).read_only()?;
+    /// let rate_hz = node.parameter("rate_hz", 20.0).description("Frames per second.").range(0.1..=240.0).declare()?;
+    /// println!("{depth} {}", rate_hz.get());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn parameter<P: ParameterType>(&self, name: &str, default: P) -> ParameterBuilder<'_, P> {
+        ParameterBuilder::new(self, name, default)
+    }
+
+    /// Declares a read-only parameter that may have any value of its type.
     ///
     /// # Errors
-    /// A value of another type, or a parameter that is declared already.
+    /// As [`ParameterBuilder::read_only`].
     pub fn declare_parameter<P: ParameterType>(&self, name: &str, default: P, description: &str) -> Result<P> {
-        let value = match self.0.given.get(name) {
-            None => default,
-            Some(given) => P::from_value(given.clone()).ok_or_else(|| Error::ParameterType {
-                node: self.0.fully_qualified_name.clone(),
-                name: name.into(),
-                expected: P::NAME,
-                actual: format!("the {} {given}", given.type_name()),
-            })?,
-        };
-        let fail = |reason: String| Error::ParameterDeclaration { node: self.0.fully_qualified_name.clone(), name: name.into(), reason };
-        if !self.0.declared.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string()) {
-            return Err(fail("it is declared already".into()));
+        self.parameter(name, default).description(description).read_only()
+    }
+
+    pub(crate) fn given_parameter(&self, name: &str) -> Option<ParameterValue> {
+        self.0.given.get(name).cloned()
+    }
+
+    pub(crate) fn insert_parameter(&self, name: &str, entry: Entry) -> Result<()> {
+        if self.0.parameters.declare(name, entry) {
+            return Ok(());
         }
-        let value = value.into_value();
-        self.0.inner.declare_parameter(name, &value, description).map_err(fail)?;
-        // What went in as P comes out as P.
-        P::from_value(value).ok_or_else(|| fail("its type changed".into()))
+        let node = self.0.fully_qualified_name.clone();
+        Err(Error::ParameterDeclaration { node, name: name.into(), reason: "it is declared already".into() })
     }
 
     /// To be called after the last declaration: refuses parameters which were given to exactly this
@@ -241,21 +254,26 @@ impl Node {
     /// # Errors
     /// [`Error::UnknownParameters`] with the names that are known.
     pub fn check_unknown_parameters(&self) -> Result<()> {
-        let declared = self.0.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        let unknown: Vec<_> = self.0.given.keys().filter(|name| !declared.contains(*name)).cloned().collect();
+        let declared = self.0.parameters.names();
+        let unknown: Vec<_> = self.0.given.keys().filter(|name| !declared.contains(name)).cloned().collect();
         if unknown.is_empty() {
             return Ok(());
         }
-        let known: Vec<_> = declared.iter().cloned().collect();
-        Err(Error::UnknownParameters { node: self.0.fully_qualified_name.clone(), unknown: unknown.join(", "), known: known.join(", ") })
+        let node = self.0.fully_qualified_name.clone();
+        Err(Error::UnknownParameters { node, unknown: unknown.join(", "), known: declared.join(", ") })
     }
 
-    /// The present time, UTC.
+    /// The present time: the system's, UTC, or that of `/clock` while the parameter `use_sim_time` is true (zero
+    /// before the first message of it).
     #[must_use]
     pub fn now(&self) -> builtin_interfaces::msg::Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // The seconds of a ROS stamp are 32 bits and end in 2038; a later clock stands still there.
-        builtin_interfaces::msg::Time { sec: i32::try_from(since.as_secs()).unwrap_or(i32::MAX), nanosec: since.subsec_nanos() }
+        self.0.time.get().map_or_else(system_now, TimeSource::now)
+    }
+
+    /// Whether [`Node::now`] is the time of `/clock`.
+    #[must_use]
+    pub fn is_time_simulated(&self) -> bool {
+        self.0.time.get().is_some_and(TimeSource::is_simulated)
     }
 
     /// Fully-qualified names of the nodes in the graph, sorted.

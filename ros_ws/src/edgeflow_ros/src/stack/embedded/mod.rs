@@ -11,7 +11,6 @@ mod typed;
 
 use crate::{
     error::{Error, Result},
-    parameters::ParameterValue,
     qos::{Durability, History, QosProfile, Reliability},
     router,
 };
@@ -22,7 +21,6 @@ use hiroz::{
     entity::EndpointKind,
     graph::Graph,
     node::ZNode,
-    parameter::{ParameterDescriptor, ParameterType, ParameterValue as ZParameterValue},
     qos as zqos,
 };
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize};
@@ -30,8 +28,6 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize};
 pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
 pub(crate) use typed::{Client, Publisher, Received, Reply};
 pub use typed::{Message, Service};
-
-pub(crate) const NAME: &str = "embedded";
 
 /// Whether the stack itself applies the remap rules of the command line.
 pub(crate) const REMAPS: bool = false;
@@ -88,25 +84,8 @@ pub(crate) struct Node(ZNode);
 
 impl Node {
     pub(crate) fn create(session: &Session, name: &str, namespace: &str) -> Result<Self> {
-        let builder = session.0.create_node(name).with_namespace(namespace);
+        let builder = session.0.create_node(name).with_namespace(namespace).without_parameters();
         builder.build().map(Self).map_err(|e| Error::stack(format!("create node {}", crate::names::fully_qualified(namespace, name)), e))
-    }
-
-    pub(crate) fn declare_parameter(&self, name: &str, value: &ParameterValue, description: &str) -> std::result::Result<(), String> {
-        let (value, ty) = match value.clone() {
-            ParameterValue::Bool(v) => (ZParameterValue::Bool(v), ParameterType::Bool),
-            ParameterValue::Integer(v) => (ZParameterValue::Integer(v), ParameterType::Integer),
-            ParameterValue::Double(v) => (ZParameterValue::Double(v), ParameterType::Double),
-            ParameterValue::String(v) => (ZParameterValue::String(v), ParameterType::String),
-            ParameterValue::BoolArray(v) => (ZParameterValue::BoolArray(v), ParameterType::BoolArray),
-            ParameterValue::IntegerArray(v) => (ZParameterValue::IntegerArray(v), ParameterType::IntegerArray),
-            ParameterValue::DoubleArray(v) => (ZParameterValue::DoubleArray(v), ParameterType::DoubleArray),
-            ParameterValue::StringArray(v) => (ZParameterValue::StringArray(v), ParameterType::StringArray),
-        };
-        let mut descriptor = ParameterDescriptor::new(name, ty);
-        descriptor.description = description.to_string();
-        descriptor.read_only = true;
-        self.0.declare_parameter(name, value, descriptor).map(|_| ())
     }
 
     fn graph(&self) -> &Graph {

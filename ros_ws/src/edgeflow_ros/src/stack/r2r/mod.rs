@@ -2,13 +2,11 @@
 //! asks that thread, and what arrives is moved from r2r's short queues to ours between two turns.
 
 mod dynamic;
-mod parameters;
 mod spinner;
 mod typed;
 
 use crate::{
     error::{Error, Result},
-    parameters::ParameterValue,
     qos::{Durability, History, QosProfile, Reliability},
 };
 use std::{
@@ -66,7 +64,6 @@ impl Session {
 /// A node in the graph.
 pub(crate) struct Node {
     spinner: Arc<Spinner>,
-    parameters: parameters::Parameters,
 }
 
 impl Node {
@@ -74,13 +71,7 @@ impl Node {
         let node = r2r::Node::create(session.context.clone(), name, namespace).map_err(fail(format!("create node {name}")))?;
         let spinner = Spinner::start(node, name)?;
         session.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&spinner));
-        let parameters = parameters::Parameters::serve(&spinner)?;
-        Ok(Self { spinner, parameters })
-    }
-
-    pub(crate) fn declare_parameter(&self, name: &str, value: &ParameterValue, description: &str) -> std::result::Result<(), String> {
-        self.parameters.declare(name, value, description);
-        Ok(())
+        Ok(Self { spinner })
     }
 
     pub(crate) fn node_names(&self) -> Result<Vec<String>> {
