@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result},
+    logging::LogOutputs,
     names::{Remap, Remaps},
     parameters::{self, Assignment},
 };
@@ -15,6 +16,7 @@ pub(crate) struct Arguments {
     pub(crate) log_level: Option<String>,
     /// From `--log-level name:=level`.
     pub(crate) logger_levels: Vec<(String, String)>,
+    pub(crate) log_outputs: LogOutputs,
     /// What is not for ROS.
     pub(crate) rest: Vec<String>,
 }
@@ -61,14 +63,15 @@ impl Arguments {
                     None => self.log_level = Some(level),
                 }
             }
-            // Read so that launch files can pass them; they steer rcl's own logging and security, which have no part here.
-            "--log-config-file" | "--log-file-name" | "-e" | "--enclave" => drop(value()?),
-            flag if flag.starts_with("--enable-") || flag.starts_with("--disable-") => {
-                let known = ["rosout-logs", "stdout-logs", "external-lib-logs"];
-                if !known.iter().any(|k| flag.trim_start_matches("--enable-").trim_start_matches("--disable-") == *k) {
-                    return Err(fail(&argument, "it is not known"));
-                }
-            }
+            "--log-file-name" => self.log_outputs.file_prefix = Some(value()?),
+            "--enable-stdout-logs" => self.log_outputs.console = true,
+            "--disable-stdout-logs" => self.log_outputs.console = false,
+            "--enable-external-lib-logs" => self.log_outputs.file = true,
+            "--disable-external-lib-logs" => self.log_outputs.file = false,
+            "--enable-rosout-logs" => self.log_outputs.rosout = true,
+            "--disable-rosout-logs" => self.log_outputs.rosout = false,
+            // Read so that launch files can pass them: ROS's own logging has no such file either, and there is no security here.
+            "--log-config-file" | "-e" | "--enclave" => drop(value()?),
             // rcl's older spelling of a remap rule.
             rule if rule.contains(":=") => {
                 self.remaps.0.push(Remap::parse(rule).map_err(|reason| fail(rule, reason))?);
@@ -98,12 +101,13 @@ mod tests {
 
     #[test]
     fn ros_arguments_are_taken_and_the_rest_is_left() {
-        let parsed = parse("--mine 1 --ros-args -r a:=b -p rate:=2.0 -r __ns:=/robot_1 --log-level debug --log-level zenoh:=warn --disable-rosout-logs -- --also mine").unwrap();
+        let parsed = parse("--mine 1 --ros-args -r a:=b -p rate:=2.0 -r __ns:=/robot_1 --log-level debug --log-level zenoh:=warn --disable-rosout-logs --disable-stdout-logs --enable-stdout-logs -- --also mine").unwrap();
         assert_eq!(parsed.rest, ["--mine", "1", "--also", "mine"]);
         assert_eq!(parsed.remaps.0.len(), 2);
         assert_eq!(parsed.assignments.len(), 1);
         assert_eq!(parsed.log_level.as_deref(), Some("debug"));
         assert_eq!(parsed.logger_levels, [("zenoh".to_string(), "warn".to_string())]);
+        assert!(parsed.log_outputs.console && parsed.log_outputs.file && !parsed.log_outputs.rosout);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::{
     args::Arguments,
     error::{Error, Result},
+    logging::Logger,
     stack,
 };
 use std::{net::SocketAddr, sync::Arc};
@@ -19,6 +20,7 @@ pub struct Context(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) arguments: Arguments,
+    pub(crate) logger: Arc<Logger>,
     pub(crate) session: stack::Session,
     closed: watch::Sender<bool>,
 }
@@ -60,6 +62,8 @@ impl Context {
         if self.0.closed.send_replace(true) {
             return Ok(());
         }
+        // What was logged goes out while there still is a /rosout.
+        self.0.logger.flush();
         self.0.session.shutdown()
     }
 
@@ -80,6 +84,13 @@ impl Context {
             // An error means that the context is gone, which is closed too.
             let _ = closed.wait_for(|closed| *closed).await;
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A program that fails says why, even if it does not get as far as shutting down.
+        self.logger.flush();
     }
 }
 
@@ -110,8 +121,8 @@ impl ContextBuilder {
     /// # Errors
     /// As [`Context::create`].
     pub fn build(self) -> Result<Context> {
-        let session = stack::Session::open(&self.arguments, self.router)?;
-        let arguments = Arguments::parse(self.arguments)?;
-        Ok(Context(Arc::new(Inner { arguments, session, closed: watch::Sender::new(false) })))
+        let arguments = Arguments::parse(self.arguments.iter().cloned())?;
+        let session = stack::Session::open(&self.arguments, &arguments, self.router)?;
+        Ok(Context(Arc::new(Inner { arguments, logger: Logger::new(), session, closed: watch::Sender::new(false) })))
     }
 }

@@ -86,6 +86,7 @@ impl Node {
         let time = OnceLock::new();
         let node =
             Self(Arc::new(Inner { context: context.clone(), inner, name, namespace, fully_qualified_name, given, parameters, time }));
+        context.0.logger.introduce(&node.0, node.namespace(), node.name());
         let use_sim_time = node.parameter(USE_SIM_TIME, false).description("Use the time of /clock instead of the system's.").declare()?;
         node.0.time.get_or_init(|| TimeSource::new(Arc::downgrade(&node.0), use_sim_time));
         Ok(node)

@@ -1,5 +1,7 @@
 //! Quality of service, in r2r's builder style.
 
+use std::time::Duration;
+
 /// Whether every message must arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reliability {
@@ -36,11 +38,13 @@ pub struct QosProfile {
     pub reliability: Reliability,
     /// Durability policy.
     pub durability: Durability,
+    /// How long a message is worth delivering; for ever by default. The embedded stack announces it but keeps messages longer.
+    pub lifespan: Option<Duration>,
 }
 
 impl Default for QosProfile {
     fn default() -> Self {
-        Self { history: History::KeepLast(10), reliability: Reliability::Reliable, durability: Durability::Volatile }
+        Self { history: History::KeepLast(10), reliability: Reliability::Reliable, durability: Durability::Volatile, lifespan: None }
     }
 }
 
@@ -89,6 +93,13 @@ impl QosProfile {
     #[must_use]
     pub fn transient_local(mut self) -> Self {
         self.durability = Durability::TransientLocal;
+        self
+    }
+
+    /// Messages older than this are not delivered any more.
+    #[must_use]
+    pub fn lifespan(mut self, lifespan: Duration) -> Self {
+        self.lifespan = Some(lifespan);
         self
     }
 

@@ -5,6 +5,7 @@
 
 mod dynamic;
 mod graph;
+mod logging;
 mod parameters;
 mod queues;
 mod services;
@@ -13,7 +14,14 @@ mod topics;
 mod types;
 
 use edgeflow_ros::{Context, router::Router};
-use std::time::Duration;
+use std::{
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr},
+};
 
 /// More than anything here takes; what should come in time comes far sooner.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +40,42 @@ impl World {
     fn program(&self, arguments: &str) -> Context {
         let arguments = arguments.split_whitespace().map(str::to_string);
         Context::builder().arguments(arguments).router(self.router.addr()).build().unwrap()
+    }
+
+    /// The example `talker` as a process of its own in it.
+    fn talker(&self, arguments: &str, environment: &[(&str, &str)]) -> Talker {
+        // Beside this test, where cargo puts the examples it builds with the tests.
+        let path = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/talker");
+        let mut command = tokio::process::Command::new(&path);
+        command.args(arguments.split_whitespace()).env("EDGEFLOW_ROS_ROUTER", self.router.addr().to_string());
+        command.env_remove("RUST_LOG").envs(environment.iter().copied());
+        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let console = BufReader::new(child.stderr.take().unwrap()).lines();
+        Talker { child, console }
+    }
+}
+
+/// A running `talker`.
+struct Talker {
+    child: Child,
+    console: Lines<BufReader<ChildStderr>>,
+}
+
+impl Talker {
+    /// The next line on the console.
+    async fn line(&mut self) -> String {
+        tokio::time::timeout(PATIENCE, self.console.next_line()).await.expect("no line came").unwrap().expect("the console ended")
+    }
+
+    /// SIGTERM; its exit status and what it still had to say.
+    async fn stop(mut self) -> (ExitStatus, Vec<String>) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut rest = Vec::new();
+        while let Some(line) = tokio::time::timeout(PATIENCE, self.console.next_line()).await.expect("it did not stop").unwrap() {
+            rest.push(line);
+        }
+        (tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it did not stop").unwrap(), rest)
     }
 }
 

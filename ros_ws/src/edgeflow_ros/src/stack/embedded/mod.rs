@@ -6,11 +6,14 @@
 
 mod client;
 mod codec;
+mod log;
 mod raw;
 mod typed;
 
 use crate::{
+    args::Arguments,
     error::{Error, Result},
+    messages::rcl_interfaces::msg::Log,
     qos::{Durability, History, QosProfile, Reliability},
     router,
 };
@@ -23,8 +26,10 @@ use hiroz::{
     node::ZNode,
     qos as zqos,
 };
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
+pub(crate) use log::LogOutlet;
+use log::Rosout;
 pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
 pub(crate) use typed::{Client, Publisher, Received, Reply};
 pub use typed::{Message, Service};
@@ -32,11 +37,17 @@ pub use typed::{Message, Service};
 /// Whether the stack itself applies the remap rules of the command line.
 pub(crate) const REMAPS: bool = false;
 
+/// Beginnings of the names of this stack's crates, whose logs are their own.
+pub(crate) const INTERNALS: &[&str] = &["hiroz", "zenoh"];
+
 /// The program's zenoh session.
-pub(crate) struct Session(ZContext);
+pub(crate) struct Session {
+    context: ZContext,
+    rosout: Rosout,
+}
 
 impl Session {
-    pub(crate) fn open(_arguments: &[String], router: Option<SocketAddr>) -> Result<Self> {
+    pub(crate) fn open(_arguments: &[String], arguments: &Arguments, router: Option<SocketAddr>) -> Result<Self> {
         let fail = |e: zenoh::Error| Error::stack("join the ROS graph", e);
         let mut builder = ZContextBuilder::default();
         let address = match router {
@@ -58,11 +69,12 @@ impl Session {
                 .map_err(fail)?;
             builder = builder.with_zenoh_config(config);
         }
-        builder.build().map(Self).map_err(fail)
+        let context = builder.build().map_err(fail)?;
+        Ok(Self { context, rosout: Rosout::new(arguments.log_outputs.rosout) })
     }
 
     pub(crate) fn shutdown(&self) -> Result<()> {
-        self.0.shutdown().map_err(|e| Error::stack("leave the ROS graph", e))
+        self.context.shutdown().map_err(|e| Error::stack("leave the ROS graph", e))
     }
 }
 
@@ -80,16 +92,22 @@ fn from_environment() -> Result<Option<SocketAddr>> {
 }
 
 /// A node in the graph.
-pub(crate) struct Node(ZNode);
+pub(crate) struct Node {
+    inner: ZNode,
+    _rosout: Option<Arc<Publisher<Log>>>,
+}
 
 impl Node {
     pub(crate) fn create(session: &Session, name: &str, namespace: &str) -> Result<Self> {
-        let builder = session.0.create_node(name).with_namespace(namespace).without_parameters();
-        builder.build().map(Self).map_err(|e| Error::stack(format!("create node {}", crate::names::fully_qualified(namespace, name)), e))
+        let builder = session.context.create_node(name).with_namespace(namespace).without_parameters();
+        let failed = |e| Error::stack(format!("create node {}", crate::names::fully_qualified(namespace, name)), e);
+        let mut node = Self { inner: builder.build().map_err(failed)?, _rosout: None };
+        node._rosout = session.rosout.join(&node)?;
+        Ok(node)
     }
 
     fn graph(&self) -> &Graph {
-        self.0.graph()
+        self.inner.graph()
     }
 
     pub(crate) fn node_names(&self) -> Result<Vec<String>> {
@@ -158,6 +176,7 @@ fn quality(qos: QosProfile) -> zqos::QosProfile {
             History::KeepLast(depth) => zqos::QosHistory::KeepLast(NonZeroUsize::new(depth).unwrap_or(NonZeroUsize::MIN)),
             History::KeepAll => zqos::QosHistory::KeepAll,
         },
+        lifespan: qos.lifespan.map_or(zqos::QosDuration::INFINITE, Into::into),
         ..Default::default()
     }
 }

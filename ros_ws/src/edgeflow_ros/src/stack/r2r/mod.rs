@@ -2,10 +2,12 @@
 //! asks that thread, and what arrives is moved from r2r's short queues to ours between two turns.
 
 mod dynamic;
+mod log;
 mod spinner;
 mod typed;
 
 use crate::{
+    args::Arguments,
     error::{Error, Result},
     qos::{Durability, History, QosProfile, Reliability},
 };
@@ -17,6 +19,7 @@ use std::{
 };
 
 pub(crate) use dynamic::{DynamicClient, DynamicPublisher, DynamicReceived};
+pub(crate) use log::LogOutlet;
 use spinner::Spinner;
 pub(crate) use spinner::Subscription;
 pub(crate) use typed::{Client, Publisher, Received, Reply};
@@ -26,6 +29,9 @@ pub(crate) const NAME: &str = "r2r";
 
 /// Whether the stack itself applies the remap rules of the command line.
 pub(crate) const REMAPS: bool = true;
+
+/// Beginnings of the names of this stack's crates, whose logs are their own.
+pub(crate) const INTERNALS: &[&str] = &["r2r"];
 
 /// The graph tells r2r nothing of its changes, so it is looked at this often.
 const GRAPH_PERIOD: Duration = Duration::from_millis(20);
@@ -41,7 +47,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn open(arguments: &[String], _router: Option<SocketAddr>) -> Result<Self> {
+    pub(crate) fn open(arguments: &[String], _parsed: &Arguments, _router: Option<SocketAddr>) -> Result<Self> {
         // rcl reads the process's own arguments; others would be parsed here and unknown there.
         if !std::env::args().skip(1).eq(arguments.iter().cloned()) {
             return Err(Error::Unsupported {
@@ -68,7 +74,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn create(session: &Session, name: &str, namespace: &str) -> Result<Self> {
-        let node = r2r::Node::create(session.context.clone(), name, namespace).map_err(fail(format!("create node {name}")))?;
+        let created = {
+            let _table = log::guard();
+            r2r::Node::create(session.context.clone(), name, namespace)
+        };
+        let node = created.map_err(fail(format!("create node {name}")))?;
         let spinner = Spinner::start(node, name)?;
         session.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&spinner));
         Ok(Self { spinner })
@@ -116,8 +126,12 @@ fn quality(qos: QosProfile) -> r2r::QosProfile {
         Reliability::Reliable => profile.reliable(),
         Reliability::BestEffort => profile.best_effort(),
     };
-    match qos.durability {
+    let profile = match qos.durability {
         Durability::Volatile => profile.volatile(),
         Durability::TransientLocal => profile.transient_local(),
+    };
+    match qos.lifespan {
+        Some(lifespan) => r2r::QosProfile { lifespan, ..profile },
+        None => profile,
     }
 }

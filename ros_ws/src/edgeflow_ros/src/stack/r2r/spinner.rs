@@ -1,7 +1,7 @@
 //! The thread that owns an r2r node. Nothing else touches the node, so nothing waits for a lock, and
 //! stopping the thread drops the node: it leaves the graph at once.
 
-use super::NAME;
+use super::{NAME, log};
 use crate::error::{Error, Result};
 use futures::{FutureExt, Stream, StreamExt};
 use std::{
@@ -36,17 +36,19 @@ impl Spinner {
         let (commands, queue) = mpsc::channel::<Command>();
         let spin = move || {
             let mut turn = Turn { node, pumps: Vec::new() };
-            loop {
+            'spin: loop {
                 loop {
                     match queue.try_recv() {
                         Ok(command) => command(&mut turn),
                         Err(mpsc::TryRecvError::Empty) => break,
-                        Err(mpsc::TryRecvError::Disconnected) => return,
+                        Err(mpsc::TryRecvError::Disconnected) => break 'spin,
                     }
                 }
                 turn.node.spin_once(TURN);
                 turn.pumps.retain_mut(|pump| pump());
             }
+            let _table = log::guard();
+            drop(turn);
         };
         let thread = std::thread::Builder::new()
             .name(format!("ros {name}"))
