@@ -85,6 +85,7 @@ impl From<&tracing::Level> for Severity {
 
 /// One log message.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "r2r", expect(dead_code, reason = "rcl takes the time itself, and r2r has no place for a function"))]
 pub(crate) struct Record {
     pub(crate) at: SystemTime,
     pub(crate) severity: Severity,

@@ -85,7 +85,8 @@ async fn a_node_without_rosout_does_not_publish_it() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     let mut loud = talker(&world, "", folder.path());
     let mut quiet = world.talker("--ros-args -r __ns:=/robot_2 --disable-rosout-logs", &[("ROS_LOG_DIR", folder.path().to_str().unwrap())]);
-    (loud.line().await, quiet.line().await);
+    loud.line().await;
+    quiet.line().await;
     let tool = Node::create(&world.program("--ros-args --disable-rosout-logs"), "tool", "").unwrap();
     let both = |tool: &Node| ["1", "2"].iter().all(|n| tool.count_publishers(&format!("/robot_{n}/chatter")).unwrap() == 1);
     assert!(tool.wait_for_graph(PATIENCE, |tool| both(tool) && tool.count_publishers("/rosout").unwrap() >= 1).await);
