@@ -1,4 +1,4 @@
-//! Generates every ROS 2 message and service type of this crate, see `codegen/mod.rs`.
+//! Generates every ROS 2 message, service and action type of this crate, see `codegen/mod.rs`.
 
 #[allow(unreachable_pub)]
 mod codegen;

@@ -22,11 +22,21 @@ pub fn emit(packages: &Packages) -> Result<String> {
                 writeln!(services, "#[allow(non_snake_case)]\npub mod {name} {{\n{parts}}}")?;
             }
         }
-        if messages.is_empty() && services.is_empty() {
+        let mut actions = String::new();
+        for (name, action) in &content.actions {
+            let mut parts = String::new();
+            for (part, message) in action.messages() {
+                module(&mut parts, &message.parsed, part, &format!("{package}/action/{name}_{part}"))?;
+            }
+            if !parts.is_empty() {
+                writeln!(actions, "#[allow(non_snake_case)]\npub mod {name} {{\n{parts}}}")?;
+            }
+        }
+        if messages.is_empty() && services.is_empty() && actions.is_empty() {
             continue;
         }
         writeln!(out, "pub mod {package} {{")?;
-        for (kind, modules) in [("msg", messages), ("srv", services)] {
+        for (kind, modules) in [("msg", messages), ("srv", services), ("action", actions)] {
             if !modules.is_empty() {
                 writeln!(out, "pub mod {kind} {{\n{modules}}}")?;
             }

@@ -1,12 +1,14 @@
-//! From .msg and .srv files to Rust: the very files colcon builds (`msgs/` at the root of the
+//! From .msg, .srv and .action files to Rust: the very files colcon builds (`msgs/` at the root of the
 //! repository) and the standard packages that `hiroz-codegen` carries.
 //!
 //! Three flavours of one output, by feature: embedded types with their own CDR (default), re-exports
 //! of r2r's types (`r2r`), and re-exports completed with stand-ins for what r2r's bundled bindings
 //! lack (`doc-only`). The tables of the registry are the same for all three.
 
+mod action;
 mod constants;
 mod embedded;
+mod hash;
 mod native;
 mod rust;
 mod source;
@@ -21,7 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("builtin_interfaces", "jazzy"),
     ("diagnostic_msgs", "jazzy"),
     ("geometry_msgs", "jazzy"),
-    ("lifecycle_msgs", "jazzy"),
+    ("lifecycle_msgs", "lyrical"), // the folder of jazzy lacks constants
     ("rcl_interfaces", "lyrical"), // as in jazzy, whose folder lacks Log
     ("rosgraph_msgs", "jazzy"),
     ("sensor_msgs", "jazzy"),

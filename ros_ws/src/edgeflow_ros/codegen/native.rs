@@ -2,9 +2,9 @@
 //! bundled bindings know neither our messages nor a few standard packages, stand-ins of the same
 //! shape are generated; they type-check and can never run.
 
-use super::{rust, source::Packages};
+use super::{action, rust, source::Packages};
 use anyhow::Result;
-use hiroz_codegen::types::ResolvedMessage;
+use hiroz_codegen::types::{ResolvedMessage, ResolvedService};
 use std::fmt::Write;
 
 /// Packages in the bindings which r2r bundles for `doc-only`.
@@ -41,13 +41,25 @@ pub fn emit(packages: &Packages, doc_only: bool) -> Result<String> {
         if !content.services.is_empty() {
             writeln!(out, "/// Services of `{package}`.\npub mod srv {{")?;
             for (name, service) in &content.services {
-                let full = format!("{package}/srv/{name}");
+                stand_in_service(&mut out, service, name, &format!("{package}/srv/{name}"))?;
+            }
+            writeln!(out, "}}")?;
+        }
+        if !content.actions.is_empty() {
+            writeln!(out, "/// Actions of `{package}`.\npub mod action {{")?;
+            for (name, content) in &content.actions {
+                let full = format!("{package}/action/{name}");
                 writeln!(out, "/// `{full}`\n#[allow(non_snake_case)]\npub mod {name} {{\nuse serde::{{Deserialize, Serialize}};")?;
-                stand_in(&mut out, &service.request, "Request", &format!("{full}_Request"))?;
-                stand_in(&mut out, &service.response, "Response", &format!("{full}_Response"))?;
+                for (part, message) in content.messages() {
+                    stand_in(&mut out, message, part, &format!("{full}_{part}"))?;
+                }
+                for (part, service) in content.services() {
+                    stand_in_service(&mut out, service, part, &format!("{full}_{part}"))?;
+                }
                 writeln!(
                     out,
-                    "/// The service type itself.\n#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]\npub struct Service();\ncrate::messages::doc_only_service!();\n}}"
+                    "/// The action type itself.\n#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]\npub struct Action();\ncrate::messages::doc_only_action!({{\n{}}});\n}}",
+                    action::ITEMS
                 )?;
             }
             writeln!(out, "}}")?;
@@ -55,6 +67,17 @@ pub fn emit(packages: &Packages, doc_only: bool) -> Result<String> {
         writeln!(out, "}}")?;
     }
     Ok(out)
+}
+
+fn stand_in_service(out: &mut String, service: &ResolvedService, name: &str, full: &str) -> Result<()> {
+    writeln!(out, "/// `{full}`\n#[allow(non_snake_case)]\npub mod {name} {{\nuse serde::{{Deserialize, Serialize}};")?;
+    stand_in(out, &service.request, "Request", &format!("{full}_Request"))?;
+    stand_in(out, &service.response, "Response", &format!("{full}_Response"))?;
+    writeln!(
+        out,
+        "/// The service type itself.\n#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]\npub struct Service();\ncrate::messages::doc_only_service!();\n}}"
+    )?;
+    Ok(())
 }
 
 fn stand_in(out: &mut String, message: &ResolvedMessage, name: &str, full: &str) -> Result<()> {

@@ -38,6 +38,14 @@ pub fn primitive(ros: &str) -> Option<&'static str> {
 /// Path of the generated messages, from anywhere in the crate.
 const ROOT: &str = "crate::messages";
 
+/// Path of a message type; a part of an action (`Name_Goal`) is in the module of the action.
+fn path(package: &str, name: &str) -> String {
+    match name.split_once('_') {
+        Some((action, part)) => format!("{ROOT}::{package}::action::{action}::{part}"),
+        None => format!("{ROOT}::{package}::msg::{name}"),
+    }
+}
+
 /// One field in Rust.
 pub struct RustField {
     pub name: String,
@@ -52,7 +60,7 @@ pub fn field(message: &ParsedMessage, field: &Field) -> Result<RustField> {
     let ty = &field.field_type;
     let base = match primitive(&ty.base_type) {
         Some(rust) => rust.to_string(),
-        None => format!("{ROOT}::{}::msg::{}", ty.package.as_deref().unwrap_or(&message.package), ty.base_type),
+        None => path(ty.package.as_deref().unwrap_or(&message.package), &ty.base_type),
     };
     let single = matches!(ty.array, ArrayType::Single);
     let mut initial = match &field.default {

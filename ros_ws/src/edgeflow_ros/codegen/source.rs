@@ -1,10 +1,13 @@
 //! Reads interface packages and resolves them: types in a fixed order, each with its RIHS01 hash.
 
+use super::{
+    action::{self, Action},
+    hash::{Types, full_name},
+};
 use anyhow::{Context, Result, bail};
 use hiroz_codegen::{
     discovery,
-    resolver::Resolver,
-    types::{ParsedMessage, ResolvedMessage, ResolvedService},
+    types::{ArrayType, Field, FieldType, ParsedMessage, ResolvedMessage, ResolvedService},
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -13,6 +16,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub struct Package {
     pub messages: BTreeMap<String, ResolvedMessage>,
     pub services: BTreeMap<String, ResolvedService>,
+    pub actions: BTreeMap<String, Action>,
 }
 
 /// Every package by name.
@@ -20,7 +24,7 @@ pub type Packages = BTreeMap<String, Package>;
 
 pub fn read(folders: &[PathBuf]) -> Result<Packages> {
     let folders: Vec<_> = folders.iter().map(PathBuf::as_path).collect();
-    let (messages, services, _actions) = discovery::discover_all(&folders).context("read interface files")?;
+    let (messages, services, actions) = discovery::discover_all(&folders).context("read interface files")?;
     for message in &messages {
         refuse_wide_strings(message)?;
     }
@@ -28,20 +32,46 @@ pub fn read(folders: &[PathBuf]) -> Result<Packages> {
         refuse_wide_strings(&service.request)?;
         refuse_wide_strings(&service.response)?;
     }
-    let mut resolver = Resolver::new(false);
-    let messages = resolver.resolve_messages(messages).context("resolve messages")?;
-    let services = resolver.resolve_services(services).context("resolve services")?;
+    for action in &actions {
+        for part in [Some(&action.goal), action.result.as_ref(), action.feedback.as_ref()].into_iter().flatten() {
+            refuse_wide_strings(part)?;
+        }
+    }
+    let messages: Vec<_> = messages.into_iter().map(corrected).collect();
+    // All are described before any is hashed, so their order does not matter.
+    let mut types = Types::default();
+    let name = |message: &ParsedMessage| full_name(&message.package, &message.name);
+    messages.iter().try_for_each(|message| types.describe(message, &name(message)))?;
 
     let mut packages = Packages::new();
     for message in messages {
+        let full = name(&message);
+        let message = types.message(message, &full)?;
         let package = packages.entry(message.parsed.package.clone()).or_default();
         package.messages.insert(message.parsed.name.clone(), message);
     }
     for service in services {
+        let full = format!("{}/srv/{}", service.package, service.name);
+        let service = types.service(service, &full)?;
         let package = packages.entry(service.parsed.package.clone()).or_default();
         package.services.insert(service.parsed.name.clone(), service);
     }
+    for action in actions {
+        let action = action::resolve(&mut types, action)?;
+        let package = packages.entry(action.package.clone()).or_default();
+        package.actions.insert(action.name.clone(), action);
+    }
     Ok(packages)
+}
+
+/// `hiroz-codegen` has this message as it became after Jazzy.
+fn corrected(mut message: ParsedMessage) -> ParsedMessage {
+    if (message.package.as_str(), message.name.as_str()) == ("lifecycle_msgs", "TransitionEvent") {
+        let field_type = FieldType { base_type: "uint64".into(), package: None, array: ArrayType::Single, string_bound: None };
+        message.fields.retain(|field| field.name != "stamp");
+        message.fields.insert(0, Field { name: "timestamp".into(), field_type, default: None });
+    }
+    message
 }
 
 /// A `wstring` is UTF-16 on the wire and no interface we use has one: better refused here than wrong on the wire.

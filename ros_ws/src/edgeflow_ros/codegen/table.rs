@@ -1,35 +1,55 @@
 //! The tables of the registry: every type's fields as static data, the same for both stacks.
 
-use super::source::Packages;
+use super::{hash::full_name, source::Packages};
 use anyhow::Result;
-use hiroz_codegen::types::{ArrayType, DefaultValue, ParsedMessage, ResolvedMessage};
+use hiroz_codegen::types::{ArrayType, DefaultValue, ParsedMessage, ResolvedMessage, ResolvedService};
 use std::{collections::BTreeMap, fmt::Write};
 
 pub fn emit(packages: &Packages) -> Result<String> {
-    let mut types = BTreeMap::new();
-    let mut services = String::new();
+    // Looked up by name, so sorted by name.
+    let (mut types, mut services, mut actions) = (BTreeMap::new(), BTreeMap::new(), String::new());
     for (package, content) in packages {
         for (name, message) in &content.messages {
             let full = format!("{package}/msg/{name}");
             types.insert(full.clone(), entry(message, &full)?);
         }
-        for (name, service) in &content.services {
-            let full = format!("{package}/srv/{name}");
-            for (message, part) in [(&service.request, "Request"), (&service.response, "Response")] {
+        for (name, content) in &content.services {
+            service(&mut types, &mut services, content, format!("{package}/srv/{name}"))?;
+        }
+        for (name, action) in &content.actions {
+            let full = format!("{package}/action/{name}");
+            for (part, message) in action.messages() {
                 let part = format!("{full}_{part}");
                 types.insert(part.clone(), entry(message, &part)?);
             }
-            writeln!(
-                services,
-                "    ServiceDescription {{ name: {full:?}, hash: {:?}, request: \"{full}_Request\", response: \"{full}_Response\" }},",
-                service.type_hash.to_rihs_string()
-            )?;
+            for (part, content) in action.services() {
+                service(&mut types, &mut services, content, format!("{full}_{part}"))?;
+            }
+            writeln!(actions, "    ActionDescription {{ name: {full:?} }},")?;
         }
     }
     let types: String = types.into_values().collect();
+    let services: String = services.into_values().collect();
     Ok(format!(
-        "/// Every message type, sorted by name.\npub(crate) static TYPES: &[TypeDescription] = &[\n{types}];\n\n/// Every service type, sorted by name.\npub(crate) static SERVICES: &[ServiceDescription] = &[\n{services}];\n"
+        "/// Every message type, sorted by name.\npub(crate) static TYPES: &[TypeDescription] = &[\n{types}];\n\n\
+         /// Every service type, sorted by name.\npub(crate) static SERVICES: &[ServiceDescription] = &[\n{services}];\n\n\
+         /// Every action type, sorted by name.\npub(crate) static ACTIONS: &[ActionDescription] = &[\n{actions}];\n"
     ))
+}
+
+type Entries = BTreeMap<String, String>;
+
+fn service(types: &mut Entries, services: &mut Entries, service: &ResolvedService, full: String) -> Result<()> {
+    for (message, part) in [(&service.request, "Request"), (&service.response, "Response")] {
+        let part = format!("{full}_{part}");
+        types.insert(part.clone(), entry(message, &part)?);
+    }
+    let hash = service.type_hash.to_rihs_string();
+    let text = format!(
+        "    ServiceDescription {{ name: {full:?}, hash: {hash:?}, request: \"{full}_Request\", response: \"{full}_Response\" }},\n"
+    );
+    services.insert(full, text);
+    Ok(())
 }
 
 fn entry(message: &ResolvedMessage, full: &str) -> Result<String> {
@@ -77,7 +97,7 @@ fn element(message: &ParsedMessage, base: &str, package: Option<&str>) -> String
         "float32" => "Float32",
         "float64" => "Float64",
         "string" => "String",
-        _ => return format!("Element::Message(\"{}/msg/{base}\")", package.unwrap_or(&message.package)),
+        _ => return format!("Element::Message({:?})", full_name(package.unwrap_or(&message.package), base)),
     };
     format!("Element::{element}")
 }

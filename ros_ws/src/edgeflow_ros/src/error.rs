@@ -67,7 +67,7 @@ pub enum Error {
     /// No generated type has this name.
     #[error("no {kind} type \"{name}\" is known{hint}")]
     UnknownType {
-        /// "message" or "service".
+        /// "message", "service" or "action".
         kind: &'static str,
         /// The name as given.
         name: String,
@@ -121,6 +121,72 @@ pub enum Error {
         name: String,
         /// What the stack said.
         reason: String,
+    },
+    /// No server of an action appeared in time.
+    #[error("action {name} is not available after {timeout:?}: is its node running, and in this domain?")]
+    ActionUnavailable {
+        /// Fully-qualified name of the action.
+        name: String,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// The server of an action does not want a goal.
+    #[error("action {name} rejected the goal")]
+    GoalRejected {
+        /// Fully-qualified name of the action.
+        name: String,
+    },
+    /// A goal has not ended in time.
+    #[error("goal {goal} of action {name} has not ended within {timeout:?}")]
+    GoalTimeout {
+        /// Fully-qualified name of the action.
+        name: String,
+        /// The goal's id.
+        goal: String,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// The server of an action has forgotten a goal.
+    #[error("action {name} does not know the goal {goal}: its result was kept for a while only, or its node was started again")]
+    GoalUnknown {
+        /// Fully-qualified name of the action.
+        name: String,
+        /// The goal's id.
+        goal: String,
+    },
+    /// The server of an action does not cancel a goal.
+    #[error("goal {goal} of action {name} is not canceled: {reason}")]
+    CancelRejected {
+        /// Fully-qualified name of the action.
+        name: String,
+        /// The goal's id.
+        goal: String,
+        /// What the server answered.
+        reason: &'static str,
+    },
+    /// A managed node cannot be told that now.
+    #[error("transition {transition} of {node} is not possible in state {state}: possible are {possible}")]
+    TransitionRefused {
+        /// Fully-qualified name of the node.
+        node: String,
+        /// What it was told.
+        transition: String,
+        /// Where it is.
+        state: &'static str,
+        /// What it can be told there.
+        possible: String,
+    },
+    /// A hook of a managed node did not do what it should.
+    #[error("transition {transition} of {node} failed, it is {state} now: {reason}")]
+    TransitionFailed {
+        /// Fully-qualified name of the node.
+        node: String,
+        /// What it was told.
+        transition: &'static str,
+        /// What the hook said.
+        reason: String,
+        /// Where the node is now.
+        state: &'static str,
     },
     /// The router's address cannot be listened on or connected to.
     #[error("ROS router at {address}: {reason}")]

@@ -22,12 +22,14 @@
 //! # }
 //! ```
 
+mod action;
 mod args;
 mod client;
 pub mod constants;
 mod context;
 mod dynamic;
 mod error;
+pub mod lifecycle;
 mod logging;
 pub mod messages;
 pub mod names;
@@ -45,6 +47,7 @@ mod stack;
 mod subscription;
 mod time;
 
+pub use action::{ActionClient, ActionServer, ClientGoal, GoalId, GoalRequest, GoalStatus, Outcome, ServerGoal};
 pub use client::Client;
 pub use context::{Context, ContextBuilder};
 pub use dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription};
@@ -58,5 +61,5 @@ pub use qos::{Durability, History, QosProfile, Reliability};
 pub use queue::{DropCounter, Queue};
 pub use runtime::shutdown_signal;
 pub use service::{ServiceRequest, ServiceStream};
-pub use stack::{Message, Service};
+pub use stack::{Action, Message, Service};
 pub use subscription::Subscription;

@@ -1,5 +1,6 @@
-//! Generated message and service types of every package, in r2r's shape: `package::msg::Type` and
-//! `package::srv::Type::{Service, Request, Response}`. Field names that are Rust keywords carry an
+//! Generated message, service and action types of every package, in r2r's shape: `package::msg::Type`,
+//! `package::srv::Type::{Service, Request, Response}` and
+//! `package::action::Type::{Action, Goal, Result, Feedback}`. Field names that are Rust keywords carry an
 //! underscore behind them, and fixed-size arrays are `Vec`s which must have exactly that length.
 
 #![allow(missing_docs, clippy::all, clippy::pedantic, unused_imports)]
@@ -8,7 +9,7 @@
 #[cfg(not(feature = "r2r"))]
 pub(crate) mod wire {
     pub(crate) use super::{bytes::bytes, empty_on_the_wire, fixed::Fixed};
-    pub(crate) use crate::stack::{Message as MessageType, Service as ServiceType};
+    pub(crate) use crate::stack::{Action as ActionType, Message as MessageType, Service as ServiceType};
     pub(crate) use serde::{Deserialize, Serialize};
 }
 
@@ -111,13 +112,14 @@ mod fixed {
 macro_rules! empty_on_the_wire {
     ($type:ident) => {
         impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            // Spelled out: an action has a `Result` of its own beside this.
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
                 serializer.serialize_u8(0)
             }
         }
         impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                u8::deserialize(deserializer).map(|_| Self {})
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                <u8 as serde::Deserialize>::deserialize(deserializer).map(|_| Self {})
             }
         }
     };
@@ -167,5 +169,20 @@ macro_rules! doc_only_service {
 }
 #[cfg(feature = "doc-only")]
 pub(crate) use doc_only_service;
+
+/// As [`doc_only_message`], for the action beside its parts; the items are those r2r generates.
+#[cfg(feature = "doc-only")]
+macro_rules! doc_only_action {
+    ({ $($items:tt)* }) => {
+        impl r2r::WrappedActionTypeSupport for Action {
+            fn get_ts() -> &'static r2r_rcl::rosidl_action_type_support_t {
+                unreachable!("doc-only type-checks and cannot run")
+            }
+            $($items)*
+        }
+    };
+}
+#[cfg(feature = "doc-only")]
+pub(crate) use doc_only_action;
 
 include!(concat!(env!("OUT_DIR"), "/messages.rs"));

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
 };
@@ -68,13 +68,20 @@ impl DropCounter {
 pub(crate) struct Inbox<T> {
     policy: Queue,
     items: Mutex<VecDeque<T>>,
+    closed: AtomicBool,
     waker: AtomicWaker,
     pub(crate) dropped: DropCounter,
 }
 
 impl<T> Inbox<T> {
     pub(crate) fn new(policy: Queue) -> Arc<Self> {
-        Arc::new(Self { policy, items: Mutex::default(), waker: AtomicWaker::new(), dropped: DropCounter::default() })
+        Arc::new(Self {
+            policy,
+            items: Mutex::default(),
+            closed: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            dropped: DropCounter::default(),
+        })
     }
 
     pub(crate) fn push(&self, item: T) {
@@ -95,6 +102,23 @@ impl<T> Inbox<T> {
         self.waker.wake();
     }
 
+    /// Nothing will come any more: its reader ends after what waits.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// What a reader gets now, if anything.
+    fn take(&self) -> Poll<Option<T>> {
+        // Asked first: what was pushed before the end is there to be seen.
+        let closed = self.closed.load(Ordering::Acquire);
+        match self.lock().pop_front() {
+            Some(item) => Poll::Ready(Some(item)),
+            None if closed => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
     /// Messages that wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
@@ -106,22 +130,19 @@ impl<T> Inbox<T> {
     }
 }
 
-/// The reading end. Never ends by itself.
+/// The reading end. Ends only when the queue is closed.
 pub(crate) struct Reader<T>(pub(crate) Arc<Inbox<T>>);
 
 impl<T> Stream for Reader<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        if let Some(item) = self.0.lock().pop_front() {
-            return Poll::Ready(Some(item));
+        if let ready @ Poll::Ready(_) = self.0.take() {
+            return ready;
         }
         self.0.waker.register(cx.waker());
         // A push between the look and the registration woke nobody.
-        match self.0.lock().pop_front() {
-            Some(item) => Poll::Ready(Some(item)),
-            None => Poll::Pending,
-        }
+        self.0.take()
     }
 }
 
@@ -158,5 +179,14 @@ mod tests {
         std::thread::spawn(move || (0..1000).for_each(|i| writer.push(i))).join().unwrap();
         assert_eq!(task.await.unwrap(), (0..1000).collect::<Vec<_>>());
         assert_eq!((inbox.dropped.get(), inbox.len()), (0, 0));
+    }
+    #[tokio::test]
+    async fn a_closed_queue_ends_after_what_waits() {
+        let inbox = Inbox::new(Queue::all());
+        let reader = tokio::spawn(Reader(inbox.clone()).collect::<Vec<_>>());
+        inbox.push(1);
+        inbox.push(2);
+        inbox.close();
+        assert_eq!(reader.await.unwrap(), [1, 2]);
     }
 }

@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 
-/// A message type; requests and responses of services are such too, named `pkg/srv/Name_Request`.
+/// A message type; requests and responses of services are such too, named `pkg/srv/Name_Request`, and so are
+/// the parts of actions, named `pkg/action/Name_Goal`.
 #[derive(Debug)]
 pub struct TypeDescription {
     /// For instance `std_msgs/msg/String`.
@@ -33,6 +34,13 @@ pub struct ServiceDescription {
     pub hash: &'static str,
     request: &'static str,
     response: &'static str,
+}
+
+/// An action type.
+#[derive(Debug)]
+pub struct ActionDescription {
+    /// For instance `edgeflow_msgs/action/DeployModel`.
+    pub name: &'static str,
 }
 
 /// A field of a message.
@@ -134,6 +142,44 @@ impl ServiceDescription {
     }
 }
 
+impl ActionDescription {
+    /// What is asked.
+    #[must_use]
+    pub fn goal(&self) -> &'static TypeDescription {
+        part(&format!("{}_Goal", self.name))
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn result(&self) -> &'static TypeDescription {
+        part(&format!("{}_Result", self.name))
+    }
+
+    /// What is told on the way.
+    #[must_use]
+    pub fn feedback(&self) -> &'static TypeDescription {
+        part(&format!("{}_Feedback", self.name))
+    }
+
+    /// Feedback with the goal it belongs to, as on the topic `<action>/_action/feedback`.
+    #[must_use]
+    pub fn feedback_message(&self) -> &'static TypeDescription {
+        part(&format!("{}_FeedbackMessage", self.name))
+    }
+
+    /// Name of the type of the service `<action>/_action/send_goal`.
+    #[must_use]
+    pub fn send_goal(&self) -> String {
+        format!("{}_SendGoal", self.name)
+    }
+
+    /// Name of the type of the service `<action>/_action/get_result`.
+    #[must_use]
+    pub fn get_result(&self) -> String {
+        format!("{}_GetResult", self.name)
+    }
+}
+
 /// A type that the tables themselves name. The generator resolves every reference, so it is there.
 fn part(name: &str) -> &'static TypeDescription {
     static MISSING: TypeDescription = TypeDescription { name: "missing", hash: "", fields: &[], constants: &[] };
@@ -151,7 +197,7 @@ fn find(name: &str) -> Option<&'static TypeDescription> {
 /// # Errors
 /// [`Error::UnknownType`], with similar names.
 pub fn message(name: &str) -> Result<&'static TypeDescription> {
-    find(&full(name, "msg")).ok_or_else(|| unknown("message", name, TYPES.iter().map(|t| t.name)))
+    find(&full(name, "msg")).ok_or_else(|| unknown("message", name, messages()))
 }
 
 /// The service type of this name, `pkg/srv/Type` or `pkg/Type`.
@@ -160,7 +206,16 @@ pub fn message(name: &str) -> Result<&'static TypeDescription> {
 /// [`Error::UnknownType`], with similar names.
 pub fn service(name: &str) -> Result<&'static ServiceDescription> {
     let wanted = full(name, "srv");
-    SERVICES.iter().find(|s| s.name == wanted).ok_or_else(|| unknown("service", name, SERVICES.iter().map(|s| s.name)))
+    SERVICES.iter().find(|s| s.name == wanted).ok_or_else(|| unknown("service", name, services()))
+}
+
+/// The action type of this name, `pkg/action/Type` or `pkg/Type`.
+///
+/// # Errors
+/// [`Error::UnknownType`], with similar names.
+pub fn action(name: &str) -> Result<&'static ActionDescription> {
+    let wanted = full(name, "action");
+    ACTIONS.iter().find(|a| a.name == wanted).ok_or_else(|| unknown("action", name, actions()))
 }
 
 /// Names of every message type, sorted.
@@ -170,7 +225,12 @@ pub fn messages() -> impl Iterator<Item = &'static str> {
 
 /// Names of every service type, sorted.
 pub fn services() -> impl Iterator<Item = &'static str> {
-    SERVICES.iter().map(|s| s.name)
+    SERVICES.iter().map(|s| s.name).filter(|name| name.contains("/srv/"))
+}
+
+/// Names of every action type, sorted.
+pub fn actions() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().map(|a| a.name)
 }
 
 fn full(name: &str, kind: &str) -> String {
@@ -182,10 +242,8 @@ fn full(name: &str, kind: &str) -> String {
 
 fn unknown(kind: &'static str, name: &str, known: impl Iterator<Item = &'static str>) -> Error {
     let last = name.rsplit('/').next().unwrap_or(name).to_lowercase();
-    let mut similar: Vec<_> = known
-        .filter(|k| !last.is_empty() && !k.ends_with("_Request") && !k.ends_with("_Response"))
-        .filter(|k| k.rsplit('/').next().is_some_and(|t| t.to_lowercase().contains(&last)))
-        .collect();
+    let mut similar: Vec<_> =
+        known.filter(|k| !last.is_empty() && k.rsplit('/').next().is_some_and(|t| t.to_lowercase().contains(&last))).collect();
     // The closest in length first: a letter that is missing is likelier than a word.
     similar.sort_by_key(|known| known.len().abs_diff(name.len()));
     similar.truncate(5);

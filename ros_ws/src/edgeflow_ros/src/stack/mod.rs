@@ -8,7 +8,7 @@ mod embedded;
 #[cfg(all(feature = "embedded", not(feature = "r2r")))]
 pub(crate) use embedded::*;
 #[cfg(all(feature = "embedded", not(feature = "r2r")))]
-pub use embedded::{Message, Service};
+pub use embedded::{Action, Message, Service};
 
 #[cfg(feature = "r2r")]
 #[path = "r2r/mod.rs"]
@@ -16,4 +16,4 @@ mod native;
 #[cfg(feature = "r2r")]
 pub(crate) use native::*;
 #[cfg(feature = "r2r")]
-pub use native::{Message, Service};
+pub use native::{Action, Message, Service};

@@ -3,8 +3,10 @@
 #![cfg(all(feature = "embedded", not(feature = "r2r")))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod actions;
 mod dynamic;
 mod graph;
+mod lifecycle;
 mod logging;
 mod parameters;
 mod queues;

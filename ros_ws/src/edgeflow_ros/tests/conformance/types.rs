@@ -12,6 +12,7 @@ fn type_hashes_are_those_of_an_installed_ros() {
         ("geometry_msgs/msg/Pose", "RIHS01_d501954e9476cea2996984e812054b68026ae0bfae789d9a10b23daf35cc90fa"),
         ("geometry_msgs/msg/Transform", "RIHS01_beb83fbe698636351461f6f35d1abb20010c43d55374d81bd041f1ba2581fddc"),
         ("geometry_msgs/msg/Twist", "RIHS01_9c45bf16fe0983d80e3cfe750d6835843d265a9a6c46bd2e609fcddde6fb8d2a"),
+        ("lifecycle_msgs/msg/TransitionEvent", "RIHS01_d5f8873a2f0146498f812d7885c7327ce27e463d36811d8792f35ee38c0d6c38"),
         ("rcl_interfaces/msg/Log", "RIHS01_e28ce254ca8abc06abf92773b74602cdbf116ed34fbaf294fb9f81da9f318eac"),
         ("sensor_msgs/msg/Image", "RIHS01_d31d41a9a4c4bc8eae9be757b0beed306564f7526c88ea6a4588fb9582527d47"),
         ("std_msgs/msg/Float64", "RIHS01_705ba9c3d1a09df43737eb67095534de36fd426c0587779bda2bc51fe790182a"),
@@ -21,8 +22,39 @@ fn type_hashes_are_those_of_an_installed_ros() {
     ] {
         assert_eq!(registry::message(name).unwrap().hash, hash, "{name}");
     }
-    let get_parameters = registry::service("rcl_interfaces/srv/GetParameters").unwrap();
-    assert_eq!(get_parameters.hash, "RIHS01_bf9803d5c74cf989a5de3e0c2e99444599a627c7ff75f97b8c05b01003675cbc");
+    for (name, hash) in [
+        ("action_msgs/srv/CancelGoal", "RIHS01_573d8b0a534451d7bc2ac8c5ffde8ac14b8593b7001175d0cd6516dcbeb8689a"),
+        ("lifecycle_msgs/srv/ChangeState", "RIHS01_356fe34f0475a43acf54542013af4167b0e729f77ea22ffb045c6ad8e20668e5"),
+        ("rcl_interfaces/srv/GetParameters", "RIHS01_bf9803d5c74cf989a5de3e0c2e99444599a627c7ff75f97b8c05b01003675cbc"),
+    ] {
+        assert_eq!(registry::service(name).unwrap().hash, hash, "{name}");
+    }
+    let asked = registry::service("lifecycle_msgs/srv/ChangeState").unwrap().request();
+    assert_eq!(asked.hash, "RIHS01_d74c6f524e14cade7b67e7297190360ed749264af300524fc1456f27cc2a553a");
+}
+
+#[test]
+fn what_rosidl_derives_from_an_action_has_rosidls_hashes() {
+    // As in `share/edgeflow_msgs/action/DeployModel.json` of a colcon build.
+    for (part, hash) in [
+        ("Feedback", "RIHS01_e0294b58ecebfb35bd378a0f6d0709ab991ae7c069e78fbc7dc1fbf89dc402b1"),
+        ("FeedbackMessage", "RIHS01_301cec8841dc3d76dc5dba0ebfd3ef2c3ae4e654409270d072315234e11d2212"),
+        ("GetResult_Request", "RIHS01_78b61a646a1e93919efae1e67ccf643aa69e2a12478ec8397cf20ffc96d04405"),
+        ("GetResult_Response", "RIHS01_1218625301373720cb7ed8e9b2d0cc1e9120ee2fe2a45511f73b3d13383d6b3f"),
+        ("Goal", "RIHS01_d127c44e5f33abd2444e8b7c3f7e9af648f80431737767e9575aff549004b569"),
+        ("Result", "RIHS01_cfa2ef2098f23e7194826d9c61cc604d2f3ece483bf15d5941652b09514e49aa"),
+        ("SendGoal_Request", "RIHS01_c141bfd849ee339989207b76e22b528a6f38f0f4ce34eb41c1358d40d5180384"),
+        ("SendGoal_Response", "RIHS01_055138fd11d4061bc18b473ab585547cd977ed420bb1b3c2f66a534fe4ce7f16"),
+    ] {
+        let name = format!("edgeflow_msgs/action/DeployModel_{part}");
+        assert_eq!(registry::message(&name).unwrap().hash, hash, "{name}");
+    }
+    let action = registry::action("edgeflow_msgs/DeployModel").unwrap();
+    let [send_goal, get_result] = [action.send_goal(), action.get_result()].map(|name| registry::service(&name).unwrap());
+    assert_eq!(send_goal.hash, "RIHS01_3264fb32bf5db662a2092e0965cd60449eac92238cdacb12de7f3d580b7690fc");
+    assert_eq!(get_result.hash, "RIHS01_98b79441d5f0a692f439a4668163a7f72edfccf40e4ec61d1b0fc4e877354776");
+    assert_eq!(registry::actions().collect::<Vec<_>>(), ["edgeflow_msgs/action/DeployModel"]);
+    assert!(registry::services().all(|name| !name.contains("DeployModel")), "the derived services are no interfaces of their own");
 }
 
 #[test]

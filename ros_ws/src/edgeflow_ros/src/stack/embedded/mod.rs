@@ -31,8 +31,8 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 pub(crate) use log::LogOutlet;
 use log::Rosout;
 pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
+pub use typed::{Action, Message, Service};
 pub(crate) use typed::{Client, Publisher, Received, Reply};
-pub use typed::{Message, Service};
 
 /// Whether the stack itself applies the remap rules of the command line.
 pub(crate) const REMAPS: bool = false;

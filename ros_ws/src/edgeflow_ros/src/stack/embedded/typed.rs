@@ -6,7 +6,13 @@ use super::{
     codec::{decode_body, encode, encode_body},
     raw::{RawPublisher, RawReply, Subscription},
 };
-use crate::{error::Result, qos::QosProfile, queue::Inbox, service::ServiceRequest};
+use crate::{
+    error::Result,
+    messages::{builtin_interfaces::msg::Time, unique_identifier_msgs::msg::UUID},
+    qos::QosProfile,
+    queue::Inbox,
+    service::ServiceRequest,
+};
 use futures::stream::{BoxStream, StreamExt};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt::Debug, marker::PhantomData, sync::Arc, time::Duration};
@@ -29,6 +35,34 @@ pub trait Service: Clone + Debug + Default + Send + Sync + Unpin + 'static {
     const TYPE_NAME: &'static str;
     /// As rosidl computes it: `RIHS01_` and 64 hex digits.
     const TYPE_HASH: &'static str;
+}
+
+/// A generated action type. The messages and services between goal, feedback and result are rosidl's;
+/// r2r's trait has these very items.
+#[allow(missing_docs)]
+pub trait Action: Clone + Debug + Default + Send + Sync + Unpin + 'static {
+    /// What is asked.
+    type Goal: Message;
+    /// How it ended.
+    type Result: Message;
+    /// What is told on the way.
+    type Feedback: Message;
+    type FeedbackMessage: Message;
+    type SendGoal: Service;
+    type GetResult: Service;
+    /// For instance `edgeflow_msgs/action/DeployModel`.
+    const TYPE_NAME: &'static str;
+
+    fn make_goal_request_msg(goal_id: UUID, goal: Self::Goal) -> <Self::SendGoal as Service>::Request;
+    fn make_goal_response_msg(accepted: bool, stamp: Time) -> <Self::SendGoal as Service>::Response;
+    fn make_feedback_msg(goal_id: UUID, feedback: Self::Feedback) -> Self::FeedbackMessage;
+    fn make_result_request_msg(goal_id: UUID) -> <Self::GetResult as Service>::Request;
+    fn make_result_response_msg(status: i8, result: Self::Result) -> <Self::GetResult as Service>::Response;
+    fn destructure_goal_request_msg(msg: <Self::SendGoal as Service>::Request) -> (UUID, Self::Goal);
+    fn destructure_goal_response_msg(msg: <Self::SendGoal as Service>::Response) -> (bool, Time);
+    fn destructure_feedback_msg(msg: Self::FeedbackMessage) -> (UUID, Self::Feedback);
+    fn destructure_result_response_msg(msg: <Self::GetResult as Service>::Response) -> (i8, Self::Result);
+    fn destructure_result_request_msg(msg: <Self::GetResult as Service>::Request) -> UUID;
 }
 
 pub(crate) struct Publisher<T>(RawPublisher, PhantomData<fn(T)>);

@@ -22,8 +22,8 @@ pub(crate) use dynamic::{DynamicClient, DynamicPublisher, DynamicReceived};
 pub(crate) use log::LogOutlet;
 use spinner::Spinner;
 pub(crate) use spinner::Subscription;
+pub use typed::{Action, Message, Service};
 pub(crate) use typed::{Client, Publisher, Received, Reply};
-pub use typed::{Message, Service};
 
 pub(crate) const NAME: &str = "r2r";
 

@@ -23,6 +23,37 @@ pub trait Service: r2r::WrappedServiceTypeSupport<Request: Message, Response: Me
 
 impl<S: r2r::WrappedServiceTypeSupport<Request: Message, Response: Message> + Send + Sync + Unpin + 'static> Service for S {}
 
+/// A generated action type.
+pub trait Action:
+    r2r::WrappedActionTypeSupport<
+        Goal: Message,
+        Result: Message,
+        Feedback: Message,
+        FeedbackMessage: Message,
+        SendGoal: Service,
+        GetResult: Service,
+    > + Send
+    + Sync
+    + Unpin
+    + 'static
+{
+}
+
+impl<A> Action for A where
+    A: r2r::WrappedActionTypeSupport<
+            Goal: Message,
+            Result: Message,
+            Feedback: Message,
+            FeedbackMessage: Message,
+            SendGoal: Service,
+            GetResult: Service,
+        > + Send
+        + Sync
+        + Unpin
+        + 'static
+{
+}
+
 /// r2r's own may be sent but not shared between threads.
 pub(crate) struct Publisher<T: Message>(Mutex<r2r::Publisher<T>>, String);
 
