@@ -146,7 +146,14 @@ impl Processes {
             }
             None => Command::new(&program.path),
         };
-        command.args(&program.args).envs(program.env).env("NO_COLOR", "1").env("ROS_LOG_DIR", self.logs.join("ros")).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+        command
+            .args(&program.args)
+            .envs(program.env)
+            .env("NO_COLOR", "1")
+            .env("ROS_LOG_DIR", self.logs.join("ros"))
+            .stdin(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true);
         command.stderr(log.try_clone().map_err(failed)?);
         if wants_first_line {
             command.stdout(Stdio::piped());

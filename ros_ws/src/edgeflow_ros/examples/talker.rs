@@ -15,8 +15,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     init_tracing(&context);
     let node = Node::create(&context, "talker", "")?;
     let rate_hz: f64 = node.declare_parameter("rate_hz", 1.0, "Greetings per second.")?;
+    let qos = node.publisher_qos("chatter", QosProfile::default())?;
     node.check_unknown_parameters()?;
-    let publisher = node.create_publisher("chatter", QosProfile::default())?;
+    let publisher = node.create_publisher("chatter", qos)?;
     let mut tick = tokio::time::interval(Duration::try_from_secs_f64(1.0 / rate_hz)?);
     tracing::info!(rate_hz, "talking on {}", publisher.topic());
     for count in 1_u64.. {

@@ -4,6 +4,7 @@ use crate::{
     args::Arguments,
     error::{Error, Result},
     logging::Logger,
+    qos::QosWatch,
     stack,
 };
 use std::{net::SocketAddr, sync::Arc};
@@ -22,6 +23,7 @@ pub(crate) struct Inner {
     pub(crate) arguments: Arguments,
     pub(crate) logger: Arc<Logger>,
     pub(crate) session: stack::Session,
+    pub(crate) qos_watch: Arc<QosWatch>,
     closed: watch::Sender<bool>,
 }
 
@@ -123,6 +125,12 @@ impl ContextBuilder {
     pub fn build(self) -> Result<Context> {
         let arguments = Arguments::parse(self.arguments.iter().cloned())?;
         let session = stack::Session::open(&self.arguments, &arguments, self.router)?;
-        Ok(Context(Arc::new(Inner { arguments, logger: Logger::new(), session, closed: watch::Sender::new(false) })))
+        Ok(Context(Arc::new(Inner {
+            arguments,
+            logger: Logger::new(),
+            session,
+            qos_watch: Arc::default(),
+            closed: watch::Sender::new(false),
+        })))
     }
 }

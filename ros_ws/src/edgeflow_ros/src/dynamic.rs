@@ -1,11 +1,13 @@
 //! Publishers, subscriptions and clients for types known by name at run time, as the command line needs them.
 
 use crate::{
+    endpoint::Endpoint,
     error::{Error, Result},
     node::{Node, Watch},
-    queue::{DropCounter, Inbox, Reader},
+    queue::{DropCounter, Inbox},
     registry::{ServiceDescription, TypeDescription},
     stack,
+    subscription::decoded,
 };
 use futures::{Stream, StreamExt, stream::BoxStream};
 use serde_json::Value;
@@ -18,41 +20,36 @@ use std::{
 
 /// Publishes values of a type known by name.
 pub struct DynamicPublisher {
-    inner: stack::DynamicPublisher,
-    topic: String,
-    ty: &'static TypeDescription,
-    node: Node,
+    pub(crate) inner: stack::DynamicPublisher,
+    pub(crate) ty: &'static TypeDescription,
+    pub(crate) endpoint: Arc<Endpoint>,
 }
 
 impl DynamicPublisher {
-    pub(crate) fn new(node: &Node, topic: String, ty: &'static TypeDescription, inner: stack::DynamicPublisher) -> Self {
-        Self { inner, topic, ty, node: node.clone() }
-    }
-
     /// Publishes a value; missing fields have their defaults.
     ///
     /// # Errors
     /// A value that does not fit the type, or a context shut down.
     pub fn publish(&self, value: &Value) -> Result<()> {
-        self.node.context().ensure_open(|| format!("publish on {}", self.topic))?;
+        self.endpoint.ensure_open()?;
         self.inner.publish(&self.ty.complete(value)?)
     }
 
     /// Absolute name of the topic, after remaps.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.endpoint.topic
     }
 
     /// Subscriptions of this topic, as far as this node knows.
     #[must_use]
     pub fn subscriber_count(&self) -> usize {
-        self.inner.subscriber_count(&self.node.0.inner)
+        self.inner.subscriber_count(&self.endpoint.node.0.inner)
     }
 
     /// Waits until the topic has `count` subscriptions; whether it came to that in time.
     pub async fn wait_for_subscribers(&self, count: usize, timeout: Duration) -> bool {
-        Watch::until(&self.node, timeout, || self.subscriber_count() >= count).await
+        self.endpoint.wait_for_subscribers(count, timeout, || self.subscriber_count()).await
     }
 }
 
@@ -60,32 +57,24 @@ impl DynamicPublisher {
 pub struct DynamicSubscription {
     values: BoxStream<'static, Value>,
     inbox: Arc<Inbox<stack::DynamicReceived>>,
-    topic: String,
     _inner: stack::Subscription,
-    _node: Node,
+    endpoint: Arc<Endpoint>,
 }
 
 impl DynamicSubscription {
     pub(crate) fn new(
-        node: &Node,
-        topic: String,
+        endpoint: Arc<Endpoint>,
         ty: &'static TypeDescription,
         inbox: Arc<Inbox<stack::DynamicReceived>>,
         inner: stack::Subscription,
     ) -> Self {
-        let name = topic.clone();
-        let values = Reader(inbox.clone()).filter_map(move |received| {
-            let value = received.decode(ty).inspect_err(|error| tracing::warn!(topic = name, %error, "skipped a malformed message")).ok();
-            std::future::ready(value)
-        });
-        let values = values.take_until(node.context().closed()).boxed();
-        Self { values, inbox, topic, _inner: inner, _node: node.clone() }
+        Self { values: decoded(&inbox, &endpoint, |received| received.decode(ty)), inbox, _inner: inner, endpoint }
     }
 
     /// Absolute name of the topic, after remaps.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.endpoint.topic
     }
 
     /// A handle on the number of dropped messages, which outlives the subscription.

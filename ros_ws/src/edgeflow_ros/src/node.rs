@@ -4,11 +4,12 @@ use crate::{
     Client, Publisher, ServiceStream, Subscription,
     context::Context,
     dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription},
+    endpoint::{Endpoint, Side, TypeId},
     error::{Error, Result},
     messages::builtin_interfaces,
     names,
     parameters::{self, Entry, ParameterBuilder, ParameterServer, ParameterType, ParameterValue},
-    qos::QosProfile,
+    qos::{EndpointInfo, QosProfile},
     queue::{Inbox, Queue},
     registry,
     stack::{self, Message, Service},
@@ -149,7 +150,8 @@ impl Node {
     pub fn create_publisher<T: Message>(&self, topic: &str, qos: QosProfile) -> Result<Publisher<T>> {
         let topic = self.topic("publish on", topic)?;
         let inner = self.0.inner.publisher(topic.for_stack(), qos)?;
-        Ok(Publisher::new(self, topic.absolute, inner))
+        let endpoint = Endpoint::new(self, Side::Publisher, topic.absolute, stack::type_id::<T>(), qos);
+        Ok(Publisher { inner, endpoint })
     }
 
     /// Subscribes a topic. Messages are taken from the stack at once and wait in `queue`.
@@ -160,7 +162,8 @@ impl Node {
         let topic = self.topic("subscribe", topic)?;
         let inbox = Inbox::new(queue);
         let inner = self.0.inner.subscribe(topic.for_stack(), qos, inbox.clone())?;
-        Ok(Subscription::new(self, topic.absolute, inbox, inner))
+        let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, stack::type_id::<T>(), qos);
+        Ok(Subscription::new(endpoint, inbox, inner))
     }
 
     /// Serves a service.
@@ -190,7 +193,8 @@ impl Node {
     pub fn create_dynamic_publisher(&self, topic: &str, type_name: &str, qos: QosProfile) -> Result<DynamicPublisher> {
         let (topic, ty) = (self.topic("publish on", topic)?, registry::message(type_name)?);
         let inner = self.0.inner.dynamic_publisher(topic.for_stack(), ty, qos)?;
-        Ok(DynamicPublisher::new(self, topic.absolute, ty, inner))
+        let endpoint = Endpoint::new(self, Side::Publisher, topic.absolute, Some(TypeId { name: ty.name, hash: ty.hash }), qos);
+        Ok(DynamicPublisher { inner, ty, endpoint })
     }
 
     /// Subscribes a topic whose type is known by name only.
@@ -201,7 +205,8 @@ impl Node {
         let (topic, ty) = (self.topic("subscribe", topic)?, registry::message(type_name)?);
         let inbox = Inbox::new(queue);
         let inner = self.0.inner.dynamic_subscribe(topic.for_stack(), ty, qos, inbox.clone())?;
-        Ok(DynamicSubscription::new(self, topic.absolute, ty, inbox, inner))
+        let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(TypeId { name: ty.name, hash: ty.hash }), qos);
+        Ok(DynamicSubscription::new(endpoint, ty, inbox, inner))
     }
 
     /// Calls a service whose type is known by name only, for instance "std_srvs/srv/Trigger".
@@ -238,6 +243,10 @@ impl Node {
 
     pub(crate) fn given_parameter(&self, name: &str) -> Option<ParameterValue> {
         self.0.given.get(name).cloned()
+    }
+
+    pub(crate) fn declared_parameter(&self, name: &str) -> Option<ParameterValue> {
+        self.0.parameters.get(name)
     }
 
     pub(crate) fn insert_parameter(&self, name: &str, entry: Entry) -> Result<()> {
@@ -315,6 +324,26 @@ impl Node {
     /// An invalid name, or when the stack cannot say.
     pub fn count_subscribers(&self, topic: &str) -> Result<usize> {
         self.0.inner.count_subscribers(&self.resolve_topic(topic)?)
+    }
+
+    /// Publishers of a topic, with their nodes, types and what they offer.
+    ///
+    /// # Errors
+    /// An invalid name, or when the stack cannot say.
+    pub fn get_publishers_info(&self, topic: &str) -> Result<Vec<EndpointInfo>> {
+        self.0.inner.publishers_info(&self.resolve_topic(topic)?)
+    }
+
+    /// Subscriptions of a topic, with their nodes, types and what they ask for.
+    ///
+    /// # Errors
+    /// An invalid name, or when the stack cannot say.
+    pub fn get_subscriptions_info(&self, topic: &str) -> Result<Vec<EndpointInfo>> {
+        self.0.inner.subscriptions_info(&self.resolve_topic(topic)?)
+    }
+
+    pub(crate) fn graph_change(&self) -> impl Future<Output = ()> + use<> {
+        self.0.inner.graph_change()
     }
 
     /// Waits until something holds of the graph as this node sees it; whether it came to that in time.

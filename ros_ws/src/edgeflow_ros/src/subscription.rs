@@ -1,7 +1,8 @@
 //! Receiving messages as a stream.
 
 use crate::{
-    node::Node,
+    endpoint::Endpoint,
+    error::Result,
     queue::{DropCounter, Inbox, Reader},
     stack::{self, Message},
 };
@@ -16,21 +17,31 @@ use std::{
 pub struct Subscription<T: Message> {
     messages: BoxStream<'static, T>,
     inbox: Arc<Inbox<stack::Received<T>>>,
-    topic: String,
     // After the stream: nothing arrives while it is torn down.
     _inner: stack::Subscription,
-    _node: Node,
+    endpoint: Arc<Endpoint>,
+}
+
+/// What arrives, decoded when it is its turn; what is malformed is skipped and said.
+pub(crate) fn decoded<R: Send + 'static, T>(
+    inbox: &Arc<Inbox<R>>,
+    endpoint: &Endpoint,
+    decode: impl Fn(R) -> Result<T> + Send + 'static,
+) -> BoxStream<'static, T>
+where
+    T: Send + 'static,
+{
+    let topic = endpoint.topic.clone();
+    let messages = Reader(inbox.clone()).filter_map(move |received| {
+        let message = decode(received).inspect_err(|error| tracing::warn!(topic, %error, "skipped a malformed message"));
+        std::future::ready(message.ok())
+    });
+    messages.take_until(endpoint.node.context().closed()).boxed()
 }
 
 impl<T: Message> Subscription<T> {
-    pub(crate) fn new(node: &Node, topic: String, inbox: Arc<Inbox<stack::Received<T>>>, inner: stack::Subscription) -> Self {
-        let name = topic.clone();
-        let messages = Reader(inbox.clone()).filter_map(move |received| {
-            let message = received.decode().inspect_err(|error| tracing::warn!(topic = name, %error, "skipped a malformed message")).ok();
-            std::future::ready(message)
-        });
-        let messages = messages.take_until(node.context().closed()).boxed();
-        Self { messages, inbox, topic, _inner: inner, _node: node.clone() }
+    pub(crate) fn new(endpoint: Arc<Endpoint>, inbox: Arc<Inbox<stack::Received<T>>>, inner: stack::Subscription) -> Self {
+        Self { messages: decoded(&inbox, &endpoint, stack::Received::decode), inbox, _inner: inner, endpoint }
     }
 
     /// Messages which the queue has dropped.
@@ -54,7 +65,7 @@ impl<T: Message> Subscription<T> {
     /// Absolute name of the topic, after remaps.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.endpoint.topic
     }
 }
 

@@ -103,6 +103,10 @@ impl ParameterServer {
     pub(crate) fn names(&self) -> Vec<String> {
         self.store.names()
     }
+
+    pub(crate) fn get(&self, name: &str) -> Option<ParameterValue> {
+        self.store.lock().get(name).map(|entry| entry.value.clone())
+    }
 }
 
 impl Drop for ParameterServer {

@@ -17,3 +17,13 @@ mod native;
 pub(crate) use native::*;
 #[cfg(feature = "r2r")]
 pub use native::{Action, Message, Service};
+
+/// What becomes of a publisher and a subscription whose quality of service does not fit.
+#[cfg_attr(not(feature = "r2r"), expect(dead_code, reason = "the embedded stack refuses nobody"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    /// They do not connect, as DDS has it.
+    Refused,
+    /// They connect, and what the subscription asked for is not kept, as with zenoh.
+    Lossy,
+}

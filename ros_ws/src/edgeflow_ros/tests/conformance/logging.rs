@@ -1,6 +1,6 @@
 //! What a program logs, as its user finds it: a real process, its console, its log file and `/rosout`.
 
-use super::{PATIENCE, Talker, World, next};
+use super::{PATIENCE, Program, World, next};
 use edgeflow_ros::{Node, QosProfile, Queue, Subscription, constants::rcl_interfaces::msg::Log as Level, rcl_interfaces::msg::Log};
 use std::path::Path;
 
@@ -27,8 +27,8 @@ fn file(folder: &Path) -> (String, Vec<String>) {
     (path.file_name().unwrap().to_str().unwrap().to_string(), lines)
 }
 
-fn talker(world: &World, arguments: &str, folder: &Path) -> Talker {
-    world.talker(&format!("--ros-args -r __ns:=/robot_1 {arguments}"), &[("ROS_LOG_DIR", folder.to_str().unwrap())])
+fn talker(world: &World, arguments: &str, folder: &Path) -> Program {
+    world.example("talker", &format!("--ros-args -r __ns:=/robot_1 {arguments}"), &[("ROS_LOG_DIR", folder.to_str().unwrap())])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +84,8 @@ async fn levels_and_outputs_are_those_of_the_command_line() {
 async fn a_node_without_rosout_does_not_publish_it() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     let mut loud = talker(&world, "", folder.path());
-    let mut quiet = world.talker("--ros-args -r __ns:=/robot_2 --disable-rosout-logs", &[("ROS_LOG_DIR", folder.path().to_str().unwrap())]);
+    let mut quiet =
+        world.example("talker", "--ros-args -r __ns:=/robot_2 --disable-rosout-logs", &[("ROS_LOG_DIR", folder.path().to_str().unwrap())]);
     loud.line().await;
     quiet.line().await;
     let tool = Node::create(&world.program("--ros-args --disable-rosout-logs"), "tool", "").unwrap();
@@ -117,7 +118,7 @@ async fn console_lines_have_the_form_and_colours_the_environment_asks_for() {
         ("RCUTILS_CONSOLE_OUTPUT_FORMAT", "{severity}|{name}|{message}"),
         ("RCUTILS_COLORIZED_OUTPUT", "1"),
     ];
-    let mut talker = world.talker("", &environment);
+    let mut talker = world.example("talker", "", &environment);
     assert_eq!(talker.line().await, "\x1b[0mINFO|talker|talking on /chatter rate_hz=1.0\x1b[0m");
     let (_, rest) = talker.stop().await;
     assert_eq!(rest.last().unwrap(), "\x1b[33mWARN|talker|nobody greets any more\x1b[0m");

@@ -9,6 +9,7 @@ mod graph;
 mod lifecycle;
 mod logging;
 mod parameters;
+mod qos;
 mod queues;
 mod services;
 mod startup;
@@ -44,26 +45,26 @@ impl World {
         Context::builder().arguments(arguments).router(self.router.addr()).build().unwrap()
     }
 
-    /// The example `talker` as a process of its own in it.
-    fn talker(&self, arguments: &str, environment: &[(&str, &str)]) -> Talker {
+    /// One of the examples as a process of its own in it.
+    fn example(&self, name: &str, arguments: &str, environment: &[(&str, &str)]) -> Program {
         // Beside this test, where cargo puts the examples it builds with the tests.
-        let path = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/talker");
+        let path = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples").join(name);
         let mut command = tokio::process::Command::new(&path);
         command.args(arguments.split_whitespace()).env("EDGEFLOW_ROS_ROUTER", self.router.addr().to_string());
         command.env_remove("RUST_LOG").envs(environment.iter().copied());
         let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let console = BufReader::new(child.stderr.take().unwrap()).lines();
-        Talker { child, console }
+        Program { child, console }
     }
 }
 
-/// A running `talker`.
-struct Talker {
+/// A running example.
+struct Program {
     child: Child,
     console: Lines<BufReader<ChildStderr>>,
 }
 
-impl Talker {
+impl Program {
     /// The next line on the console.
     async fn line(&mut self) -> String {
         tokio::time::timeout(PATIENCE, self.console.next_line()).await.expect("no line came").unwrap().expect("the console ended")

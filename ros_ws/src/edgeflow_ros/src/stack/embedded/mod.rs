@@ -14,25 +14,27 @@ use crate::{
     args::Arguments,
     error::{Error, Result},
     messages::rcl_interfaces::msg::Log,
-    qos::{Durability, History, QosProfile, Reliability},
+    qos::{Durability, EndpointInfo, History, QosProfile, Reliability},
     router,
+    stack::Misfit,
 };
 use hiroz::{
-    Builder,
+    Builder, TypeHash,
     config::SessionConfigBuilder,
     context::{ZContext, ZContextBuilder},
-    entity::EndpointKind,
+    entity::{EndpointEntity, EndpointKind, Entity},
     graph::Graph,
     node::ZNode,
     qos as zqos,
 };
+use hiroz_protocol::qos::{QosDurability as WireDurability, QosReliability as WireReliability};
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 pub(crate) use log::LogOutlet;
 use log::Rosout;
 pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
 pub use typed::{Action, Message, Service};
-pub(crate) use typed::{Client, Publisher, Received, Reply};
+pub(crate) use typed::{Client, Publisher, Received, Reply, type_id};
 
 /// Whether the stack itself applies the remap rules of the command line.
 pub(crate) const REMAPS: bool = false;
@@ -137,6 +139,23 @@ impl Node {
         Ok(self.graph().count(EndpointKind::Subscription, topic))
     }
 
+    pub(crate) fn publishers_info(&self, topic: &str) -> Result<Vec<EndpointInfo>> {
+        Ok(self.endpoints(EndpointKind::Publisher, topic))
+    }
+
+    pub(crate) fn subscriptions_info(&self, topic: &str) -> Result<Vec<EndpointInfo>> {
+        Ok(self.endpoints(EndpointKind::Subscription, topic))
+    }
+
+    fn endpoints(&self, kind: EndpointKind, topic: &str) -> Vec<EndpointInfo> {
+        let entities = self.graph().get_entities_by_topic(kind, topic);
+        let endpoints = entities.iter().filter_map(|entity| match &**entity {
+            Entity::Endpoint(endpoint) => Some(endpoint),
+            Entity::Node(_) => None,
+        });
+        endpoints.filter_map(info).collect()
+    }
+
     fn has_service(&self, name: &str) -> bool {
         self.graph().count_by_service(EndpointKind::Service, name) > 0
     }
@@ -149,12 +168,42 @@ impl Node {
     }
 }
 
-/// Names with their types, `a::msg::dds_::B_` as `a/msg/B`.
+/// Publishers of this stack and of `rmw_zenoh_cpp` connect with every subscription of their type.
+pub(crate) fn misfit() -> Misfit {
+    Misfit::Lossy
+}
+
+/// None for an endpoint that does not say what it is.
+fn info(endpoint: &EndpointEntity) -> Option<EndpointInfo> {
+    let (node, ty) = (endpoint.node.as_ref()?, endpoint.type_info.as_ref()?);
+    let namespace = if node.namespace.is_empty() { "/" } else { &node.namespace };
+    Some(EndpointInfo {
+        node: crate::names::fully_qualified(namespace, &node.name),
+        type_name: ros_type(&ty.name),
+        // Of before Jazzy.
+        type_hash: (ty.hash != TypeHash::zero()).then(|| ty.hash.to_rihs_string()),
+        reliability: match endpoint.qos.reliability {
+            WireReliability::BestEffort => Reliability::BestEffort,
+            WireReliability::Reliable => Reliability::Reliable,
+        },
+        durability: match endpoint.qos.durability {
+            WireDurability::TransientLocal => Durability::TransientLocal,
+            WireDurability::Volatile => Durability::Volatile,
+        },
+    })
+}
+
+/// `a::msg::dds_::B_` is `a/msg/B`.
+fn ros_type(dds: &str) -> String {
+    dds.trim_end_matches('_').replace("::dds_::", "/").replace("::", "/")
+}
+
+/// Names with their types.
 fn by_name(pairs: Vec<(String, String)>) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::<String, Vec<String>>::new();
     for (name, ty) in pairs {
         let types = all.entry(name).or_default();
-        let ty = ty.trim_end_matches('_').replace("::dds_::", "/").replace("::", "/");
+        let ty = ros_type(&ty);
         if !types.contains(&ty) {
             types.push(ty);
         }

@@ -65,6 +65,10 @@ pub trait Action: Clone + Debug + Default + Send + Sync + Unpin + 'static {
     fn destructure_result_request_msg(msg: <Self::GetResult as Service>::Request) -> UUID;
 }
 
+pub(crate) fn type_id<T: Message>() -> Option<TypeId> {
+    Some(TypeId { name: T::TYPE_NAME, hash: T::TYPE_HASH })
+}
+
 pub(crate) struct Publisher<T>(RawPublisher, PhantomData<fn(T)>);
 
 impl<T: Message> Publisher<T> {

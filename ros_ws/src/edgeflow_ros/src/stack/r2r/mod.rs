@@ -9,8 +9,11 @@ mod typed;
 use crate::{
     args::Arguments,
     error::{Error, Result},
-    qos::{Durability, History, QosProfile, Reliability},
+    names,
+    qos::{Durability, EndpointInfo, History, QosProfile, Reliability},
+    stack::Misfit,
 };
+use r2r::qos::{DurabilityPolicy, ReliabilityPolicy};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -23,7 +26,7 @@ pub(crate) use log::LogOutlet;
 use spinner::Spinner;
 pub(crate) use spinner::Subscription;
 pub use typed::{Action, Message, Service};
-pub(crate) use typed::{Client, Publisher, Received, Reply};
+pub(crate) use typed::{Client, Publisher, Received, Reply, type_id};
 
 pub(crate) const NAME: &str = "r2r";
 
@@ -111,10 +114,53 @@ impl Node {
         })
     }
 
+    pub(crate) fn publishers_info(&self, topic: &str) -> Result<Vec<EndpointInfo>> {
+        let name = topic.to_string();
+        let found = self.spinner.with(move |turn| {
+            let found = turn.node.get_publishers_info_by_topic(&name, false)?;
+            Ok(found.iter().filter_map(|e| info(&e.node_namespace, &e.node_name, &e.topic_type, &e.qos_profile)).collect())
+        })?;
+        found.map_err(fail(format!("look at the publishers of {topic}")))
+    }
+
+    pub(crate) fn subscriptions_info(&self, topic: &str) -> Result<Vec<EndpointInfo>> {
+        Err(Error::Unsupported {
+            operation: format!("looking at the subscriptions of {topic}"),
+            stack: NAME,
+            remedy: "use `ros2 topic info --verbose`",
+        })
+    }
+
     /// When it is worth to look at the graph again.
     pub(crate) fn graph_change(&self) -> impl Future<Output = ()> + use<> {
         tokio::time::sleep(GRAPH_PERIOD)
     }
+}
+
+/// None while its node is not discovered yet, or for a policy that is none.
+fn info(namespace: &str, node: &str, type_name: &str, qos: &r2r::QosProfile) -> Option<EndpointInfo> {
+    let (reliability, durability) = (&qos.reliability, &qos.durability);
+    Some(EndpointInfo {
+        node: (!node.contains("_UNKNOWN_")).then(|| names::fully_qualified(namespace, node))?,
+        type_name: type_name.to_string(),
+        type_hash: None,
+        reliability: match reliability {
+            ReliabilityPolicy::Reliable => Reliability::Reliable,
+            ReliabilityPolicy::BestEffort => Reliability::BestEffort,
+            _ => return None,
+        },
+        durability: match durability {
+            DurabilityPolicy::TransientLocal => Durability::TransientLocal,
+            DurabilityPolicy::Volatile => Durability::Volatile,
+            _ => return None,
+        },
+    })
+}
+
+/// DDS connects only what fits. rcl gives no way to ask which middleware it has loaded but by its choice.
+pub(crate) fn misfit() -> Misfit {
+    let zenoh = std::env::var("RMW_IMPLEMENTATION").is_ok_and(|rmw| rmw.contains("zenoh"));
+    if zenoh { Misfit::Lossy } else { Misfit::Refused }
 }
 
 fn quality(qos: QosProfile) -> r2r::QosProfile {

@@ -2,9 +2,11 @@
 
 use super::{Node, Spinner, Subscription, fail, quality};
 use crate::{
+    endpoint::TypeId,
     error::{Error, Result},
     qos::QosProfile,
     queue::{Inbox, Queue, Reader},
+    registry,
     service::ServiceRequest,
 };
 use futures::stream::{BoxStream, StreamExt};
@@ -52,6 +54,13 @@ impl<A> Action for A where
         + Unpin
         + 'static
 {
+}
+
+/// r2r's types do not tell their names, but they live in modules of these names.
+pub(crate) fn type_id<T: Message>() -> Option<TypeId> {
+    let path = std::any::type_name::<T>().replace("::", "/");
+    let name = path.rmatch_indices('/').nth(2).map_or(path.as_str(), |(at, _)| &path[at + 1..]);
+    registry::message(name).ok().map(|ty| TypeId { name: ty.name, hash: ty.hash })
 }
 
 /// r2r's own may be sent but not shared between threads.

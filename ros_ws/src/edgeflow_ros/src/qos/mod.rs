@@ -1,6 +1,12 @@
 //! Quality of service, in r2r's builder style.
 
-use std::time::Duration;
+mod overrides;
+mod watch;
+
+use std::{fmt, str::FromStr, time::Duration};
+
+pub use watch::EndpointInfo;
+pub(crate) use watch::QosWatch;
 
 /// Whether every message must arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +26,43 @@ pub enum Durability {
     TransientLocal,
 }
 
+/// A policy that no ROS tool knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{given}\" is not one of {accepted}")]
+pub struct ParsePolicyError {
+    given: String,
+    accepted: String,
+}
+
+/// A policy's spelling, as `ros2 topic --qos-...` and parameters have it.
+macro_rules! spelled {
+    ($policy:ident { $($variant:ident = $name:literal),+ }) => {
+        impl $policy {
+            pub(crate) const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+        }
+
+        impl fmt::Display for $policy {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $name),+ })
+            }
+        }
+
+        impl FromStr for $policy {
+            type Err = ParsePolicyError;
+
+            fn from_str(text: &str) -> Result<Self, ParsePolicyError> {
+                match text {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(ParsePolicyError { given: text.into(), accepted: [$($name),+].join(", ") }),
+                }
+            }
+        }
+    };
+}
+
+spelled!(Reliability { Reliable = "reliable", BestEffort = "best_effort" });
+spelled!(Durability { Volatile = "volatile", TransientLocal = "transient_local" });
+
 /// How many messages are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum History {
@@ -27,6 +70,15 @@ pub enum History {
     KeepLast(usize),
     /// All, within the limits of the middleware.
     KeepAll,
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeepLast(depth) => write!(f, "keep_last({depth})"),
+            Self::KeepAll => f.write_str("keep_all"),
+        }
+    }
 }
 
 /// Quality of service of a publisher or subscription. The default is reliable, volatile, keep last 10.
@@ -53,6 +105,12 @@ impl QosProfile {
     #[must_use]
     pub fn sensor_data() -> Self {
         Self::default().keep_last(5).best_effort()
+    }
+
+    /// For what holds until it is said anew (maps, states, descriptions): reliable, and late subscribers get the newest `depth`.
+    #[must_use]
+    pub fn latched(depth: usize) -> Self {
+        Self::default().keep_last(depth).transient_local()
     }
 
     /// What services use.
@@ -108,5 +166,29 @@ impl QosProfile {
     pub fn volatile(mut self) -> Self {
         self.durability = Durability::Volatile;
         self
+    }
+}
+
+impl fmt::Display for QosProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}, {}", self.reliability, self.durability, self.history)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_spelled_as_ros_spells_them() {
+        for policy in Reliability::ALL {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+        }
+        for policy in Durability::ALL {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+        }
+        let error = "loud".parse::<Reliability>().unwrap_err().to_string();
+        assert_eq!(error, "\"loud\" is not one of reliable, best_effort");
+        assert_eq!(QosProfile::latched(1).to_string(), "reliable, transient_local, keep_last(1)");
     }
 }
