@@ -7,6 +7,7 @@ use super::{
     raw::{RawPublisher, RawReply, Subscription},
 };
 use crate::{
+    endpoint::TypeId,
     error::Result,
     messages::{builtin_interfaces::msg::Time, unique_identifier_msgs::msg::UUID},
     qos::QosProfile,
