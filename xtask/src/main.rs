@@ -1,4 +1,4 @@
-//! The commands developers and CI use: `cargo xtask demo`, `test`, `bench`, `layers`.
+//! The commands developers and CI use: `cargo xtask demo`, `test`, `test-ros`, `bench`, `layers`.
 //!
 //! It starts other programs and decides little itself, so that `cargo xtask` answers quickly on a fresh machine.
 
@@ -30,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask demo --headless --until-done --report target/demo.json the same story, unattended
   cargo xtask test --quick                                           the inner loop
   cargo xtask test                                                   everything, as CI does
+  source /opt/ros/jazzy/setup.bash && cargo xtask test-ros           the same nodes on an installed ROS 2
   cargo xtask bench --json target/bench.json                         every benchmark";
 
 #[derive(Subcommand)]
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::Args),
     /// Install what the tests need where it is missing, then run every test.
     Test(test::Args),
+    /// Build the colcon workspace against the ROS 2 that is sourced, and test its nodes under every RMW that is installed.
+    TestRos(test::ros::Args),
     /// Run benchmarks; figures are ratios within one run.
     Bench(bench::Args),
     /// Check that the arrows between the crates run as docs/ARCHITECTURE.md says.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::TestRos(args) => test::ros::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Layers => layers::run(),
     };

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Counts;
+use super::{
+    Counts,
+    reports::{counted, fresh},
+};
 use crate::{debian, demo, layers, node, python, repo, wheel};
 
 /// One stage: what it is called, whether it is part of the inner loop, what it does.
@@ -58,7 +61,7 @@ fn web() -> Result<Counts> {
     let (node, web) = (node::Node::find()?, repo::root()?.join("server/web"));
     node::install(&node, &web)?;
     repo::run(node.npm(&web)?.args(["run", "--silent", "check"]))?;
-    let report = report("web")?;
+    let report = fresh("web")?;
     let status = node
         .npm(&web)?
         .args(["run", "--silent", "test", "--", "--reporter=default", "--reporter=junit"])
@@ -101,7 +104,7 @@ fn r2r() -> Result<Counts> {
 fn python_tests() -> Result<Counts> {
     let python = python::environment(REQUIREMENTS)?;
     demo::build_programs()?;
-    let report = report("python")?;
+    let report = fresh("python")?;
     let status = repo::command(python)?
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "sim/models", "server/tests"])
         .arg(format!("--junitxml={}", report.display()))
@@ -120,7 +123,7 @@ fn story() -> Result<Counts> {
     let folder = repo::target()?.join("demo");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder)?;
-    let (junit, told) = (report("browser")?, folder.join("report.json"));
+    let (junit, told) = (fresh("browser")?, folder.join("report.json"));
     let (port, ros_port) = (free_port()?, free_port()?);
     let token = format!("test-{port}-{ros_port}");
     let data = folder.join("data");
@@ -223,22 +226,4 @@ fn tool(name: &str) -> Result<PathBuf> {
     repo::run(repo::cargo()?.args(["install", "--locked", "--quiet", name, "--root"]).arg(home).env("CARGO_PROFILE_RELEASE_LTO", "off"))
         .with_context(|| format!("could not install {name}: run `cargo install --locked {name}`"))?;
     Ok(built)
-}
-
-/// Where a runner shall write its JUnit file; an old one is removed first.
-fn report(name: &str) -> Result<PathBuf> {
-    let folder = repo::target()?.join("test-reports");
-    fs::create_dir_all(&folder)?;
-    let file = folder.join(format!("{name}.xml"));
-    let _ = fs::remove_file(&file);
-    Ok(file)
-}
-
-/// The runner's counts; a runner that failed without a failed test (it could not start one) counts as one failure.
-fn counted(report: &Path, succeeded: bool) -> Result<Counts> {
-    let mut counts = Counts::of_junit(report)?;
-    if !succeeded && counts.failed == 0 {
-        counts.failed = 1;
-    }
-    Ok(counts)
 }

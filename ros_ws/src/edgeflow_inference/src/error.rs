@@ -126,13 +126,14 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// A parameter with a value that means nothing.
-    #[error("parameter `{name}`: {reason}")]
-    Parameter {
-        /// Its name.
-        name: String,
-        /// What is allowed.
-        reason: String,
+    /// The load was called off before the swap.
+    #[error("canceled before the swap; what ran before keeps running")]
+    Canceled,
+    /// The node computes frames only while it is active.
+    #[error("the node is not active: `ros2 lifecycle set {node} activate`")]
+    NotActive {
+        /// Fully-qualified name of the node.
+        node: String,
     },
     /// The drift reference cannot be used.
     #[error("drift baseline cannot be used: {source}")]

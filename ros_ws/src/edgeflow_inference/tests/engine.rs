@@ -17,11 +17,30 @@ fn black() -> Frame<'static> {
 }
 
 fn load(engine: &Engine, request: &LoadRequest) -> Result<u32, Error> {
-    engine.load(request, &mut |_| {}).map(|loaded| loaded.swapped.gap_us())
+    engine.load(request, &mut |_| Ok(())).map(|loaded| loaded.swapped.gap_us())
 }
 
 fn label(engine: &Engine, frame: &Frame<'_>) -> String {
     engine.current().unwrap().infer_frame(&frame.check().unwrap()).unwrap().classification.unwrap().label
+}
+
+#[test]
+fn a_load_that_is_called_off_at_any_stage_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine();
+    load(&engine, &request(&pixel_bundle(dir.path(), 0))).unwrap();
+    let other = request(&pixel_bundle(dir.path(), 1));
+    for last in 1..=3 {
+        let mut stages = 0;
+        let called_off = engine.load(&other, &mut |_| {
+            stages += 1;
+            if stages == last { Err(Error::Canceled) } else { Ok(()) }
+        });
+        assert!(matches!(called_off, Err(Error::Canceled)));
+        assert_eq!(label(&engine, &black()), "a", "called off at stage {last}");
+    }
+    assert_eq!(engine.unload().map(|model| model.name.clone()).as_deref(), Some("test"));
+    assert!(matches!(engine.current(), Err(Error::NoModel)));
 }
 
 #[test]
@@ -31,8 +50,12 @@ fn a_bundle_is_loaded_in_stages_and_classifies_frames() {
     assert!(matches!(engine.current(), Err(Error::NoModel)));
 
     let mut stages = Vec::new();
-    let loaded = engine.load(&request(&pixel_bundle(dir.path(), 1)), &mut |stage| stages.push(stage)).unwrap();
-    assert_eq!(stages, [Stage::Verifying, Stage::Warming(loaded.model.digest)]);
+    let mut note = |stage| {
+        stages.push(stage);
+        Ok(())
+    };
+    let loaded = engine.load(&request(&pixel_bundle(dir.path(), 1)), &mut note).unwrap();
+    assert_eq!(stages, [Stage::Verifying, Stage::Warming(loaded.model.digest), Stage::Swapping]);
     assert_eq!(loaded.swapped.gap_us(), 0, "nobody waited for the first model");
     assert!(loaded.swapped.previous.is_none());
 

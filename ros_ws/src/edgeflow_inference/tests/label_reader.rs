@@ -30,7 +30,7 @@ fn scores_are_what_python_computes() {
     let engine = engine();
     for version in ["v1", "v2"] {
         let path = here.join("../../../sim/models").join(version);
-        engine.load(&request(&path), &mut |_| {}).unwrap();
+        engine.load(&request(&path), &mut |_| Ok(())).unwrap();
         let model = engine.current().unwrap();
         for (i, entry) in frames.iter().enumerate() {
             let data = render(i as u64, entry["pixels"].as_str().unwrap());

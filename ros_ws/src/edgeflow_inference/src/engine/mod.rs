@@ -26,6 +26,8 @@ pub enum Stage {
     Verifying,
     /// The bundle is whole and has this digest; its session is being built and warmed up.
     Warming(Digest),
+    /// The session is ready; the slot changes hands next, which cannot be taken back.
+    Swapping,
 }
 
 /// A load that succeeded.
@@ -60,18 +62,25 @@ impl Engine {
     }
 
     /// Loads a bundle beside the running model and swaps it in. Blocks for as long as the session takes to build; call
-    /// it on a thread of its own. `progress` hears of each stage before it begins.
+    /// it on a thread of its own. `progress` hears of each stage before it begins, and its error ends the load.
     ///
     /// # Errors
-    /// Whatever is wrong with the bundle; the running model keeps running.
-    pub fn load(&self, request: &LoadRequest, progress: &mut dyn FnMut(Stage)) -> Result<Loaded> {
+    /// Whatever is wrong with the bundle, or what `progress` says; the running model keeps running.
+    pub fn load(&self, request: &LoadRequest, progress: &mut dyn FnMut(Stage) -> Result<()>) -> Result<Loaded> {
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         model::check_folder(&request.path)?;
-        progress(Stage::Verifying);
+        progress(Stage::Verifying)?;
         let opened = model::open(request)?;
-        progress(Stage::Warming(opened.bundle.digest));
+        progress(Stage::Warming(opened.bundle.digest))?;
         let model = Arc::new(Model::build(request, opened, self.backend.as_ref(), &self.options)?);
+        progress(Stage::Swapping)?;
         let swapped = self.slot.swap(Arc::clone(&model));
         Ok(Loaded { model, swapped })
+    }
+
+    /// Takes the active model out of the slot. Its session is freed when the last frame in its hands is done.
+    pub fn unload(&self) -> Option<Arc<Model>> {
+        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.slot.clear()
     }
 }

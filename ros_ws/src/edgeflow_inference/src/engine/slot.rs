@@ -36,6 +36,11 @@ impl Slot {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Leaves the slot empty.
+    pub fn clear(&self) -> Option<Arc<Model>> {
+        self.current.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Makes `model` the active one.
     pub fn swap(&self, model: Arc<Model>) -> Swapped {
         let asked = Instant::now();

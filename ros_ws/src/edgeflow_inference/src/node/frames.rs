@@ -103,6 +103,11 @@ impl FrameQueue {
         self.lock().dropped
     }
 
+    /// Frames come in again.
+    pub(super) fn open(&self) {
+        self.lock().closed = false;
+    }
+
     /// No more frames come in; those that wait are still given out.
     pub(super) fn close(&self) {
         self.lock().closed = true;

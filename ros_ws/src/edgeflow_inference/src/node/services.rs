@@ -10,25 +10,25 @@ use edgeflow_ros::{Node, ServiceRequest};
 use futures::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::frames::FrameQueue;
 use super::messages;
+use super::pipeline::Pipeline;
 use super::status::{StatusBoard, check_slot};
-use crate::engine::{Engine, LoadRequest, Loaded};
+use crate::engine::{Engine, LoadRequest, Loaded, Stage};
 use crate::{Error, Result};
 
 /// What the services act on.
 pub(super) struct Services {
     node: Node,
     engine: Arc<Engine>,
-    queue: Arc<FrameQueue>,
+    pipeline: Arc<Pipeline>,
     status: Arc<StatusBoard>,
     /// One load at a time, with its statuses in one piece.
     loading: tokio::sync::Mutex<()>,
 }
 
 impl Services {
-    pub(super) fn new(node: Node, engine: Arc<Engine>, queue: Arc<FrameQueue>, status: Arc<StatusBoard>) -> Self {
-        Self { node, engine, queue, status, loading: tokio::sync::Mutex::default() }
+    pub(super) fn new(node: Node, engine: Arc<Engine>, pipeline: Arc<Pipeline>, status: Arc<StatusBoard>) -> Self {
+        Self { node, engine, pipeline, status, loading: tokio::sync::Mutex::default() }
     }
 
     /// Serves all three, each on a task of its own: a load that takes long holds up no question.
@@ -77,6 +77,9 @@ impl Services {
     }
 
     fn infer_now(&self, request: &Infer::Request, arrived: Instant) -> Result<Infer::Response> {
+        if !self.pipeline.is_active() {
+            return Err(Error::NotActive { node: self.node.fully_qualified_name().to_owned() });
+        }
         let model = self.engine.current()?;
         let (header, inference) = if request.inputs.is_empty() {
             let frame = messages::frame(&request.image).check()?;
@@ -92,8 +95,9 @@ impl Services {
     }
 
     async fn load_model(self: &Arc<Self>, request: &LoadModel::Request) -> LoadModel::Response {
-        let loaded = match parse(request) {
-            Ok(load) => self.load(load).await,
+        let LoadModel::Request { slot, bundle_path, model_name, model_version, digest } = request.clone();
+        let loaded = match parse(&slot, bundle_path, model_name, model_version, &digest) {
+            Ok(load) => self.load(load, |_| Ok(())).await,
             Err(error) => Err(error),
         };
         match loaded {
@@ -106,21 +110,39 @@ impl Services {
             Err(error) => LoadModel::Response {
                 success: false,
                 message: error.to_string(),
-                digest: self.engine.current().map(|m| m.digest.to_string()).unwrap_or_default(),
+                digest: self.running_digest(),
                 swap_gap_us: 0,
             },
         }
     }
 
+    /// Digest of the bundle that serves frames now; empty when none does.
+    pub(super) fn running_digest(&self) -> String {
+        self.engine.current().map(|m| m.digest.to_string()).unwrap_or_default()
+    }
+
+    /// Says on `~/status` that the slot is empty.
+    pub(super) fn unloaded(&self) {
+        self.status.pending();
+    }
+
     /// Loads a bundle beside the running one, swaps it in, and says so on `~/status` once no frame is in the old one's
-    /// hands any more.
-    pub(super) async fn load(self: &Arc<Self>, request: LoadRequest) -> Result<Loaded> {
+    /// hands any more. `progress` can call it off.
+    pub(super) async fn load(
+        self: &Arc<Self>,
+        request: LoadRequest,
+        mut progress: impl FnMut(Stage) -> Result<()> + Send + 'static,
+    ) -> Result<Loaded> {
         let _one_at_a_time = self.loading.lock().await;
         let me = Arc::clone(self);
         let about = request.clone();
         let loaded = blocking("load the model", move || {
-            let loaded = me.engine.load(&request, &mut |stage| me.status.stage(&request, stage))?;
-            me.queue.between_frames();
+            let loaded = me.engine.load(&request, &mut |stage| {
+                progress(stage)?;
+                me.status.stage(&request, stage);
+                Ok(())
+            })?;
+            me.pipeline.queue.between_frames();
             Ok(loaded)
         })
         .await;
@@ -138,18 +160,14 @@ impl Services {
     }
 }
 
-fn parse(request: &LoadModel::Request) -> Result<LoadRequest> {
-    check_slot(&request.slot)?;
-    let expected = match request.digest.as_str() {
+/// What both ways to ask for a load have in common.
+pub(super) fn parse(slot: &str, bundle_path: String, name: String, version: String, digest: &str) -> Result<LoadRequest> {
+    check_slot(slot)?;
+    let expected = match digest {
         "" => None,
         text => Some(text.parse().map_err(|source| Error::DigestMalformed { source })?),
     };
-    Ok(LoadRequest {
-        path: request.bundle_path.clone().into(),
-        name: request.model_name.clone(),
-        version: request.model_version.clone(),
-        expected,
-    })
+    Ok(LoadRequest { path: bundle_path.into(), name, version, expected })
 }
 
 /// Runs what takes long off the executor. A panic becomes an error, so that the caller is answered.

@@ -39,6 +39,7 @@ impl StatusBoard {
         let (status, digest) = match stage {
             Stage::Verifying => (state::VERIFYING, request.expected),
             Stage::Warming(found) => (state::WARMING, Some(found)),
+            Stage::Swapping => return,
         };
         let digest = digest.map(|d| d.to_string()).unwrap_or_default();
         self.publish(DeploymentStatus { status, digest, ..about(request) });

@@ -1,0 +1,129 @@
+//! From the camera to the results, while the node is active: a subscription, a task that moves its frames into the
+//! queue, and the thread that computes them. Inactive, none of the three exists.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use edgeflow_ros::sensor_msgs::msg::Image;
+use edgeflow_ros::{Node, QosProfile, Queue, Subscription};
+use futures::{FutureExt, StreamExt};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::drift::DriftWatch;
+use super::frames::FrameQueue;
+use super::params::Parameters;
+use super::tally::{Counters, Tally};
+use super::worker::{Outputs, Worker};
+use crate::engine::Engine;
+use crate::{Error, Result};
+
+/// How long frames that wait may still be computed after the node was told to stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) struct Pipeline {
+    node: Node,
+    engine: Arc<Engine>,
+    outputs: Arc<Outputs>,
+    pub(super) queue: Arc<FrameQueue>,
+    pub(super) tally: Arc<Tally>,
+    params: Parameters,
+    image_qos: QosProfile,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    stop: watch::Sender<bool>,
+    pump: JoinHandle<()>,
+    worker: std::thread::JoinHandle<()>,
+}
+
+impl Pipeline {
+    pub(super) fn new(node: Node, engine: Arc<Engine>, outputs: Outputs, params: Parameters, image_qos: QosProfile) -> Self {
+        let queue = Arc::new(FrameQueue::new(params.queue_policy, params.queue_depth));
+        Self { node, engine, outputs: Arc::new(outputs), queue, tally: Arc::default(), params, image_qos, running: Mutex::default() }
+    }
+
+    /// Whether frames are taken.
+    pub(super) fn is_active(&self) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Begins to take frames. Drift windows begin anew: what the camera saw meanwhile is not known.
+    ///
+    /// # Errors
+    /// A stack that refuses, or a thread that cannot be had.
+    pub(super) fn start(&self) -> Result<()> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let drift = DriftWatch::new(self.params.drift, self.params.drift_baseline_frames)?;
+        let waiting = Queue::All { depth: self.params.queue_depth };
+        let images = self.node.subscribe::<Image>("~/image", self.image_qos, waiting)?;
+        self.queue.open();
+        self.tally.forget_window();
+        let worker =
+            Worker::new(Arc::clone(&self.engine), Arc::clone(&self.queue), Arc::clone(&self.outputs), drift, Arc::clone(&self.tally));
+        let runtime = tokio::runtime::Handle::current();
+        let worker = std::thread::Builder::new()
+            .name("inference".into())
+            .spawn(move || {
+                // Publishing may want the runtime's reactor.
+                let _entered = runtime.enter();
+                worker.run();
+            })
+            .map_err(|source| Error::Io { operation: "start the inference thread".into(), source })?;
+        let (stop, stopped) = watch::channel(false);
+        let pump = tokio::spawn(pump(images, Arc::clone(&self.queue), stopped));
+        *running = Some(Running { stop, pump, worker });
+        Ok(())
+    }
+
+    /// Takes no more frames, and computes those that wait, for at most ten seconds.
+    pub(super) async fn stop(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { stop, pump, worker }) = running else { return };
+        let _ = stop.send(true);
+        // The pump hands over what has arrived and ends by itself.
+        if tokio::time::timeout(DRAIN_LIMIT, pump).await.is_err() {
+            tracing::warn!("frames kept arriving while the node was stopping");
+        }
+        self.queue.close();
+        let mut joined = tokio::task::spawn_blocking(move || worker.join());
+        let ended = match tokio::time::timeout(DRAIN_LIMIT, &mut joined).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                let left = self.queue.discard();
+                tracing::warn!(frames = left, "stopping without the frames that still waited");
+                joined.await
+            }
+        };
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::error!("the inference thread died");
+        }
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.tally.counters(&self.queue)
+    }
+}
+
+/// Moves images from the subscription into the frame queue, stamping their arrival.
+async fn pump(mut images: Subscription<Image>, queue: Arc<FrameQueue>, mut stopped: watch::Receiver<bool>) {
+    let mut lost_before = 0;
+    loop {
+        let image = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => break,
+            image = images.next() => image,
+        };
+        let Some(image) = image else { break };
+        queue.push(image);
+        let lost = images.dropped();
+        if lost > lost_before {
+            queue.count_dropped(lost - lost_before);
+            lost_before = lost;
+        }
+    }
+    while let Some(Some(image)) = images.next().now_or_never() {
+        queue.push(image);
+    }
+}

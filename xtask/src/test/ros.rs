@@ -1,0 +1,155 @@
+//! `cargo xtask test-ros`: the workspace built by colcon against the ROS 2 that is sourced, the conformance suite on the
+//! r2r door, and the tests that drive robots as their users do, under every RMW that is installed.
+
+use anyhow::{Context, Result, bail};
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use super::{Counts, Outcome, reports, summarise};
+use crate::{demo, repo};
+
+/// The RMWs we answer for.
+const RMWS: [&str; 3] = ["rmw_cyclonedds_cpp", "rmw_fastrtps_cpp", "rmw_zenoh_cpp"];
+/// One test at a time: each is a graph of its own in this domain.
+const DOMAIN: &str = "58";
+
+/// Options of `cargo xtask test-ros`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only this RMW
+    #[arg(long, value_parser = RMWS)]
+    rmw: Option<String>,
+    /// Only the tests whose names contain this
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let Some(prefixes) = env::var_os("AMENT_PREFIX_PATH") else {
+        bail!("no ROS 2 is sourced: run `source /opt/ros/jazzy/setup.bash` first; `cargo xtask test` needs none");
+    };
+    let ros = Ros { folder: repo::target()?.join("ros") };
+    let installed =
+        |rmw: &&str| env::split_paths(&prefixes).any(|p| p.join("share/ament_index/resource_index/packages").join(rmw).is_file());
+    let wanted: Vec<_> = RMWS.into_iter().filter(|rmw| args.rmw.as_deref().is_none_or(|only| only == *rmw)).collect();
+    let mut outcomes = Vec::new();
+    let mut stage = |name: String, run: &dyn Fn() -> Result<Counts>| {
+        println!("\n== {name}");
+        let outcome = Outcome::of(name, run);
+        let passed = outcome.error.is_none();
+        outcomes.push(outcome);
+        passed
+    };
+    if stage("colcon build".into(), &|| ros.build()) {
+        for rmw in wanted {
+            if !installed(&rmw) {
+                println!("\n{rmw} is not installed: `apt install ros-$ROS_DISTRO-{}`", rmw.replace('_', "-"));
+                stage(format!("{rmw}: absent"), &|| Ok(Counts { passed: 0, failed: 0, skipped: 1 }));
+                continue;
+            }
+            stage(format!("{rmw}: conformance"), &|| ros.conformance(rmw, args.only.as_deref()));
+            stage(format!("{rmw}: robots"), &|| ros.robots(rmw, args.only.as_deref()));
+        }
+    }
+    summarise(&outcomes)
+}
+
+struct Ros {
+    /// Where colcon builds and installs.
+    folder: PathBuf,
+}
+
+impl Ros {
+    fn build(&self) -> Result<Counts> {
+        if repo::on_path(&["colcon"]).is_none() {
+            bail!("no colcon on the PATH: `apt install python3-colcon-common-extensions`");
+        }
+        // Programs of the embedded stack, for the tests in which both are one graph.
+        demo::build_programs()?;
+        let mut colcon = repo::command("colcon")?;
+        colcon.arg("--log-base").arg(self.folder.join("log")).args([
+            "build",
+            "--event-handlers",
+            "console_direct+",
+            "--base-paths",
+            "ros_ws/src",
+        ]);
+        colcon.arg("--build-base").arg(self.folder.join("build")).arg("--install-base").arg(self.folder.join("install"));
+        repo::run(&mut repo::without_own_package(colcon)?)?;
+        Ok(Counts::ONE)
+    }
+
+    /// A command with the workspace's overlay sourced.
+    fn sourced(&self, rmw: &str, command: &[&str]) -> Result<Command> {
+        let mut bash = repo::without_own_package(repo::command("bash")?)?;
+        bash.args(["-c", ". \"$0\" && exec \"$@\""]).arg(self.folder.join("install/setup.bash")).args(command);
+        bash.env("RMW_IMPLEMENTATION", rmw).env("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST").env("ROS_DOMAIN_ID", DOMAIN);
+        Ok(bash)
+    }
+
+    /// What is written for both doors, run on this one.
+    fn conformance(&self, rmw: &str, only: Option<&str>) -> Result<Counts> {
+        let _router = self.router(rmw)?;
+        let report = repo::target()?.join("ros/build/cargo/nextest/default/junit.xml");
+        let _ = fs::remove_file(&report);
+        let mut tests = self.sourced(rmw, &["ros_ws/src/edgeflow_ros/cmake/with_interfaces.sh"])?;
+        tests.args(["cargo", "nextest", "run", "--package", "edgeflow_ros", "--no-default-features", "--features", "r2r"]);
+        tests.args([
+            "--cargo-profile",
+            "release",
+            "--test",
+            "conformance",
+            "--test-threads",
+            "1",
+            "--no-fail-fast",
+            "--status-level",
+            "slow",
+        ]);
+        tests.args(only).arg("--target-dir").arg(self.folder.join("build/cargo"));
+        let status = tests.status()?;
+        reports::counted(&report, status.success())
+    }
+
+    fn robots(&self, rmw: &str, only: Option<&str>) -> Result<Counts> {
+        let report = reports::fresh(&format!("ros-{rmw}"))?;
+        let mut tests = self.sourced(rmw, &["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "ros_ws/test", "launch/test"])?;
+        tests.arg(format!("--junitxml={}", report.display())).env("PYTHONDONTWRITEBYTECODE", "1");
+        if let Some(only) = only {
+            tests.args(["-k", only]);
+        }
+        let status = tests.env("EDGEFLOW_BIN_DIR", repo::target()?.join("release")).status()?;
+        reports::counted(&report, status.success())
+    }
+
+    /// rmw_zenoh needs a router; this one listens on loopback alone.
+    fn router(&self, rmw: &str) -> Result<Option<Router>> {
+        if rmw != "rmw_zenoh_cpp" {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        let mut router = self.sourced(rmw, &["ros2", "run", "rmw_zenoh_cpp", "rmw_zenohd"])?;
+        router.env("ZENOH_CONFIG_OVERRIDE", "listen/endpoints=[\"tcp/127.0.0.1:7447\"]").stdout(Stdio::null());
+        let router = Router(router.spawn().context("could not start rmw_zenohd")?);
+        while std::net::TcpStream::connect("127.0.0.1:7447").is_err() {
+            if began.elapsed().as_secs() > 30 {
+                bail!("rmw_zenohd does not listen on 127.0.0.1:7447");
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(100));
+        }
+        Ok(Some(router))
+    }
+}
+
+struct Router(Child);
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        // `ros2 run` passes an interrupt on, but no kill.
+        let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
