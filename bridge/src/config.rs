@@ -83,10 +83,16 @@ impl Config {
         let token_file = text("token_file", "", "file with this robot's token")?;
         let inference_node = text("inference_node", "inference_node", "inference node whose topics and services are used")?;
         let period_s = node
-            .declare_parameter("summary_period_s", 5.0, "period of inference summaries, seconds")
+            .parameter("summary_period_s", 5.0)
+            .description("period of inference summaries, seconds")
+            .range(0.1..=86_400.0)
+            .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
         let budget_mb = node
-            .declare_parameter("log_budget_mb", 256_i64, "most megabytes of entries the edge log keeps")
+            .parameter("log_budget_mb", 256_i64)
+            .description("most megabytes of entries the edge log keeps")
+            .range(1..=1_048_576)
+            .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
         node.check_unknown_parameters().map_err(BridgeError::ros("read the parameters"))?;
 
@@ -94,13 +100,6 @@ impl Config {
             return Err(parameter("token_file", "is not set: name the file that holds this robot's token"));
         }
         let token = Secret::read(Path::new(&token_file))?;
-        if !(0.1..=86_400.0).contains(&period_s) {
-            return Err(parameter("summary_period_s", format!("{period_s} is out of range: use 0.1 to 86400 seconds")));
-        }
-        let budget = u64::try_from(budget_mb).ok().filter(|mb| (1..=1_048_576).contains(mb));
-        let Some(budget_mb) = budget else {
-            return Err(parameter("log_budget_mb", format!("{budget_mb} is out of range: use 1 to 1048576 megabytes")));
-        };
         let config = Self {
             robot,
             data_dir: data_dir.into(),
@@ -109,7 +108,7 @@ impl Config {
             token,
             inference_node,
             summary_period: Duration::from_secs_f64(period_s),
-            log_budget_bytes: budget_mb * 1024 * 1024,
+            log_budget_bytes: budget_mb.unsigned_abs() * 1024 * 1024,
         };
         config.check()?;
         Ok(config)

@@ -17,16 +17,6 @@ pub enum SimError {
         #[source]
         source: edgeflow_ros::Error,
     },
-    /// A parameter has a value the robot cannot work with.
-    #[error("parameter {name} is {value}: {remedy}")]
-    Parameter {
-        /// Its name.
-        name: &'static str,
-        /// What was given.
-        value: String,
-        /// What it must be.
-        remedy: &'static str,
-    },
     /// The digits the camera shows could not be read.
     #[error("the camera has nothing to look at: pass another file with the parameter data_file, or none for the built-in digits")]
     Digits(#[source] DigitsError),

@@ -27,79 +27,40 @@ pub struct Settings {
 
 impl Settings {
     /// Declares the parameters on the node and reads their values.
+    ///
+    /// # Errors
+    /// A value of the wrong type or out of range, or a name nobody knows.
     pub fn declare(node: &Node) -> Result<Self, SimError> {
-        let ros = |source| SimError::Ros { action: "read the parameters".to_owned(), source };
-        let settings = Self {
-            rate_hz: node.declare_parameter("rate_hz", 20.0, "frames per second").map_err(ros)?,
-            seed: unsigned(node, "seed", 1, "seed of what the camera sees and of its noise")?,
-            streaming: node.declare_parameter("streaming", true, "whether the camera streams from the start").map_err(ros)?,
-            data_file: node
-                .declare_parameter("data_file", String::new(), "file with the digits the camera sees; empty: the built-in ones")
-                .map_err(ros)?
-                .into(),
-            uplink_mqtt: node
-                .declare_parameter("uplink_mqtt", String::new(), "host:port of the control plane's MQTT door; empty: no proxy")
-                .map_err(ros)?,
-            uplink_http: node
-                .declare_parameter("uplink_http", String::new(), "host:port of the control plane's HTTP door; empty: no proxy")
-                .map_err(ros)?,
-            frames_per_mission_step: unsigned(node, "frames_per_mission_step", 30, "frames between two mission events")?,
-        };
-        node.check_unknown_parameters().map_err(ros)?;
-        settings.checked()
+        Self::read(node).map_err(|source| SimError::Ros { action: "read the parameters".to_owned(), source })
     }
 
-    fn checked(self) -> Result<Self, SimError> {
-        let wrong = |name, value: String, remedy| Err(SimError::Parameter { name, value, remedy });
-        if !(self.rate_hz > 0.0 && self.rate_hz <= 1000.0) {
-            return wrong("rate_hz", self.rate_hz.to_string(), "give frames per second, above 0 and at most 1000");
-        }
-        if self.frames_per_mission_step == 0 {
-            return wrong("frames_per_mission_step", "0".to_owned(), "give at least 1");
-        }
-        Ok(self)
+    fn read(node: &Node) -> edgeflow_ros::Result<Self> {
+        let text = |name: &str, description: &str| node.declare_parameter(name, String::new(), description);
+        let settings = Self {
+            rate_hz: node.parameter("rate_hz", 20.0).description("frames per second").range(0.001..=1000.0).read_only()?,
+            seed: node
+                .parameter("seed", 1i64)
+                .description("seed of what the camera sees and of its noise")
+                .range(0..=i64::MAX)
+                .read_only()?
+                .unsigned_abs(),
+            streaming: node.declare_parameter("streaming", true, "whether the camera streams from the start")?,
+            data_file: text("data_file", "file with the digits the camera sees; empty: the built-in ones")?.into(),
+            uplink_mqtt: text("uplink_mqtt", "host:port of the control plane's MQTT door; empty: no proxy")?,
+            uplink_http: text("uplink_http", "host:port of the control plane's HTTP door; empty: no proxy")?,
+            frames_per_mission_step: node
+                .parameter("frames_per_mission_step", 30i64)
+                .description("frames between two mission events")
+                .range(1..=1_000_000)
+                .read_only()?
+                .unsigned_abs(),
+        };
+        node.check_unknown_parameters()?;
+        Ok(settings)
     }
 
     /// Time between two frames.
     pub fn frame_period(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.rate_hz)
-    }
-}
-
-fn unsigned(node: &Node, name: &'static str, default: i64, description: &str) -> Result<u64, SimError> {
-    let ros = |source| SimError::Ros { action: "read the parameters".to_owned(), source };
-    let value = node.declare_parameter(name, default, description).map_err(ros)?;
-    value.try_into().map_err(|_| SimError::Parameter { name, value: value.to_string(), remedy: "give 0 or more" })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn settings() -> Settings {
-        Settings {
-            rate_hz: 20.0,
-            seed: 1,
-            streaming: true,
-            data_file: PathBuf::new(),
-            uplink_mqtt: String::new(),
-            uplink_http: String::new(),
-            frames_per_mission_step: 30,
-        }
-    }
-
-    #[test]
-    fn values_a_robot_cannot_work_with_are_named_with_the_remedy() {
-        assert_eq!(settings().checked().unwrap().frame_period(), Duration::from_millis(50));
-        let wrong = [
-            ("rate_hz", Settings { rate_hz: 0.0, ..settings() }),
-            ("rate_hz", Settings { rate_hz: f64::NAN, ..settings() }),
-            ("frames_per_mission_step", Settings { frames_per_mission_step: 0, ..settings() }),
-        ];
-        for (name, settings) in wrong {
-            let error = settings.checked().unwrap_err().to_string();
-            assert!(error.contains(name) && error.contains("give"), "{error}");
-        }
     }
 }
