@@ -54,7 +54,8 @@ async fn deploy(goal: ServerGoal<Action>, services: Arc<Services>) {
         }
         Err(error) => {
             let outcome = Outcome { success: false, message: error.to_string(), digest: services.running_digest(), swap_gap_us: 0 };
-            if matches!(error, Error::Canceled) { goal.canceled(outcome) } else { goal.abort(outcome) }
+            // A bundle that turned out broken while it was called off was called off all the same.
+            if goal.is_canceling() { goal.canceled(outcome) } else { goal.abort(outcome) }
         }
     };
     if let Err(error) = ended {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use edgeflow_ros::{HookError, Lifecycle, Managed, Transition};
+use edgeflow_ros::lifecycle::{HookError, Lifecycle, Managed, Transition};
 
 use super::pipeline::Pipeline;
 use super::services::Services;

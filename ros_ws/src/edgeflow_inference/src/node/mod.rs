@@ -19,7 +19,8 @@ mod worker;
 
 use std::sync::Arc;
 
-use edgeflow_ros::{Context, Lifecycle, Node, QosProfile, Transition};
+use edgeflow_ros::lifecycle::{Lifecycle, Transition};
+use edgeflow_ros::{Context, Node, QosProfile};
 use tokio::task::JoinHandle;
 
 use crate::Result;

@@ -107,12 +107,7 @@ impl Services {
                 digest: loaded.model.digest.to_string(),
                 swap_gap_us: loaded.swapped.gap_us(),
             },
-            Err(error) => LoadModel::Response {
-                success: false,
-                message: error.to_string(),
-                digest: self.running_digest(),
-                swap_gap_us: 0,
-            },
+            Err(error) => LoadModel::Response { success: false, message: error.to_string(), digest: self.running_digest(), swap_gap_us: 0 },
         }
     }
 

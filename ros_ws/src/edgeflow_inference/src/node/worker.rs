@@ -32,13 +32,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
-        engine: Arc<Engine>,
-        queue: Arc<FrameQueue>,
-        outputs: Arc<Outputs>,
-        drift: DriftWatch,
-        tally: Arc<Tally>,
-    ) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, queue: Arc<FrameQueue>, outputs: Arc<Outputs>, drift: DriftWatch, tally: Arc<Tally>) -> Self {
         Self { engine, queue, outputs, drift, tally, logged: None }
     }
 
