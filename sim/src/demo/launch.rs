@@ -61,6 +61,8 @@ impl Launch<'_> {
         let mut rules = vec![
             remap("~/image", "camera/image"),
             parameter("queue_policy", "all"),
+            // The story counts every frame.
+            parameter(&format!("qos_overrides.{}/camera/image.subscription.reliability", namespace(robot)), "reliable"),
             parameter("drift_window_frames", self.drift_window_frames.to_string()),
         ];
         if let Some(library) = &self.paths.onnxruntime {
@@ -168,7 +170,7 @@ mod tests {
         let inference = words(&launch.inference_node("robot-1"));
         assert_eq!(
             inference,
-            "--ros-args -r __ns:=/robot_1 -r ~/image:=camera/image -p queue_policy:=all -p drift_window_frames:=100 -p onnxruntime:=/ort.so"
+            "--ros-args -r __ns:=/robot_1 -r ~/image:=camera/image -p queue_policy:=all -p qos_overrides./robot_1/camera/image.subscription.reliability:=reliable -p drift_window_frames:=100 -p onnxruntime:=/ort.so"
         );
         let bridge = launch.bridge_node("robot-1", Path::new("/data/b"), Path::new("/data/token"), &uplink);
         assert!(words(&bridge).contains("-p token_file:=/data/token -p mqtt:=127.0.0.1:1 -p http:=http://127.0.0.1:2"));

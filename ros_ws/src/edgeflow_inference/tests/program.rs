@@ -19,7 +19,7 @@ fn help_lists_every_parameter() {
     let output = program().arg("--help").output().unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
-    for parameter in ["bundle_path", "queue_policy", "queue_depth", "image_reliability", "drift_window_frames", "onnxruntime"] {
+    for parameter in ["bundle_path", "queue_policy", "queue_depth", "qos_overrides", "drift_window_frames", "onnxruntime"] {
         assert!(text.contains(parameter), "{parameter} is missing in {text}");
     }
 }

@@ -64,12 +64,10 @@ impl InferenceNode {
         let status = Arc::new(StatusBoard::new(node.clone(), node.create_publisher("~/status", latched)?, Arc::clone(&engine)));
         status.pending();
         let outputs = Outputs {
-            results: node.create_publisher("~/result", QosProfile::default().keep_last(100))?,
-            reports: node.create_publisher("~/drift", QosProfile::default().keep_last(10))?,
+            results: node.create_publisher("~/result", params.result_qos)?,
+            reports: node.create_publisher("~/drift", params.drift_qos)?,
         };
-        let image_qos = QosProfile::default().keep_last(params.queue_depth);
-        let image_qos = if params.image_reliable { image_qos.reliable() } else { image_qos.best_effort() };
-        let pipeline = Arc::new(Pipeline::new(node.clone(), Arc::clone(&engine), outputs, params.clone(), image_qos));
+        let pipeline = Arc::new(Pipeline::new(node.clone(), Arc::clone(&engine), outputs, params.clone()));
         let services = Arc::new(Services::new(node.clone(), Arc::clone(&engine), Arc::clone(&pipeline), status));
 
         let mut tasks = services.serve()?;

@@ -1,7 +1,7 @@
 //! The node's parameters: one place that declares, describes and checks them.
 
 use edgeflow_drift::Config;
-use edgeflow_ros::Node;
+use edgeflow_ros::{Node, QosProfile};
 
 use crate::Result;
 
@@ -24,7 +24,7 @@ parameters
   model_version           registry version of that model                                          (\"\")
   queue_policy            all: every frame in order; latest: only the newest                      (all)
   queue_depth             frames that may wait; what does not fit is dropped and counted          (1000)
-  image_reliability       reliable or best_effort; a reliable one hears no best-effort camera     (reliable)
+  qos_overrides.TOPIC.subscription.reliability and its like, for ~/image (sensor data), ~/result and ~/drift
   drift_window_frames     frames per drift window, at least 20                                    (100)
   drift_false_alarm_rate  chance of a false significance per window                               (0.001)
   drift_baseline_frames   frames to learn a baseline from when the bundle has none, at least 100  (1000)
@@ -56,8 +56,12 @@ pub struct Parameters {
     pub queue_policy: QueuePolicy,
     /// How many may.
     pub queue_depth: usize,
-    /// Reliable subscription of the camera.
-    pub image_reliable: bool,
+    /// Quality of service of the camera.
+    pub image_qos: QosProfile,
+    /// Of results.
+    pub result_qos: QosProfile,
+    /// Of drift reports.
+    pub drift_qos: QosProfile,
     /// Drift windows.
     pub drift: Config,
     /// Frames a learnt baseline takes.
@@ -76,7 +80,15 @@ impl Parameters {
     pub fn declare(node: &Node) -> Result<Self> {
         let text = |name: &str, default: &str| node.parameter(name, default.to_owned());
         let whole = |name: &str, default: i64| node.parameter(name, default);
+        let queue_depth = whole("queue_depth", 1000)
+            .description("Frames that may wait; what does not fit is dropped and counted.")
+            .range(1..=100_000)
+            .read_only()? as usize;
         let params = Self {
+            // Best effort meets every camera.
+            image_qos: node.subscription_qos("~/image", QosProfile::sensor_data().keep_last(queue_depth))?,
+            result_qos: node.publisher_qos("~/result", QosProfile::default().keep_last(100))?,
+            drift_qos: node.publisher_qos("~/drift", QosProfile::default().keep_last(10))?,
             autostart: node
                 .parameter("autostart", true)
                 .description("Configure and activate by itself. False: wait for the lifecycle services, as under a lifecycle manager.")
@@ -97,15 +109,7 @@ impl Parameters {
                 "latest" => QueuePolicy::Latest,
                 _ => QueuePolicy::All,
             },
-            queue_depth: whole("queue_depth", 1000)
-                .description("Frames that may wait; what does not fit is dropped and counted.")
-                .range(1..=100_000)
-                .read_only()? as usize,
-            image_reliable: text("image_reliability", "reliable")
-                .description("QoS of ~/image. A reliable subscription hears no best-effort camera.")
-                .choices(&["reliable", "best_effort"])
-                .read_only()?
-                == "reliable",
+            queue_depth,
             drift: Config {
                 window_frames: whole("drift_window_frames", 100)
                     .description("Frames per drift window.")

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use edgeflow_ros::sensor_msgs::msg::Image;
-use edgeflow_ros::{Node, QosProfile, Queue, Subscription};
+use edgeflow_ros::{Node, Queue, Subscription};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,7 +28,6 @@ pub(super) struct Pipeline {
     pub(super) queue: Arc<FrameQueue>,
     pub(super) tally: Arc<Tally>,
     params: Parameters,
-    image_qos: QosProfile,
     running: Mutex<Option<Running>>,
 }
 
@@ -39,9 +38,9 @@ struct Running {
 }
 
 impl Pipeline {
-    pub(super) fn new(node: Node, engine: Arc<Engine>, outputs: Outputs, params: Parameters, image_qos: QosProfile) -> Self {
+    pub(super) fn new(node: Node, engine: Arc<Engine>, outputs: Outputs, params: Parameters) -> Self {
         let queue = Arc::new(FrameQueue::new(params.queue_policy, params.queue_depth));
-        Self { node, engine, outputs: Arc::new(outputs), queue, tally: Arc::default(), params, image_qos, running: Mutex::default() }
+        Self { node, engine, outputs: Arc::new(outputs), queue, tally: Arc::default(), params, running: Mutex::default() }
     }
 
     /// Whether frames are taken.
@@ -57,7 +56,7 @@ impl Pipeline {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let drift = DriftWatch::new(self.params.drift, self.params.drift_baseline_frames)?;
         let waiting = Queue::All { depth: self.params.queue_depth };
-        let images = self.node.subscribe::<Image>("~/image", self.image_qos, waiting)?;
+        let images = self.node.subscribe::<Image>("~/image", self.params.image_qos, waiting)?;
         self.queue.open();
         self.tally.forget_window();
         let worker =

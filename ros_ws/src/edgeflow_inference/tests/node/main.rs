@@ -50,7 +50,9 @@ impl Scene {
     async fn joined(parameters: &[(&str, &str)]) -> Self {
         let router = Router::start(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let mut arguments = vec!["--ros-args".to_owned()];
-        for (name, value) in parameters {
+        // Every frame is counted here.
+        let reliable = ("qos_overrides./inference_node/image.subscription.reliability", "reliable");
+        for (name, value) in std::iter::once(&reliable).chain(parameters) {
             arguments.extend(["-p".to_owned(), format!("{name}:={value}")]);
         }
         let context = Context::builder().arguments(arguments).router(router.addr()).build().unwrap();

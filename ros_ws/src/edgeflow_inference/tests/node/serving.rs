@@ -255,7 +255,7 @@ async fn parameters_that_mean_nothing_stop_the_start() {
         ("queue_policy:=newest", "parameter queue_policy of /inference_node must be one of all, latest, got \"newest\""),
         ("queue_depth:=0", "parameter queue_depth of /inference_node must be from 1 to 100000, got 0"),
         ("queue_depth:=many", "queue_depth"),
-        ("image_reliability:=maybe", "must be one of reliable, best_effort, got \"maybe\""),
+        ("qos_overrides./inference_node/image.subscription.reliability:=maybe", "maybe"),
         ("drift_window_frames:=5", "must be from 20 to 1000000, got 5"),
         ("drift_false_alarm_rate:=2.0", "drift_false_alarm_rate of /inference_node must be from"),
         ("onnxruntime:=/nowhere/libonnxruntime.so", "/nowhere/libonnxruntime.so"),
