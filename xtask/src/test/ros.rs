@@ -14,6 +14,8 @@ use crate::{demo, repo};
 
 /// The RMWs we answer for.
 const RMWS: [&str; 3] = ["rmw_cyclonedds_cpp", "rmw_fastrtps_cpp", "rmw_zenoh_cpp"];
+/// Cargo packages of the nodes, as in edgeflow_cargo_nodes.cmake.
+const NODES: [&str; 5] = ["edgeflow_bridge", "edgeflow_inference", "edgeflow_markers", "edgeflow_ros", "edgeflow_sim"];
 /// One test at a time: each is a graph of its own in this domain.
 const DOMAIN: &str = "58";
 
@@ -97,7 +99,9 @@ impl Ros {
         let report = repo::target()?.join("ros/build/cargo/nextest/default/junit.xml");
         let _ = fs::remove_file(&report);
         let mut tests = self.sourced(rmw, &["ros_ws/src/edgeflow_ros/cmake/with_interfaces.sh"])?;
-        tests.args(["cargo", "nextest", "run", "--package", "edgeflow_ros", "--no-default-features", "--features", "r2r"]);
+        tests.args(["cargo", "nextest", "run", "--no-default-features", "--features", "edgeflow_ros/r2r"]);
+        // The features of all nodes, as colcon builds them: r2r is compiled once.
+        tests.args(NODES.iter().flat_map(|package| ["--package", package]));
         tests.args([
             "--cargo-profile",
             "release",
