@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // ros_ws/: knows neither server/ nor bridge/
     ("edgeflow_ros", &[]),
     ("edgeflow_inference", &["edgeflow_bundle", "edgeflow_drift", "edgeflow_ros"]),
+    ("edgeflow_markers", &["edgeflow_ros"]),
     // server/: core <- store <- app <- {http, mqtt, background} <- main
     ("edgeflow_core", &["edgeflow_bundle", "edgeflow_wire"]),
     ("edgeflow_store", &["edgeflow_bundle", "edgeflow_core", "edgeflow_wire"]),

@@ -14,26 +14,11 @@ mod rust;
 mod source;
 mod table;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
-/// Standard packages and where `hiroz-codegen` keeps them. The distributions agree on these; vision_msgs is in `lyrical` only.
-const PACKAGES: &[(&str, &str)] = &[
-    ("action_msgs", "jazzy"),
-    ("builtin_interfaces", "jazzy"),
-    ("diagnostic_msgs", "jazzy"),
-    ("geometry_msgs", "jazzy"),
-    ("lifecycle_msgs", "lyrical"), // the folder of jazzy lacks constants
-    ("rcl_interfaces", "lyrical"), // as in jazzy, whose folder lacks Log
-    ("rosgraph_msgs", "jazzy"),
-    ("sensor_msgs", "jazzy"),
-    ("service_msgs", "jazzy"),
-    ("std_msgs", "jazzy"),
-    ("std_srvs", "jazzy"),
-    ("unique_identifier_msgs", "jazzy"),
-    ("vision_msgs", "lyrical"),
-    ("visualization_msgs", "jazzy"),
-];
+/// Standard packages and where `hiroz-codegen` keeps them; a file of its own because the colcon build reads it too.
+const PACKAGES: &str = include_str!("packages.txt");
 
 /// Our own interface package, as seen from this crate.
 const OWN: &str = "../../../msgs";
@@ -44,7 +29,11 @@ pub fn run() -> Result<()> {
     }
     let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
     let mut folders = vec![manifest.join(OWN)];
-    for (package, distribution) in PACKAGES {
+    for line in PACKAGES.lines().map(|line| line.split('#').next().unwrap_or_default()).filter(|line| !line.trim().is_empty()) {
+        let mut words = line.split_whitespace();
+        let (Some(package), Some(distribution), None) = (words.next(), words.next(), words.next()) else {
+            bail!("codegen/packages.txt: `{line}` is not a package and a distribution");
+        };
         folders.push(hiroz_codegen::bundled_assets_dir_for(distribution).join(package));
     }
     let packages = source::read(&folders)?;

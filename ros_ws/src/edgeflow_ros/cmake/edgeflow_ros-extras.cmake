@@ -1,0 +1,1 @@
+include("${edgeflow_ros_DIR}/edgeflow_cargo_nodes.cmake")
