@@ -7,6 +7,7 @@
 mod bench;
 mod debian;
 mod demo;
+mod fetch;
 mod layers;
 mod node;
 mod python;
@@ -43,6 +44,8 @@ enum Command {
     TestRos(test::ros::Args),
     /// Run benchmarks; figures are ratios within one run.
     Bench(bench::Args),
+    /// Fetch something a build needs from elsewhere.
+    Fetch(fetch::Args),
     /// Check that the arrows between the crates run as docs/ARCHITECTURE.md says.
     Layers,
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::TestRos(args) => test::ros::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Layers => layers::run(),
     };
     match outcome {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum Error {
     /// No ONNX Runtime library where one is looked for.
     #[error(
-        "no onnxruntime library found (looked at {looked_at}); `cargo xtask demo` fetches one, or take libonnxruntime.so \
+        "no onnxruntime library found (looked at {looked_at}); `cargo xtask fetch onnxruntime` gets one, or take libonnxruntime.so \
          out of PyPI's onnxruntime wheel and name it by the parameter `onnxruntime` or by ORT_DYLIB_PATH"
     )]
     RuntimeMissing {

@@ -5,14 +5,12 @@
 //! Foxglove both draw what comes out.
 
 mod diagnostics;
-mod error;
 pub mod node;
 pub mod scene;
 mod settings;
 pub mod severity;
 pub mod track;
 
-pub use error::{Error, Result};
 pub use settings::Settings;
 
 /// Nanoseconds since the epoch of a ROS stamp.

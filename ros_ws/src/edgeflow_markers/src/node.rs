@@ -8,7 +8,7 @@ use edgeflow_ros::geometry_msgs::msg::PoseStamped;
 use edgeflow_ros::nav_msgs::msg::Odometry;
 use edgeflow_ros::std_msgs::msg::Header;
 use edgeflow_ros::visualization_msgs::msg::MarkerArray;
-use edgeflow_ros::{Context, Node, Publisher, QosProfile, Queue, Subscription};
+use edgeflow_ros::{Context, Node, Publisher, QosProfile, Queue, Result, Subscription};
 use futures::StreamExt;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -16,7 +16,7 @@ use crate::diagnostics::Diagnostics;
 use crate::scene::Scene;
 pub use crate::settings::USAGE;
 use crate::track::{Source, Track};
-use crate::{Result, Settings, nanoseconds};
+use crate::{Settings, nanoseconds};
 
 /// Name of the node before remaps.
 pub const NODE_NAME: &str = "drift_markers_node";
@@ -27,6 +27,7 @@ const DIAGNOSTICS_PERIOD: Duration = Duration::from_secs(1);
 /// A drift markers node, ready to run.
 pub struct DriftMarkers {
     node: Node,
+    settings: Settings,
     scene: Scene,
     track: Track,
     diagnostics: Diagnostics,
@@ -52,7 +53,7 @@ impl DriftMarkers {
         let poses = || (QosProfile::sensor_data().keep_last(50), Queue::Latest { depth: 1000 });
         let latched = QosProfile::default().keep_last(1).transient_local();
         Ok(Self {
-            scene: Scene::new(settings.style.clone()),
+            scene: Scene::new(settings.style()),
             track: settings.track(),
             diagnostics: Diagnostics::new(node.fully_qualified_name()),
             reports: node.subscribe("drift", QosProfile::default().keep_last(100), Queue::all())?,
@@ -63,6 +64,7 @@ impl DriftMarkers {
             windows_seen: 0,
             poses_seen: 0,
             told_nowhere: false,
+            settings,
             node,
         })
     }
@@ -125,7 +127,8 @@ impl DriftMarkers {
 
     fn tick(&mut self) {
         let now = self.node.now();
-        if self.scene.expire(nanoseconds(&now)) {
+        let restyled = self.scene.restyle(self.settings.style());
+        if self.scene.expire(nanoseconds(&now)) || restyled {
             self.publish(nanoseconds(&now));
         }
         let message = self.diagnostics.message(Header { stamp: now, frame_id: String::new() }, self.poses_seen);

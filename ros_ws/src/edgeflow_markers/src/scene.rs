@@ -32,7 +32,7 @@ const WAY_POINTS: usize = 64;
 const TEXT: ColorRGBA = ColorRGBA { r: 0.95, g: 0.95, b: 0.95, a: 1.0 };
 
 /// How the scene looks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Style {
     /// Diameter of a column, metres; everything else is in proportion.
     pub size_m: f64,
@@ -79,6 +79,14 @@ impl Scene {
     #[must_use]
     pub fn new(style: Style) -> Self {
         Self { style, windows: VecDeque::new(), taken: 0, newest_digest: None, newest_frame_id: String::new(), status: None }
+    }
+
+    /// Shows the same windows in another style; whether it is another. The number of windows stays as it was.
+    pub fn restyle(&mut self, style: Style) -> bool {
+        let style = Style { max_windows: self.style.max_windows, ..style };
+        let changes = self.style != style;
+        self.style = style;
+        changes
     }
 
     /// Takes in a closed window, at the place where the robot was when it closed. Without a place it stands at the report's

@@ -1,10 +1,9 @@
 //! The node's parameters: one place that declares, describes and checks them.
 
-use edgeflow_ros::Node;
+use edgeflow_ros::{DeclaredParameter, Node, Result};
 
 use crate::scene::Style;
 use crate::track::Track;
-use crate::{Error, Result};
 
 /// What the program prints for `--help`.
 pub const USAGE: &str = "\
@@ -23,70 +22,57 @@ parameters
   pose_timeout_s  seconds for which the newest pose holds; 0: for ever                (10.0)
 ";
 
-/// Values of the node's parameters, checked.
-#[derive(Clone, Debug)]
+/// Longest duration of a parameter, seconds: thirty years.
+const LONGEST_S: f64 = 1e9;
+
+/// The node's parameters.
 pub struct Settings {
-    /// How the scene looks.
-    pub style: Style,
-    /// How long the newest pose holds.
-    pub pose_timeout_ns: Option<i64>,
+    frame_id: DeclaredParameter<String>,
+    size_m: DeclaredParameter<f64>,
+    lifetime_s: DeclaredParameter<f64>,
+    max_markers: i64,
+    pose_timeout_s: f64,
 }
 
 impl Settings {
-    /// Declares them all and refuses values and names that mean nothing.
+    /// Declares them all. What a viewer sees can be changed while the node runs; what is remembered cannot.
     ///
     /// # Errors
-    /// [`Error::Ros`] for a wrong type or an unknown name, [`Error::Parameter`] for a value out of range.
+    /// A value of another type or out of range, or a name nobody declared.
     pub fn declare(node: &Node) -> Result<Self> {
-        let frame_id = node.declare_parameter(
-            "frame_id",
-            String::new(),
-            "Frame of windows whose place is not known. Empty: the frame of the report.",
-        )?;
-        let max_markers = node.declare_parameter("max_markers", 200i64, "Newest drift windows shown.")?;
-        let size_m = node.declare_parameter("size_m", 0.5, "Diameter of a column in metres; everything else is in proportion.")?;
-        let lifetime_s =
-            node.declare_parameter("lifetime_s", 0.0, "Seconds a window is shown. 0: until max_markers newer ones have come.")?;
-        let pose_timeout_s = node.declare_parameter("pose_timeout_s", 10.0, "Seconds for which the newest pose holds. 0: for ever.")?;
+        let frame_id = node.parameter("frame_id", String::new());
+        let frame_id = frame_id.description("Frame of windows whose place is not known. Empty: the frame of the report.").declare()?;
+        let size_m = node.parameter("size_m", 0.5).range(0.001..=1000.0);
+        let size_m = size_m.description("Diameter of a column in metres; everything else is in proportion.").declare()?;
+        let lifetime_s = node.parameter("lifetime_s", 0.0).range(0.0..=LONGEST_S);
+        let lifetime_s = lifetime_s.description("Seconds a window is shown. 0: until max_markers newer ones have come.").declare()?;
+        let max_markers = node.parameter("max_markers", 200).range(1..=10_000).description("Newest drift windows shown.").read_only()?;
+        let pose_timeout_s = node.parameter("pose_timeout_s", 10.0).range(0.0..=LONGEST_S);
+        let pose_timeout_s = pose_timeout_s.description("Seconds for which the newest pose holds. 0: for ever.").read_only()?;
         node.check_unknown_parameters()?;
-        let max_windows = usize::try_from(max_markers).ok().filter(|count| (1..=10_000).contains(count));
-        let max_windows = max_windows.ok_or_else(|| out_of_range("max_markers", format!("{max_markers} is not between 1 and 10000")))?;
-        if !(0.001..=1000.0).contains(&size_m) {
-            return Err(out_of_range("size_m", format!("{size_m} is not between 0.001 and 1000 metres")));
+        Ok(Self { frame_id, size_m, lifetime_s, max_markers, pose_timeout_s })
+    }
+
+    /// How the scene looks at present.
+    #[must_use]
+    pub fn style(&self) -> Style {
+        Style {
+            size_m: self.size_m.get(),
+            // Within the range above.
+            max_windows: usize::try_from(self.max_markers).unwrap_or(1),
+            lifetime_ns: nanoseconds(self.lifetime_s.get()),
+            frame_id: self.frame_id.get(),
         }
-        let (lifetime_ns, pose_timeout_ns) = (duration("lifetime_s", lifetime_s)?, duration("pose_timeout_s", pose_timeout_s)?);
-        Ok(Self { style: Style { size_m, max_windows, lifetime_ns, frame_id }, pose_timeout_ns })
     }
 
     /// An empty path as fine as what is drawn.
     #[must_use]
     pub fn track(&self) -> Track {
-        Track::new(self.style.size_m / 5.0, self.pose_timeout_ns)
+        Track::new(self.size_m.get() / 5.0, nanoseconds(self.pose_timeout_s))
     }
 }
 
-/// Seconds in nanoseconds; 0 is without end.
-fn duration(name: &'static str, seconds: f64) -> Result<Option<i64>> {
-    if !(0.0..=1e9).contains(&seconds) {
-        return Err(out_of_range(name, format!("{seconds} is not between 0 and 1000000000 seconds")));
-    }
-    Ok((seconds > 0.0).then_some((seconds * 1e9) as i64))
-}
-
-fn out_of_range(name: &'static str, reason: String) -> Error {
-    Error::Parameter { name, reason }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_an_end_or_none() {
-        assert_eq!((duration("lifetime_s", 0.0).unwrap(), duration("lifetime_s", 1.5).unwrap()), (None, Some(1_500_000_000)));
-        for bad in [-1.0, f64::NAN, f64::INFINITY] {
-            let error = duration("lifetime_s", bad).unwrap_err().to_string();
-            assert!(error.contains("`lifetime_s`") && error.contains("between 0 and"), "{error}");
-        }
-    }
+/// 0 is without end.
+fn nanoseconds(seconds: f64) -> Option<i64> {
+    (seconds > 0.0).then_some((seconds * 1e9) as i64)
 }

@@ -19,8 +19,8 @@ const GROUND: Ground = Ground { width: 13.0, depth: 7.0, height: 2.2 };
 const FRAME_HZ: i64 = 20;
 const SPEED_M_S: f64 = 0.35;
 
-/// Along three aisles, there and back and there again.
-const WAY: [(f64, f64); 6] = [(0.5, 0.5), (12.5, 0.5), (12.5, 3.5), (0.5, 3.5), (0.5, 6.5), (12.5, 6.5)];
+/// Along three aisles, and still on the way.
+const WAY: [(f64, f64); 6] = [(0.5, 0.5), (12.5, 0.5), (12.5, 3.5), (0.5, 3.5), (0.5, 6.5), (8.0, 6.5)];
 
 fn at(metres: f64) -> Option<(f64, f64)> {
     let mut left = metres;
@@ -35,10 +35,10 @@ fn at(metres: f64) -> Option<(f64, f64)> {
     None
 }
 
-/// Share of the light that is left: the lamps in the middle of the second aisle have failed.
+/// Share of the light that is left: lamps over the second aisle have failed.
 fn light(x: f64, y: f64) -> f64 {
-    let dark = (-((x - 6.0) / 2.2).powi(4) - ((y - 3.5) / 1.8).powi(4)).exp();
-    1.0 - 0.45 * dark
+    let dark = (-((x - 6.0) / 4.6).powi(12) - ((y - 3.5) / 1.8).powi(4)).exp();
+    1.0 - 0.2 * dark
 }
 
 /// The same numbers on every machine, roughly normal.
@@ -107,9 +107,8 @@ fn driven() -> (Screen, Vec<DriftReport>) {
 
 #[test]
 fn the_picture_in_the_documents_is_what_the_node_publishes() {
-    let (screen, reports) = driven();
-    assert!(reports.iter().any(|report| report.flagged) && reports.iter().any(|report| !report.flagged));
-    let drawn = drawing::svg(&GROUND, "Drift windows along a robot's path; the lamps in the middle aisle have failed", screen.0.values());
+    let (screen, _) = driven();
+    let drawn = drawing::svg(&GROUND, "Drift windows along a robot's path; lamps over the middle aisle have failed", screen.0.values());
     if std::env::var_os("EDGEFLOW_UPDATE_PICTURES").is_some() {
         std::fs::write(PICTURE, &drawn).unwrap();
     }
@@ -125,12 +124,15 @@ fn it_is_red_where_it_is_dark() {
     let (screen, reports) = driven();
     let columns: Vec<_> = screen.of("drift").collect();
     assert_eq!(columns.len(), reports.len());
+    let (mut dark, mut lit) = (0, 0);
     for column in columns {
         let (x, y) = (column.pose.position.x, column.pose.position.y);
         // Two windows decide, so flags come and go a window (1.75 m) late.
-        let (deep, far) = (light(x, y) < 0.7 && x < 6.0, (light(x, y) - 1.0).abs() < 1e-3 && (y - 3.5).abs() > 2.5);
-        let red = column.color.r > 0.7;
+        let (deep, far) = (light(x, y) < 0.81 && x < 6.0, (light(x, y) - 1.0).abs() < 1e-3 && (y - 3.5).abs() > 2.5);
+        let red = column.color.r > 0.7 && column.color.g < 0.7;
+        (dark, lit) = (dark + usize::from(deep), lit + usize::from(far));
         assert!(!deep || red, "dark at {x:.1} {y:.1} and not red");
         assert!(!far || !red, "light at {x:.1} {y:.1} and red");
     }
+    assert!(dark > 0 && lit > 5, "{dark} dark, {lit} lit");
 }

@@ -9,14 +9,16 @@ use crate::{Error, Result};
 pub const MINIMUM_MINOR: u32 = ort::MINOR_VERSION;
 
 /// Finds the library: `named` (the node's parameter) if not empty, else the environment's `ORT_DYLIB_PATH`, else
-/// `onnxruntime/` beside the executable, `../lib/edgeflow/`, and `edgeflow/onnxruntime/*/` in a `target` folder above it.
+/// `onnxruntime/` beside the executable, `../lib/edgeflow/`, where the colcon build puts it in one of `AMENT_PREFIX_PATH`, and
+/// `edgeflow/onnxruntime/*/` in a `target` folder above the executable.
 pub fn find(named: &str) -> Result<PathBuf> {
     let from_env = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from).filter(|p| !p.as_os_str().is_empty());
     let exe = std::env::current_exe().ok();
-    find_in(named, from_env, exe.as_deref())
+    let prefixes = std::env::var_os("AMENT_PREFIX_PATH").unwrap_or_default();
+    find_in(named, from_env, exe.as_deref(), &std::env::split_paths(&prefixes).collect::<Vec<_>>())
 }
 
-fn find_in(named: &str, from_env: Option<PathBuf>, exe: Option<&Path>) -> Result<PathBuf> {
+fn find_in(named: &str, from_env: Option<PathBuf>, exe: Option<&Path>, prefixes: &[PathBuf]) -> Result<PathBuf> {
     let explicit = if named.is_empty() { from_env } else { Some(PathBuf::from(named)) };
     if let Some(path) = explicit {
         if path.is_file() {
@@ -27,18 +29,20 @@ fn find_in(named: &str, from_env: Option<PathBuf>, exe: Option<&Path>) -> Result
         }
         return Err(Error::RuntimeMissing { looked_at: path.display().to_string() });
     }
-    let folders = exe.map(candidate_folders).unwrap_or_default();
+    let folders = candidate_folders(exe, prefixes);
     folders
         .iter()
         .find_map(|f| library_in(f))
         .ok_or_else(|| Error::RuntimeMissing { looked_at: folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ") })
 }
 
-/// The folders beside and above an executable in which a library is looked for, in order.
-fn candidate_folders(exe: &Path) -> Vec<PathBuf> {
-    let Some(dir) = exe.parent() else { return Vec::new() };
-    let mut folders = vec![dir.join("onnxruntime"), dir.join("../lib/edgeflow")];
-    for ancestor in dir.ancestors() {
+/// The folders beside and above an executable, and in installed prefixes, in which a library is looked for, in order.
+fn candidate_folders(exe: Option<&Path>, prefixes: &[PathBuf]) -> Vec<PathBuf> {
+    let dir = exe.and_then(Path::parent);
+    let mut folders: Vec<_> = dir.iter().flat_map(|dir| [dir.join("onnxruntime"), dir.join("../lib/edgeflow")]).collect();
+    // With `colcon build --symlink-install` the executable lies elsewhere than it is installed.
+    folders.extend(prefixes.iter().map(|prefix| prefix.join("lib/edgeflow_inference/onnxruntime")).filter(|folder| folder.is_dir()));
+    for ancestor in dir.into_iter().flat_map(Path::ancestors) {
         // `cargo xtask` fetches into <workspace>/target/edgeflow; the executable may lie in another target folder below the workspace.
         for base in [ancestor.join("edgeflow/onnxruntime"), ancestor.join("target/edgeflow/onnxruntime")] {
             let mut versions: Vec<PathBuf> =
@@ -77,7 +81,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let exe = dir.path().join("target/debug/deps/node");
         touch(&exe);
-        let err = find_in("", None, Some(&exe)).unwrap_err().to_string();
+        let err = find_in("", None, Some(&exe), &[]).unwrap_err().to_string();
         assert!(
             err.contains("no onnxruntime library") && err.contains("ORT_DYLIB_PATH") && err.contains("debug/deps/onnxruntime"),
             "{err}"
@@ -85,15 +89,21 @@ mod tests {
 
         let fetched = dir.path().join("target/edgeflow/onnxruntime/1.23.2/libonnxruntime.so.1.23.2");
         touch(&fetched);
-        assert_eq!(find_in("", None, Some(&exe)).unwrap(), fetched);
+        assert_eq!(find_in("", None, Some(&exe), &[]).unwrap(), fetched);
 
         let unpacked = dir.path().join("target/edgeflow/onnxruntime/1.24.0/onnxruntime/capi/libonnxruntime.so.1.24.0");
         touch(&unpacked);
-        assert_eq!(find_in("", None, Some(&exe)).unwrap(), unpacked, "the newest, in the wheel as it is unpacked");
+        assert_eq!(find_in("", None, Some(&exe), &[]).unwrap(), unpacked, "the newest, in the wheel as it is unpacked");
+
+        let prefix = dir.path().join("install/edgeflow_inference");
+        let installed = prefix.join("lib/edgeflow_inference/onnxruntime/libonnxruntime.so.1.23.2");
+        touch(&installed);
+        let prefixes = ["/nowhere".into(), prefix];
+        assert_eq!(find_in("", None, Some(&exe), &prefixes).unwrap(), installed, "where colcon installs it");
 
         let beside = dir.path().join("target/debug/deps/onnxruntime/libonnxruntime.so");
         touch(&beside);
-        assert_eq!(find_in("", None, Some(&exe)).unwrap(), beside);
+        assert_eq!(find_in("", None, Some(&exe), &prefixes).unwrap(), beside);
     }
 
     #[test]
@@ -101,9 +111,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let named = dir.path().join("libonnxruntime.so.1.99");
         touch(&named);
-        assert_eq!(find_in(named.to_str().unwrap(), Some("/nowhere/env.so".into()), None).unwrap(), named);
-        assert_eq!(find_in(dir.path().to_str().unwrap(), None, None).unwrap(), named, "a folder is searched");
-        let err = find_in("", Some("/nowhere/env.so".into()), None).unwrap_err().to_string();
+        assert_eq!(find_in(named.to_str().unwrap(), Some("/nowhere/env.so".into()), None, &[]).unwrap(), named);
+        assert_eq!(find_in(dir.path().to_str().unwrap(), None, None, &[]).unwrap(), named, "a folder is searched");
+        let err = find_in("", Some("/nowhere/env.so".into()), None, &[]).unwrap_err().to_string();
         assert!(err.contains("/nowhere/env.so"), "{err}");
     }
 }

@@ -9,7 +9,7 @@ use edgeflow_ros::visualization_msgs::msg::Marker;
 /// How far the view is from straight above, degrees.
 const TILT_DEG: f64 = 50.0;
 const PX_PER_M: f64 = 44.0;
-const MARGIN_M: f64 = 1.4;
+const MARGIN_M: f64 = 0.9;
 
 /// What of the ground is seen, metres.
 pub(crate) struct Ground {

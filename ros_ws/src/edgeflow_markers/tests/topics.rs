@@ -37,7 +37,7 @@ impl World {
         Self { router, around, neighbour }
     }
 
-    fn start(&self, arguments: &str) -> edgeflow_markers::Result<(Context, JoinHandle<()>)> {
+    fn start(&self, arguments: &str) -> edgeflow_ros::Result<(Context, JoinHandle<()>)> {
         let arguments = arguments.split_whitespace().map(str::to_owned);
         let context = Context::builder().arguments(arguments).router(self.router.addr()).build().unwrap();
         let markers = DriftMarkers::start(&context)?;
@@ -141,9 +141,9 @@ async fn poses_are_remappable_and_without_any_the_given_frame_is_used() {
 async fn parameters_that_make_no_sense_are_named() {
     let world = World::new();
     for (argument, want) in [
-        ("max_markers:=0", "parameter `max_markers`"),
-        ("size_m:=0.0", "parameter `size_m`"),
-        ("lifetime_s:=-1.0", "parameter `lifetime_s`"),
+        ("max_markers:=0", "max_markers"),
+        ("size_m:=0.0", "must be from 0.001 to 1000.0, got 0.0"),
+        ("lifetime_s:=-1.0", "lifetime_s"),
         ("max_marker:=7", "max_marker"),
     ] {
         let error = world.start(&format!("--ros-args -p {argument}")).err().expect(argument).to_string();
