@@ -62,6 +62,15 @@ pub(crate) enum CliError {
         #[source]
         source: io::Error,
     },
+    /// A file that cannot be written, or is there already.
+    #[error("could not write {path}")]
+    Write {
+        /// The path as given.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A `--from-topic` that does not fit.
     #[error("--from-topic {given}: {reason}")]
     FromTopic {

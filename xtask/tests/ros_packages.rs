@@ -28,17 +28,18 @@ fn packages() -> Vec<(String, String)> {
 
 /// Contents of every `<tag>` whose name is one of these.
 fn tags<'a>(xml: &'a str, names: &[&str]) -> BTreeSet<String> {
-    let document = roxmltree::Document::parse_with_options(
-        xml,
-        roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() },
-    )
-    .unwrap();
+    let document =
+        roxmltree::Document::parse_with_options(xml, roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() })
+            .unwrap();
     let nodes = document.descendants().filter(|node| names.contains(&node.tag_name().name()));
     nodes.filter_map(|node| node.text().map(str::to_owned)).collect()
 }
 
 fn depends(xml: &str) -> BTreeSet<String> {
-    tags(xml, &["depend", "build_depend", "exec_depend", "buildtool_depend", "build_export_depend", "buildtool_export_depend", "test_depend"])
+    tags(
+        xml,
+        &["depend", "build_depend", "exec_depend", "buildtool_depend", "build_export_depend", "buildtool_export_depend", "test_depend"],
+    )
 }
 
 #[test]

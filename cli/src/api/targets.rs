@@ -2,9 +2,16 @@
 
 use clap::Subcommand;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
-use super::{client::Client, items, json, short};
+use super::{client::Client, document, items, short};
 use crate::{error::CliError, output};
 
 #[derive(Subcommand)]
@@ -15,6 +22,20 @@ pub(crate) enum TargetsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Let a robot in: the control plane makes its token, which is kept in a file for the robot's bridge.
+    #[command(after_help = "Example:\n  edgeflow targets enrol robot-1 --token-file /etc/edgeflow/token")]
+    Enrol {
+        /// Its name: lower-case letters, digits, dashes.
+        name: String,
+        /// Where the token goes; a file that is there is not overwritten.
+        #[arg(long, value_name = "FILE")]
+        token_file: PathBuf,
+    },
+}
+
+#[derive(Deserialize)]
+struct Enrolled {
+    token: String,
 }
 
 #[derive(Deserialize)]
@@ -45,10 +66,36 @@ struct Accuracy {
 }
 
 pub(crate) async fn targets(command: TargetsCommand) -> Result<(), CliError> {
-    let TargetsCommand::List { json: raw } = command;
+    match command {
+        TargetsCommand::List { json: raw } => list(raw).await,
+        TargetsCommand::Enrol { name, token_file } => enrol(&name, &token_file).await,
+    }
+}
+
+/// The token is shown once, so its file is made before it is asked for, readable by this user only.
+async fn enrol(name: &str, path: &Path) -> Result<(), CliError> {
+    let failed = |source| CliError::Write { path: path.display().to_string(), source };
+    let client = Client::from_environment()?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let answer = client.post("/targets", &json!({ "name": name })).await;
+    let enrolled = match answer.and_then(|answer| document::<Enrolled>(answer, "/targets")) {
+        Ok(enrolled) => enrolled,
+        Err(error) => {
+            fs::remove_file(path).map_err(failed)?;
+            return Err(error);
+        }
+    };
+    file.write_all(enrolled.token.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    output::line(format!("{name} may come in with the token in {}", path.display()))
+}
+
+async fn list(raw: bool) -> Result<(), CliError> {
     let list = Client::from_environment()?.get("/targets", &[]).await?;
     if raw {
-        return json(&list);
+        return super::json(&list);
     }
     let rows = items::<Target>(&list, "/targets")?.into_iter().map(row).collect::<Vec<_>>();
     output::table(["NAME", "ONLINE", "MODEL", "VERSION", "RUNNING DIGEST", "STATUS", "ACCURACY", "DRIFT"], &rows)

@@ -39,6 +39,15 @@ async fn targets(headers: HeaderMap) -> Answer {
     ]})))
 }
 
+async fn enrol(State(plane): State<Plane>, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
+    allowed(&headers)?;
+    if body["name"] == "robot-1" {
+        return Err((StatusCode::CONFLICT, Json(json!({"error": {"code": "conflict", "message": "robot-1 exists already"}}))));
+    }
+    plane.asked.lock().unwrap().push(body);
+    Ok(Json(json!({"name": "robot-3", "token": "s3cret"})))
+}
+
 async fn push(State(plane): State<Plane>, headers: HeaderMap, Path(model): Path<String>, mut form: Multipart) -> Answer {
     allowed(&headers)?;
     let mut parts = BTreeMap::new();
@@ -78,7 +87,7 @@ async fn events(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>
 async fn start() -> (Plane, String) {
     let plane = Plane::default();
     let routes = Router::new()
-        .route("/api/v1/targets", get(targets))
+        .route("/api/v1/targets", get(targets).post(enrol))
         .route("/api/v1/models/{model}/versions", post(push))
         .route("/api/v1/deployments", post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
@@ -112,6 +121,27 @@ robot-2  no      -             -        -                    -       -         -
     assert_eq!(table, expected);
     let raw: Value = serde_json::from_str(&ran(&url, &["targets", "list", "--json"]).await.ok()).unwrap();
     assert_eq!(raw["items"][0]["accuracy"]["samples"], 200);
+}
+
+#[tokio::test]
+async fn a_robot_is_let_in_and_its_token_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (plane, url) = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("robots/robot-3/token");
+    let enrol = |name: &'static str| [String::from(name), file.to_str().unwrap().to_owned()];
+    let [name, path] = enrol("robot-1");
+    let error = ran(&url, &["targets", "enrol", &name, "--token-file", &path]).await.failed();
+    assert!(error.contains("robot-1 exists already") && !file.exists(), "a refusal leaves no file: {error}");
+    let [name, path] = enrol("robot-3");
+    let out = ran(&url, &["targets", "enrol", &name, "--token-file", &path]).await.ok();
+    assert!(out.contains("robot-3") && !out.contains("s3cret"), "{out}");
+    assert_eq!(plane.asked.lock().unwrap()[0], json!({"name": "robot-3"}));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "s3cret");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = ran(&url, &["targets", "enrol", &name, "--token-file", &path]).await.failed();
+    assert!(again.contains("could not write") && again.contains("token"), "{again}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "s3cret", "a token is not overwritten");
 }
 
 #[tokio::test]

@@ -3,12 +3,16 @@
 //!
 //! Three flavours of one output, by feature: embedded types with their own CDR (default), re-exports
 //! of r2r's types (`r2r`), and re-exports completed with stand-ins for what r2r's bundled bindings
-//! lack (`doc-only`). The tables of the registry are the same for all three.
+//! lack (`doc-only`). The tables of the registry are the same for all three; for `r2r` they are made
+//! of the interfaces that are installed, as r2r's types are.
 
 mod action;
 mod constants;
 mod embedded;
 mod hash;
+mod installation;
+#[path = "../src/installed.rs"]
+mod installed;
 mod native;
 mod rust;
 mod source;
@@ -24,21 +28,12 @@ const PACKAGES: &str = include_str!("packages.txt");
 const OWN: &str = "../../../msgs";
 
 pub fn run() -> Result<()> {
-    for path in ["build.rs", "codegen", OWN] {
+    for path in ["build.rs", "codegen", "src/installed.rs", OWN] {
         println!("cargo:rerun-if-changed={path}");
     }
-    let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
-    let mut folders = vec![manifest.join(OWN)];
-    for line in PACKAGES.lines().map(|line| line.split('#').next().unwrap_or_default()).filter(|line| !line.trim().is_empty()) {
-        let mut words = line.split_whitespace();
-        let (Some(package), Some(distribution), None) = (words.next(), words.next(), words.next()) else {
-            bail!("codegen/packages.txt: `{line}` is not a package and a distribution");
-        };
-        folders.push(hiroz_codegen::bundled_assets_dir_for(distribution).join(package));
-    }
-    let packages = source::read(&folders)?;
-
     let feature = |name: &str| std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
+    let own = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join(OWN);
+    let packages = if feature("R2R") && !feature("DOC_ONLY") { installation::read(&own)? } else { bundled(own)? };
     let messages = if feature("R2R") { native::emit(&packages, feature("DOC_ONLY"))? } else { embedded::emit(&packages)? };
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
@@ -46,4 +41,27 @@ pub fn run() -> Result<()> {
         std::fs::write(out.join(file), text).with_context(|| format!("write generated {file}"))?;
     }
     Ok(())
+}
+
+/// Our interfaces, and the standard ones as `hiroz-codegen` has them.
+fn bundled(own: PathBuf) -> Result<source::Packages> {
+    let mut folders = vec![own];
+    for (package, distribution) in standard()? {
+        folders.push(hiroz_codegen::bundled_assets_dir_for(distribution).join(package));
+    }
+    source::read(&folders, source::corrected)
+}
+
+/// Package and distribution of each line.
+fn standard() -> Result<Vec<(&'static str, &'static str)>> {
+    let lines = PACKAGES.lines().map(|line| line.split('#').next().unwrap_or_default()).filter(|line| !line.trim().is_empty());
+    lines
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next(), words.next()) {
+                (Some(package), Some(distribution), None) => Ok((package, distribution)),
+                _ => bail!("codegen/packages.txt: `{line}` is not a package and a distribution"),
+            }
+        })
+        .collect()
 }

@@ -22,7 +22,8 @@ pub struct Package {
 /// Every package by name.
 pub type Packages = BTreeMap<String, Package>;
 
-pub fn read(folders: &[PathBuf]) -> Result<Packages> {
+/// Reads these packages; `correct` sees each message before it is hashed.
+pub fn read(folders: &[PathBuf], correct: fn(ParsedMessage) -> ParsedMessage) -> Result<Packages> {
     let folders: Vec<_> = folders.iter().map(PathBuf::as_path).collect();
     let (messages, services, actions) = discovery::discover_all(&folders).context("read interface files")?;
     for message in &messages {
@@ -37,7 +38,7 @@ pub fn read(folders: &[PathBuf]) -> Result<Packages> {
             refuse_wide_strings(part)?;
         }
     }
-    let messages: Vec<_> = messages.into_iter().map(corrected).collect();
+    let messages: Vec<_> = messages.into_iter().map(correct).collect();
     // All are described before any is hashed, so their order does not matter.
     let mut types = Types::default();
     let name = |message: &ParsedMessage| full_name(&message.package, &message.name);
@@ -65,7 +66,7 @@ pub fn read(folders: &[PathBuf]) -> Result<Packages> {
 }
 
 /// `hiroz-codegen` has this message as it became after Jazzy.
-fn corrected(mut message: ParsedMessage) -> ParsedMessage {
+pub fn corrected(mut message: ParsedMessage) -> ParsedMessage {
     if (message.package.as_str(), message.name.as_str()) == ("lifecycle_msgs", "TransitionEvent") {
         let field_type = FieldType { base_type: "uint64".into(), package: None, array: ArrayType::Single, string_bound: None };
         message.fields.retain(|field| field.name != "stamp");
@@ -88,4 +89,24 @@ fn refuse_wide_strings(message: &ParsedMessage) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Name and hash of every type of a package.
+pub fn hashes(package: &str, content: &Package) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut service = |service: &ResolvedService, full: String| {
+        all.insert(format!("{full}_Request"), service.request.type_hash.to_rihs_string());
+        all.insert(format!("{full}_Response"), service.response.type_hash.to_rihs_string());
+        all.insert(full, service.type_hash.to_rihs_string());
+    };
+    content.services.iter().for_each(|(name, content)| service(content, format!("{package}/srv/{name}")));
+    for (name, action) in &content.actions {
+        action.services().into_iter().for_each(|(part, content)| service(content, format!("{package}/action/{name}_{part}")));
+    }
+    for (name, action) in &content.actions {
+        let messages = action.messages().into_iter();
+        all.extend(messages.map(|(part, message)| (format!("{package}/action/{name}_{part}"), message.type_hash.to_rihs_string())));
+    }
+    all.extend(content.messages.iter().map(|(name, message)| (format!("{package}/msg/{name}"), message.type_hash.to_rihs_string())));
+    all
 }

@@ -16,6 +16,21 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The interfaces that are installed are not those which this program was built with: they would disagree about memory.
+    #[error(
+        "{type_name} as installed in {share} is not what this program was built with (type hash {installed}, not {compiled}): \
+         build this program again, or source the workspace it was built in"
+    )]
+    Interfaces {
+        /// Fully-qualified name of the type.
+        type_name: String,
+        /// Folder of its package in the installation.
+        share: String,
+        /// Type hash of what is installed.
+        installed: String,
+        /// Type hash of what this program was built with.
+        compiled: String,
+    },
     /// A parameter file cannot be read or does not have the form of one.
     #[error("parameter file {path}: {reason}")]
     ParameterFile {

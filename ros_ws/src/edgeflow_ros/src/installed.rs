@@ -11,13 +11,13 @@ use std::{
 };
 
 /// The prefixes in which ROS looks for packages, in order.
-pub fn prefixes() -> Vec<PathBuf> {
+pub(crate) fn prefixes() -> Vec<PathBuf> {
     let prefixes = std::env::var_os("AMENT_PREFIX_PATH").unwrap_or_default();
     std::env::split_paths(&prefixes).filter(|prefix| !prefix.as_os_str().is_empty()).collect()
 }
 
 /// The folder of a package's interface files: of the first prefix that has the package.
-pub fn share(prefixes: &[PathBuf], package: &str) -> Option<PathBuf> {
+pub(crate) fn share(prefixes: &[PathBuf], package: &str) -> Option<PathBuf> {
     prefixes.iter().map(|prefix| prefix.join("share").join(package)).find(|share| share.join("package.xml").is_file())
 }
 
@@ -34,39 +34,48 @@ struct Hash {
 
 /// An interface that is installed otherwise than it was compiled in.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Mismatch {
+pub(crate) struct Mismatch {
     /// Its package.
-    pub package: String,
+    pub(crate) package: String,
     /// Its name, for instance `edgeflow_msgs/msg/DriftReport`.
-    pub type_name: String,
+    pub(crate) type_name: String,
     /// Hash of what is installed.
-    pub installed: String,
+    pub(crate) installed: String,
     /// Hash of what is compiled in.
-    pub compiled: String,
+    pub(crate) compiled: String,
     /// Where it is installed.
-    pub share: PathBuf,
+    pub(crate) share: PathBuf,
 }
 
 /// The first of these types (name and hash) that is installed with another hash. What is not installed, or without hashes
 /// (before Iron), cannot be compared.
-pub fn mismatch<'a>(prefixes: &[PathBuf], types: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Mismatch> {
+pub(crate) fn mismatch<'a>(prefixes: &[PathBuf], types: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Mismatch> {
     let mut shares: BTreeMap<&str, Option<PathBuf>> = BTreeMap::new();
+    let mut files: BTreeMap<PathBuf, Vec<Hash>> = BTreeMap::new();
     for (name, compiled) in types {
-        let (package, file) = name.split_once('/')?;
+        let Some((package, rest)) = name.split_once('/') else { continue };
         let Some(share) = shares.entry(package).or_insert_with(|| share(prefixes, package)) else { continue };
-        let Some(installed) = hash(&share.join(format!("{file}.json")), name) else { continue };
-        if installed != compiled {
-            let (package, type_name, compiled) = (package.to_owned(), name.to_owned(), compiled.to_owned());
-            return Some(Mismatch { package, type_name, installed, compiled, share: share.clone() });
+        // `srv/SetBool_Request` is described in `srv/SetBool.json`; names of interfaces themselves have no underscore.
+        let file = rest.split('_').next().unwrap_or(rest);
+        let file = share.join(format!("{file}.json"));
+        let hashes = files.entry(file.clone()).or_insert_with(|| hashes(&file).unwrap_or_default());
+        let Some(installed) = hashes.iter().find(|hash| hash.type_name == name) else { continue };
+        if installed.hash_string != compiled {
+            return Some(Mismatch {
+                package: package.to_owned(),
+                type_name: name.to_owned(),
+                installed: installed.hash_string.clone(),
+                compiled: compiled.to_owned(),
+                share: share.clone(),
+            });
         }
     }
     None
 }
 
-fn hash(description: &Path, name: &str) -> Option<String> {
+fn hashes(description: &Path) -> Option<Vec<Hash>> {
     let text = std::fs::read(description).ok()?;
-    let description: Description = serde_json::from_slice(&text).ok()?;
-    description.type_hashes.into_iter().find(|hash| hash.type_name == name).map(|hash| hash.hash_string)
+    serde_json::from_slice::<Description>(&text).ok().map(|description| description.type_hashes)
 }
 
 #[cfg(test)]
@@ -97,6 +106,9 @@ mod tests {
         assert_eq!((found.package.as_str(), found.type_name.as_str()), ("our_msgs", "our_msgs/msg/Thing"));
         assert_eq!((found.installed.as_str(), found.compiled.as_str()), ("RIHS01_new", "RIHS01_old"));
         assert_eq!(found.share, overlay.join("share/our_msgs"), "the overlay is what is loaded");
+        install(&overlay, "our_msgs", "srv/Ask.json", &[("our_msgs/srv/Ask", "RIHS01_a"), ("our_msgs/srv/Ask_Request", "RIHS01_r")]);
+        assert_eq!(mismatch(&prefixes, [("our_msgs/srv/Ask_Request", "RIHS01_r")]), None);
+        assert!(mismatch(&prefixes, [("our_msgs/srv/Ask_Request", "RIHS01_x")]).is_some(), "parts are described with the whole");
     }
 
     #[test]

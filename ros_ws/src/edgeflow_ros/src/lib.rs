@@ -30,6 +30,8 @@ mod context;
 mod dynamic;
 mod endpoint;
 mod error;
+#[cfg(any(feature = "r2r", test))]
+mod installed;
 pub mod lifecycle;
 mod logging;
 pub mod messages;

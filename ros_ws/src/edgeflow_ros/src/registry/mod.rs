@@ -192,6 +192,12 @@ fn find(name: &str) -> Option<&'static TypeDescription> {
     TYPES.binary_search_by(|t| t.name.cmp(name)).ok().map(|i| &TYPES[i])
 }
 
+/// Name and type hash of everything that was compiled in.
+#[cfg(feature = "r2r")]
+pub(crate) fn hashes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TYPES.iter().map(|t| (t.name, t.hash)).chain(SERVICES.iter().map(|s| (s.name, s.hash)))
+}
+
 /// The message type of this name, `pkg/msg/Type` or `pkg/Type`.
 ///
 /// # Errors

@@ -9,8 +9,9 @@ mod typed;
 use crate::{
     args::Arguments,
     error::{Error, Result},
-    names,
+    installed, names,
     qos::{Durability, EndpointInfo, History, QosProfile, Reliability},
+    registry,
     stack::Misfit,
 };
 use r2r::qos::{DurabilityPolicy, ReliabilityPolicy};
@@ -58,6 +59,11 @@ impl Session {
                 stack: NAME,
                 remedy: "use Context::create",
             });
+        }
+        // Before anything is sent: the libraries that are loaded would write past the ends of our structs.
+        if let Some(wrong) = installed::mismatch(&installed::prefixes(), registry::hashes()) {
+            let installed::Mismatch { type_name, installed, compiled, share, .. } = wrong;
+            return Err(Error::Interfaces { type_name, installed, compiled, share: share.display().to_string() });
         }
         let context = r2r::Context::create().map_err(fail("create the ROS context"))?;
         Ok(Self { context, nodes: Mutex::default() })
