@@ -1,15 +1,30 @@
 """What the launch tests share: a ROS node that waits for what it is told to wait for."""
 
+import os
+import socket
 import time
 from contextlib import contextmanager
 
 import rclpy
+from launch_ros.actions import Node
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 # Nothing here takes this long; a test that waits longer has failed.
 PATIENCE_S = 60.0
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def router():
+    """The router that rmw_zenoh_cpp needs, unless one runs."""
+    if os.environ.get('RMW_IMPLEMENTATION') != 'rmw_zenoh_cpp':
+        return []
+    with socket.socket() as probe:
+        if probe.connect_ex(('127.0.0.1', 7447)) == 0:
+            return []
+    # On loopback alone.
+    environment = {'ZENOH_CONFIG_OVERRIDE': 'listen/endpoints=["tcp/127.0.0.1:7447"]'}
+    return [Node(package='rmw_zenoh_cpp', executable='rmw_zenohd', additional_env=environment)]
 
 
 class Listener:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import launch_testing
 import launch_testing.actions
+import pytest
 import yaml
 from launch import LaunchDescription
 from launch_ros.actions import Node
@@ -14,7 +15,7 @@ from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.parameter import parameter_value_to_python
 
 sys.path.insert(0, str(Path(__file__).parent))
-from support import listener  # noqa: E402
+from support import listener, router  # noqa: E402
 
 CONFIG = Path(__file__).parent.parent / 'config/robot.yaml'
 FOLDER = Path(tempfile.mkdtemp(prefix='edgeflow-launch-test-'))
@@ -28,6 +29,7 @@ NODES = {
 REQUIRED = {'robot': 'robot-1', 'data_dir': str(FOLDER), 'token_file': str(FOLDER / 'token')}
 
 
+@pytest.mark.launch_test
 def generate_test_description():
     (FOLDER / 'token').write_text('token')
     nodes = [
@@ -40,7 +42,7 @@ def generate_test_description():
         )
         for package, node in NODES.items()
     ]
-    return LaunchDescription([*nodes, launch_testing.actions.ReadyToTest()])
+    return LaunchDescription([*router(), *nodes, launch_testing.actions.ReadyToTest()])
 
 
 class Defaults(unittest.TestCase):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import launch_testing
 import launch_testing.actions
+import pytest
 from ament_index_python.packages import get_package_share_directory
 from edgeflow_msgs.msg import DeploymentStatus, InferenceResult
 from launch import LaunchDescription
@@ -15,19 +16,20 @@ from launch.actions import IncludeLaunchDescription
 from launch_ros.actions import Node
 
 sys.path.insert(0, str(Path(__file__).parent))
-from support import LATCHED, listener  # noqa: E402
+from support import LATCHED, listener, router  # noqa: E402
 
 STANDALONE = str(Path(__file__).parent.parent / 'launch/standalone.launch.py')
 MODELS = Path(get_package_share_directory('edgeflow_sim')) / 'models'
 
 
+@pytest.mark.launch_test
 def generate_test_description():
     camera = Node(package='edgeflow_sim', executable='sim_robot', namespace='robot_1', output='both')
     standalone = IncludeLaunchDescription(
         STANDALONE,
         launch_arguments={'namespace': 'robot_1', 'bundle': str(MODELS / 'v2'), 'model_name': 'label-reader', 'model_version': '2'}.items(),
     )
-    return LaunchDescription([camera, standalone, launch_testing.actions.ReadyToTest()])
+    return LaunchDescription([*router(), camera, standalone, launch_testing.actions.ReadyToTest()])
 
 
 def process_of_inference(proc_info):

@@ -14,5 +14,6 @@ pub mod mission;
 pub mod proxy;
 pub mod render;
 pub mod robot;
+pub mod route;
 
 pub use error::{SimError, with_causes};

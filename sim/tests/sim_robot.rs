@@ -4,6 +4,7 @@
 
 use edgeflow_ros::edgeflow_msgs::msg::{Evaluation, GroundTruth, InferenceResult, MissionEvent};
 use edgeflow_ros::edgeflow_msgs::srv::{SetCamera, SetUplink};
+use edgeflow_ros::nav_msgs::msg::Odometry;
 use edgeflow_ros::router::Router;
 use edgeflow_ros::sensor_msgs::msg::Image;
 use edgeflow_ros::{Client, Context, Message, Node, QosProfile, Queue, Subscription};
@@ -77,12 +78,13 @@ async fn next<T: Message>(messages: &mut Subscription<T>) -> T {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_camera_has_published_exactly_what_it_counts_and_each_frame_has_its_truth() {
     let world = World::start("").await;
-    let (mut images, mut truths, mut missions) = (
+    let (mut images, mut truths, mut missions, mut odometry) = (
         world.subscribe::<Image>("camera/image"),
         world.subscribe::<GroundTruth>("ground_truth"),
         world.subscribe::<MissionEvent>("mission"),
+        world.subscribe::<Odometry>("odom"),
     );
-    for topic in ["camera/image", "ground_truth", "mission"] {
+    for topic in ["camera/image", "ground_truth", "mission", "odom"] {
         world.wired(topic).await;
     }
     assert_eq!(world.camera(true, true).await, 0);
@@ -106,6 +108,10 @@ async fn a_paused_camera_has_published_exactly_what_it_counts_and_each_frame_has
         assert_eq!((frame.encoding.as_str(), frame.header.frame_id.as_str()), ("mono8", "camera"));
         assert_eq!(truth.header.stamp, frame.header.stamp);
         assert_eq!(truth.label, truth.class_id.to_string());
+        let odometry = next(&mut odometry).await;
+        assert_eq!((odometry.header.stamp, odometry.header.frame_id.as_str()), (frame.header.stamp.clone(), "odom"));
+        let q = &odometry.pose.pose.orientation;
+        assert!((q.z * q.z + q.w * q.w - 1.0).abs() < 1e-9, "{q:?}");
     }
     assert!(frames.windows(2).all(|pair| stamp(&pair[0]) < stamp(&pair[1])), "stamps rise strictly");
     for sequence in 1..=counted.div_ceil(10) {

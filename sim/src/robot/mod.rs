@@ -12,6 +12,8 @@ pub use uplink::Uplink;
 use edgeflow_ros::builtin_interfaces::msg::Time;
 use edgeflow_ros::edgeflow_msgs::msg::{Evaluation, GroundTruth, InferenceResult, MissionEvent};
 use edgeflow_ros::edgeflow_msgs::srv::SetCamera;
+use edgeflow_ros::geometry_msgs::msg::{Point, Pose, PoseWithCovariance, Quaternion, Twist, TwistWithCovariance, Vector3};
+use edgeflow_ros::nav_msgs::msg::Odometry;
 use edgeflow_ros::sensor_msgs::msg::Image;
 use edgeflow_ros::std_msgs::msg::Header;
 use edgeflow_ros::{Message, Node, Publisher, QosProfile, Queue, ServiceRequest, ServiceStream, Subscription};
@@ -25,6 +27,7 @@ use crate::camera::Camera;
 use crate::evaluation::{Judged, Scoreboard, Stamp};
 use crate::mission::{self, Missions, Step};
 use crate::render::{Effects, FRAME_SIZE};
+use crate::route::{self, Place};
 
 /// Images that may wait for a slow reader on the wire.
 const IMAGE_DEPTH: usize = 50;
@@ -47,6 +50,10 @@ pub struct SimRobot {
     tick: Interval,
     last_stamp: Stamp,
     missions: Missions,
+    /// Frames since the start, which is how far the robot has driven.
+    driven: u64,
+    frames_per_mission_step: u64,
+    rate_hz: f64,
     board: Scoreboard,
     newest_joined: Stamp,
     /// Digests with samples that no evaluation has told yet.
@@ -54,6 +61,7 @@ pub struct SimRobot {
     images: Publisher<Image>,
     truths: Publisher<GroundTruth>,
     events: Publisher<MissionEvent>,
+    odometry: Publisher<Odometry>,
     evaluations: Publisher<Evaluation>,
     results: Subscription<InferenceResult>,
     set_camera: ServiceStream<SetCamera::Service>,
@@ -73,12 +81,16 @@ impl SimRobot {
             tick,
             last_stamp: 0,
             missions: Missions::new(settings.frames_per_mission_step),
+            driven: 0,
+            frames_per_mission_step: settings.frames_per_mission_step,
+            rate_hz: settings.rate_hz,
             board: Scoreboard::default(),
             newest_joined: 0,
             untold: BTreeSet::new(),
             images: publisher(node, "camera/image", IMAGE_DEPTH)?,
             truths: publisher(node, "ground_truth", IMAGE_DEPTH)?,
             events: publisher(node, "mission", 100)?,
+            odometry: publisher(node, "odom", IMAGE_DEPTH)?,
             evaluations: publisher(node, "evaluation", 10)?,
             results: results.map_err(|source| ros("subscribe to inference_node/result", source))?,
             set_camera: node.create_service("~/set_camera").map_err(|source| ros("serve set_camera", source))?,
@@ -109,6 +121,9 @@ impl SimRobot {
     fn frame(&mut self) -> Result<(), SimError> {
         let stamp = self.next_stamp();
         let header = Header { stamp: time(stamp), frame_id: "camera".to_owned() };
+        let here = route::place(self.driven, self.frames_per_mission_step);
+        self.driven += 1;
+        self.odometry.publish(&odometry(stamp, &here, self.rate_hz)).map_err(|source| ros("publish odometry", source))?;
         let frame = self.camera.look()?;
         let class_id = i32::from(frame.label);
         self.board.frame(stamp, class_id);
@@ -228,6 +243,19 @@ fn mission_event(header: Header, event: &mission::Event) -> MissionEvent {
         kind,
         progress: event.progress(),
         detail: event.detail(),
+    }
+}
+
+fn odometry(stamp: Stamp, here: &Place, rate_hz: f64) -> Odometry {
+    let (sin, cos) = (here.heading_rad / 2.0).sin_cos();
+    let position = Point { x: here.at[0], y: here.at[1], z: 0.0 };
+    let pose = Pose { position, orientation: Quaternion { x: 0.0, y: 0.0, z: sin, w: cos } };
+    let twist = Twist { linear: Vector3 { x: here.per_frame_m * rate_hz, y: 0.0, z: 0.0 }, ..Twist::default() };
+    Odometry {
+        header: Header { stamp: time(stamp), frame_id: "odom".to_owned() },
+        child_frame_id: "base_link".to_owned(),
+        pose: PoseWithCovariance { pose, ..PoseWithCovariance::default() },
+        twist: TwistWithCovariance { twist, ..TwistWithCovariance::default() },
     }
 }
 

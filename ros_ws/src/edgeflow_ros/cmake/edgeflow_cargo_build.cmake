@@ -6,14 +6,6 @@
 # SELECT      cargo packages that decide the features, separated by commas
 # BINARIES    executables to build, separated by commas
 # PROFILE     cargo profile
-include("${CMAKE_CURRENT_LIST_DIR}/edgeflow_interfaces.cmake")
-
-edgeflow_interface_packages(packages)
-edgeflow_interfaces_digest(digest)
-edgeflow_r2r_prefixes(prefixes)
-# No package has this name, so it filters nothing; but r2r generates anew when the filter changes.
-list(APPEND packages "sha256_${digest}")
-
 set(arguments build --locked --profile "${PROFILE}" --target-dir "${TARGET_DIR}" --no-default-features --features edgeflow_ros/r2r)
 string(REPLACE "," ";" SELECT "${SELECT}")
 foreach(package IN LISTS SELECT)
@@ -24,19 +16,10 @@ foreach(binary IN LISTS BINARIES)
   list(APPEND arguments --bin "${binary}")
 endforeach()
 
-# The list as one word: CMake would make arguments of it.
-string(REPLACE ";" "\\;" filter "${packages}")
-set(environment
-  "AMENT_PREFIX_PATH=${prefixes}" "IDL_PACKAGE_FILTER=${filter}"
-  # r2r adds these to the prefixes; colcon's are those of the moment.
-  --unset=CMAKE_PREFIX_PATH --unset=CMAKE_IDL_PACKAGES --unset=CMAKE_INCLUDE_DIRS
-  # make's job server is not passed on to cargo, which would warn about it.
-  --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL)
-
 # cargo tells its progress on stderr, which colcon would show as a warning of each package. It goes to stdout as it comes;
 # what it said last goes to stderr if it fails.
 execute_process(
-  COMMAND "${CMAKE_COMMAND}" -E env ${environment} "${CARGO}" ${arguments}
+  COMMAND "${CMAKE_CURRENT_LIST_DIR}/with_interfaces.sh" "${CARGO}" ${arguments}
   WORKING_DIRECTORY "${WORKSPACE}"
   RESULT_VARIABLE failed
   OUTPUT_VARIABLE said

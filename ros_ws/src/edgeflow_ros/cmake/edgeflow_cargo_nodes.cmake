@@ -1,5 +1,3 @@
-include("${CMAKE_CURRENT_LIST_DIR}/edgeflow_interfaces.cmake")
-
 # Builds executables of a cargo package against the installed ROS 2 and installs them to lib/${PROJECT_NAME}, where
 # `ros2 run` finds them:
 #
@@ -33,12 +31,12 @@ function(edgeflow_cargo_nodes)
   edgeflow_check_cargo("${manifest}")
 
   # Here, where a missing package stops the build before it has begun.
-  edgeflow_interface_packages(packages)
-  foreach(package IN LISTS packages)
-    edgeflow_prefix_of(${package} prefix)
-  endforeach()
+  execute_process(COMMAND "${edgeflow_ros_DIR}/with_interfaces.sh" --check RESULT_VARIABLE failed ERROR_VARIABLE reason)
+  if(failed)
+    message(FATAL_ERROR "${reason}")
+  endif()
 
-  set(EDGEFLOW_CARGO_TARGET_DIR "${CMAKE_CURRENT_BINARY_DIR}/../edgeflow_cargo" CACHE PATH "cargo's build folder")
+  set(EDGEFLOW_CARGO_TARGET_DIR "${CMAKE_CURRENT_BINARY_DIR}/../cargo" CACHE PATH "cargo's build folder")
   set(EDGEFLOW_CARGO_PROFILE release CACHE STRING "cargo profile: release or dist")
   get_filename_component(target "${EDGEFLOW_CARGO_TARGET_DIR}" ABSOLUTE)
   list(JOIN nodes "," select)
