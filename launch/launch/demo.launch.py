@@ -31,8 +31,8 @@ ARGUMENTS = [
         description='Folder with model.onnx; registered as label-reader and deployed.',
     ),
     DeclareLaunchArgument('data_dir', default_value='', description='Folder for everything that is kept, new or empty. Empty: a temporary one.'),
-    DeclareLaunchArgument('server', default_value=FindExecutable('edgeflow-server'), description='The control plane, a program.'),
-    DeclareLaunchArgument('cli', default_value=FindExecutable('edgeflow'), description="Edgeflow's command line, a program."),
+    DeclareLaunchArgument('server', default_value=FindExecutable(name='edgeflow-server'), description='The control plane, a program.'),
+    DeclareLaunchArgument('cli', default_value=FindExecutable(name='edgeflow'), description="Edgeflow's command line, a program."),
     DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, error or fatal.'),
 ]
 

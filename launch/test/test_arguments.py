@@ -22,13 +22,3 @@ def test_every_argument_is_described_and_has_a_default(file):
     for argument in arguments(file):
         assert len(argument.description) > 15, argument.name
         assert argument.default_value is not None, argument.name
-
-
-def test_an_argument_means_the_same_everywhere():
-    seen = {}
-    for file in FILES:
-        for argument in arguments(file):
-            seen.setdefault(argument.name, set()).add(argument.description.split('.')[0].split(',')[0])
-    # `bundle`, `data_dir` and `respawn` say what they are for in each file; of the others one word is enough.
-    different = {name: words for name, words in seen.items() if len(words) > 1}
-    assert set(different) <= {'bundle', 'data_dir', 'namespace', 'respawn'}, different

@@ -116,3 +116,67 @@ fn the_build_installs_programs_that_cargo_knows() {
         assert!(function.contains(package), "{package}");
     }
 }
+
+/// An installation as `with_interfaces.sh` looks at it: package.xml and interfaces.
+fn install(prefix: &Path, package: &str, interface: &str) {
+    let share = prefix.join("share").join(package);
+    fs::create_dir_all(share.join("msg")).unwrap();
+    fs::write(share.join("package.xml"), "<package/>").unwrap();
+    fs::write(share.join("msg/Thing.idl"), interface).unwrap();
+}
+
+/// What a command run by the script sees, or what the script complains of.
+fn environment(prefixes: &[&Path]) -> Result<BTreeSet<String>, String> {
+    let path = std::env::join_paths(prefixes).unwrap();
+    let output = std::process::Command::new(root().join("ros_ws/src/edgeflow_ros/cmake/with_interfaces.sh"))
+        .arg("env")
+        .env("AMENT_PREFIX_PATH", path)
+        .env("CMAKE_PREFIX_PATH", "/of/the/moment")
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    if !output.status.success() {
+        return Err(text(&output.stderr));
+    }
+    Ok(text(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+fn variable(environment: &BTreeSet<String>, name: &str) -> Option<String> {
+    environment.iter().find_map(|line| line.strip_prefix(&format!("{name}=")).map(str::to_owned))
+}
+
+#[test]
+fn a_changed_interface_changes_what_r2r_watches() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ros, overlay, node) = (folder.path().join("ros"), folder.path().join("overlay"), folder.path().join("node"));
+    let packages = read("ros_ws/src/edgeflow_ros/codegen/packages.txt");
+    let packages = packages.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let packages: Vec<&str> = packages.map(|line| line.split_whitespace().next().unwrap()).collect();
+    for package in &packages {
+        install(&ros, package, "struct Thing { long a; };");
+    }
+    for package in ["rcl", "rcl_action", "rcutils", "rmw", "rosidl_generator_c", "rosidl_runtime_c", "rosidl_typesupport_introspection_c"] {
+        install(&ros, package, "");
+    }
+    let missing = environment(&[&ros]).unwrap_err();
+    assert!(missing.contains("edgeflow_msgs is not installed") && missing.contains("rosdep"), "{missing}");
+
+    install(&overlay, "edgeflow_msgs", "struct Thing { long a; };");
+    fs::create_dir_all(node.join("lib")).unwrap();
+    for prefix in [&ros, &overlay] {
+        fs::create_dir_all(prefix.join("include")).unwrap();
+    }
+    let before = environment(&[&node, &overlay, &ros]).unwrap();
+    let filter = variable(&before, "IDL_PACKAGE_FILTER").unwrap();
+    let (names, digest) = filter.rsplit_once(';').unwrap();
+    assert_eq!(names.split(';').collect::<Vec<_>>(), [&["edgeflow_msgs"], &packages[..]].concat());
+    assert!(digest.starts_with("sha256_") && digest.len() == 7 + 64, "{digest}");
+    let prefixes = std::env::join_paths([&overlay, &ros]).unwrap().into_string().unwrap();
+    assert_eq!(variable(&before, "AMENT_PREFIX_PATH").unwrap(), prefixes, "a prefix of programs alone changes nothing for r2r");
+    assert_eq!(variable(&before, "CMAKE_PREFIX_PATH"), None);
+    assert_eq!(variable(&environment(&[&overlay, &ros]).unwrap(), "IDL_PACKAGE_FILTER").unwrap(), filter, "the same again");
+
+    install(&overlay, "edgeflow_msgs", "struct Thing { long a; long b; };");
+    let after = variable(&environment(&[&overlay, &ros]).unwrap(), "IDL_PACKAGE_FILTER").unwrap();
+    assert!(after != filter && after.starts_with(names), "{after}");
+}

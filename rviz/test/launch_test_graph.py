@@ -1,26 +1,21 @@
 """The displays against robots that run: what test_displays.py reads in the documents is on the graph, too."""
 
-import json
 import re
-import tempfile
 import time
 import unittest
 from pathlib import Path
 
 import launch_testing
 import launch_testing.actions
-import pytest
 import rclpy
 import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from visualization_msgs.msg import MarkerArray
+from rclpy.qos import DurabilityPolicy
 
 ROOM = Path(__file__).parent.parent
-FOLDER = Path(tempfile.mkdtemp(prefix='edgeflow-rviz-test-'))
 PATIENCE_S = 60.0
 TYPES = {
     'rviz_default_plugins/Image': 'sensor_msgs/msg/Image',
@@ -30,21 +25,19 @@ TYPES = {
 FOXGLOVE = {
     '/robot_1/drift_markers_node/markers': 'visualization_msgs/msg/MarkerArray',
     '/robot_1/camera/image': 'sensor_msgs/msg/Image',
+    '/robot_1/odom': 'nav_msgs/msg/Odometry',
     '/robot_1/inference_node/drift': 'edgeflow_msgs/msg/DriftReport',
     '/robot_1/inference_node/result': 'edgeflow_msgs/msg/InferenceResult',
     '/robot_1/inference_node/status': 'edgeflow_msgs/msg/DeploymentStatus',
-    '/robot_1/bridge_node/status': 'edgeflow_msgs/msg/UplinkStatus',
     '/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
+    '/rosout': 'rcl_interfaces/msg/Log',
 }
 
 
-@pytest.mark.launch_test
 def generate_test_description():
-    (FOLDER / 'robot-1').mkdir()
-    (FOLDER / 'robot-1' / 'token').write_text('token')
     fleet = IncludeLaunchDescription(
         str(Path(get_package_share_directory('edgeflow_launch')) / 'launch/sim_fleet.launch.py'),
-        launch_arguments={'robots': '1', 'bridge': 'true', 'data_dir': str(FOLDER), 'mqtt': '127.0.0.1:9', 'http': 'http://127.0.0.1:9'}.items(),
+        launch_arguments={'robots': '1'}.items(),
     )
     return LaunchDescription([fleet, launch_testing.actions.ReadyToTest()])
 
@@ -90,23 +83,10 @@ class Displays(unittest.TestCase):
                     self.assertEqual(info.qos_profile.durability, DurabilityPolicy.TRANSIENT_LOCAL, topic)
 
     def test_every_panel_of_foxglove_has_a_publisher(self):
-        text = (ROOM / 'foxglove/robot.json').read_text()
-        layout = json.loads(text)
-        named = set(re.findall(r'"(/(?:robot_1|diagnostics)[a-z0-9_/]*)', text))
+        named = set(re.findall(r'"(/[a-z0-9_/]+)', (ROOM / 'foxglove/robot.json').read_text()))
         self.assertEqual(named, set(FOXGLOVE))
-        shown = set(re.findall(r'"([A-Za-z0-9]+![a-z]+)"', json.dumps(layout['layout'])))
-        self.assertEqual(shown, set(layout['configById']), 'every panel is on the screen')
         for topic, wanted in FOXGLOVE.items():
             self.published(topic, wanted)
-
-    def test_the_markers_namespaces_are_those_with_a_check_box(self):
-        seen = set()
-        heard = lambda array: seen.update(marker.ns for marker in array.markers)  # noqa: E731
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.node.create_subscription(MarkerArray, 'drift_markers_node/markers', heard, latched)
-        self.until(lambda: seen, lambda: 'markers')
-        boxes = next(display['Namespaces'] for kind, _, display in displays() if kind.endswith('MarkerArray'))
-        self.assertEqual(set(boxes), seen)
 
 
 @launch_testing.post_shutdown_test()

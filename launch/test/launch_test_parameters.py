@@ -7,7 +7,6 @@ from pathlib import Path
 
 import launch_testing
 import launch_testing.actions
-import pytest
 import yaml
 from launch import LaunchDescription
 from launch_ros.actions import Node
@@ -29,7 +28,6 @@ NODES = {
 REQUIRED = {'robot': 'robot-1', 'data_dir': str(FOLDER), 'token_file': str(FOLDER / 'token')}
 
 
-@pytest.mark.launch_test
 def generate_test_description():
     (FOLDER / 'token').write_text('token')
     nodes = [

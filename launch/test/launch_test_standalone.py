@@ -8,7 +8,6 @@ from pathlib import Path
 
 import launch_testing
 import launch_testing.actions
-import pytest
 from ament_index_python.packages import get_package_share_directory
 from edgeflow_msgs.msg import DeploymentStatus, InferenceResult
 from launch import LaunchDescription
@@ -22,7 +21,6 @@ STANDALONE = str(Path(__file__).parent.parent / 'launch/standalone.launch.py')
 MODELS = Path(get_package_share_directory('edgeflow_sim')) / 'models'
 
 
-@pytest.mark.launch_test
 def generate_test_description():
     camera = Node(package='edgeflow_sim', executable='sim_robot', namespace='robot_1', output='both')
     standalone = IncludeLaunchDescription(
