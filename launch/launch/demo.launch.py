@@ -60,7 +60,7 @@ def demo(context):
 
     server = ExecuteProcess(
         cmd=[given('server'), '--data-dir', f'{data_dir}/server', '--listen', http.removeprefix('http://'), '--mqtt-listen', mqtt],
-        additional_env={'EDGEFLOW_ADMIN_TOKEN': token},
+        additional_env={'EDGEFLOW_ADMIN_TOKEN': token, 'NO_COLOR': '1'},
         output='both',
         on_exit=Shutdown(reason='the control plane has ended'),
     )
