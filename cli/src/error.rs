@@ -1,5 +1,6 @@
 //! What can go wrong on the command line: what failed, with what, and what to do.
 
+use edgeflow_ros::GoalStatus;
 use std::{io, net::SocketAddr, time::Duration};
 
 /// Error of this program.
@@ -19,17 +20,17 @@ pub(crate) enum CliError {
     /// A name that is not on the graph.
     #[error("there is no {kind} {name}{hint}")]
     NotOnGraph {
-        /// `topic` or `service`.
+        /// `topic`, `service`, `action` or `managed node`.
         kind: &'static str,
         /// What was asked for.
         name: String,
         /// Similar names, or what to do.
         hint: String,
     },
-    /// A topic or service that is used with more than one type.
+    /// A topic, service or action that is used with more than one type.
     #[error("{kind} {name} has the types {types}: say which one")]
     ManyTypes {
-        /// `topic` or `service`.
+        /// `topic`, `service` or `action`.
         kind: &'static str,
         /// Its name.
         name: String,
@@ -98,6 +99,40 @@ pub(crate) enum CliError {
         wanted: usize,
         /// How long was waited.
         timeout: Duration,
+    },
+    /// A goal that was accepted and not achieved.
+    #[error("the goal of {action} is {status}: its result is above")]
+    Goal {
+        /// The action.
+        action: String,
+        /// How it ended.
+        status: GoalStatus,
+    },
+    /// The server of an action does not cancel our goal.
+    #[error("the server of {action} does not cancel the goal: it has ended, or is past the point of no return")]
+    NotCanceled {
+        /// The action.
+        action: String,
+    },
+    /// A managed node that cannot be told that.
+    #[error("{node} has no transition {transition} in its state: possible are {possible}")]
+    UnknownTransition {
+        /// The node.
+        node: String,
+        /// As given.
+        transition: String,
+        /// What it can be told.
+        possible: String,
+    },
+    /// A managed node that did not do what it was told.
+    #[error("transitioning failed: {transition} of {node}, which is {state} now; its log says why")]
+    Transition {
+        /// The node.
+        node: String,
+        /// What it was told.
+        transition: String,
+        /// Where it is.
+        state: String,
     },
     /// Signals cannot be listened for.
     #[error("could not listen for signals")]

@@ -15,7 +15,7 @@ type Look = fn(&Node) -> edgeflow_ros::Result<BTreeMap<String, Vec<String>>>;
 /// The graph counts as known when nothing new was heard of for so long.
 const QUIET: Duration = Duration::from_millis(250);
 /// The graph counts as known at the latest after so long.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// A router on the same machine that has not accepted by then is not there.
 const ROUTER_PATIENCE: Duration = Duration::from_secs(2);
 /// Variables of `rmw_zenoh_cpp` that can make the router's address meaningless.
@@ -74,6 +74,12 @@ impl Graph {
         self.type_of("service", name, given, Node::get_service_names_and_types).await
     }
 
+    /// The type of an action, or `given`.
+    pub(super) async fn action_type(&self, action: &str, given: Option<String>) -> Result<String, CliError> {
+        let name = self.node.resolve_topic(action)?;
+        self.type_of("action", name, given, actions).await
+    }
+
     async fn type_of(&self, kind: &'static str, name: String, given: Option<String>, look: Look) -> Result<String, CliError> {
         if let Some(given) = given {
             return Ok(given);
@@ -96,6 +102,16 @@ impl Graph {
         drop(node);
         Ok(context.shutdown()?)
     }
+}
+
+/// Actions with their types: as rcl has it, an action is where there is feedback of one.
+pub(super) fn actions(node: &Node) -> edgeflow_ros::Result<BTreeMap<String, Vec<String>>> {
+    let topics = node.get_topic_names_and_types()?.into_iter();
+    let action = |(topic, types): (String, Vec<String>)| {
+        let name = topic.strip_suffix("/_action/feedback")?.to_owned();
+        Some((name, types.iter().filter_map(|ty| ty.strip_suffix("_FeedbackMessage").map(str::to_owned)).collect()))
+    };
+    Ok(topics.filter_map(action).collect())
 }
 
 /// Names that end like the one that was asked for, or how to see all.

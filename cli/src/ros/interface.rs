@@ -20,12 +20,20 @@ pub(super) enum InterfaceCommand {
 
 pub(super) fn run(command: &InterfaceCommand) -> Result<(), CliError> {
     match command {
-        InterfaceCommand::List => registry::messages().chain(registry::services()).try_for_each(output::line),
-        InterfaceCommand::Show { name } => match registry::service(name) {
-            Ok(service) => output::text(&format!("{}---\n{}", describe(service.request()), describe(service.response()))),
-            Err(_) => output::text(&describe(registry::message(name)?)),
-        },
+        InterfaceCommand::List => registry::messages().chain(registry::services()).chain(registry::actions()).try_for_each(output::line),
+        InterfaceCommand::Show { name } => output::text(&parts(name)?.into_iter().map(describe).collect::<Vec<_>>().join("---\n")),
     }
+}
+
+/// What a service or an action consists of, or the message itself.
+fn parts(name: &str) -> Result<Vec<&'static TypeDescription>, CliError> {
+    if let Ok(service) = registry::service(name) {
+        return Ok(vec![service.request(), service.response()]);
+    }
+    if let Ok(action) = registry::action(name) {
+        return Ok(vec![action.goal(), action.result(), action.feedback()]);
+    }
+    Ok(vec![registry::message(name)?])
 }
 
 /// A type as an interface file would define it, without its comments.
@@ -54,6 +62,14 @@ fn field_type(field: &FieldDescription) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_action_has_three_parts() {
+        let text: Vec<_> = parts("edgeflow_msgs/action/DeployModel").unwrap().into_iter().map(describe).collect();
+        assert!(text[0].starts_with("string slot\n") && text[1].starts_with("bool success\n"), "{text:?}");
+        assert!(text[2].starts_with("uint8 DOWNLOADING=1\n") && text[2].ends_with("uint8 status\nfloat32 progress\n"), "{text:?}");
+        assert!(parts("edgeflow_msgs/action/Absent").is_err());
+    }
 
     #[test]
     fn a_type_is_shown_as_its_definition() {

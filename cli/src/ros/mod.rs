@@ -1,9 +1,11 @@
 //! `edgeflow ros`: what `ros2` does for someone who looks, listens and calls, with its names, flags and output.
 
+mod action;
 mod fill;
 mod graph;
 mod hz;
 mod interface;
+mod lifecycle;
 mod node;
 mod service;
 mod topic;
@@ -22,6 +24,8 @@ Examples:
   edgeflow ros node list
   edgeflow ros topic hz /robot_1/camera/image
   edgeflow ros service call /robot_1/inference_node/get_model_info
+  edgeflow ros action send_goal --feedback /robot_1/inference_node/deploy_model '{bundle_path: /var/lib/models/7}'
+  edgeflow ros lifecycle set /robot_1/inference_node activate
   edgeflow ros service call /robot_1/inference_node/infer --from-topic /robot_1/camera/image:image")]
 pub(crate) struct RosArguments {
     /// Address of the ROS router.
@@ -42,7 +46,13 @@ enum RosCommand {
     /// Services: list, call.
     #[command(subcommand)]
     Service(service::ServiceCommand),
-    /// Message and service types.
+    /// Actions: list, ask for a goal.
+    #[command(subcommand)]
+    Action(action::ActionCommand),
+    /// Managed nodes: their states, and what they can be told.
+    #[command(subcommand)]
+    Lifecycle(lifecycle::LifecycleCommand),
+    /// Message, service and action types.
     #[command(subcommand)]
     Interface(interface::InterfaceCommand),
     /// Run the router through which the programs of this machine find each other, until Ctrl-C.
@@ -55,6 +65,8 @@ pub(crate) async fn run(arguments: RosArguments) -> Result<(), CliError> {
         RosCommand::Node(command) => node::run(&command, arguments.router).await,
         RosCommand::Topic(command) => topic::run(command, arguments.router).await,
         RosCommand::Service(command) => service::run(command, arguments.router).await,
+        RosCommand::Action(command) => action::run(command, arguments.router).await,
+        RosCommand::Lifecycle(command) => lifecycle::run(command, arguments.router).await,
         RosCommand::Interface(command) => interface::run(&command),
         RosCommand::Router => run_router(arguments.router).await,
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{error::CliError, output};
 
 /// Before this, nobody needs to be told that we wait.
-const SILENT_WAIT: Duration = Duration::from_millis(500);
+pub(super) const SILENT_WAIT: Duration = Duration::from_millis(500);
 
 #[derive(Subcommand)]
 pub(super) enum ServiceCommand {
@@ -60,7 +60,7 @@ pub(super) struct CallArguments {
     show: ShowArguments,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 1e6 => Ok(seconds),
         _ => Err("must be a number of seconds above 0".to_owned()),

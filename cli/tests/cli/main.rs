@@ -4,5 +4,6 @@
 
 mod api;
 mod errors;
+mod managed;
 mod ros;
 mod support;

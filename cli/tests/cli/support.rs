@@ -79,8 +79,17 @@ impl Running {
 
     /// Presses Ctrl-C and gives the exit status.
     pub(crate) async fn interrupt(mut self) -> Option<i32> {
+        self.press_ctrl_c().await;
+        self.ended().await
+    }
+
+    pub(crate) async fn press_ctrl_c(&mut self) {
         let id = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    }
+
+    /// Waits for the exit status.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
         timeout(PATIENCE, self.child.wait()).await.expect("the program did not stop").unwrap().code()
     }
 }

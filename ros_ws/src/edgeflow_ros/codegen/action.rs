@@ -3,7 +3,10 @@
 
 use super::hash::Types;
 use anyhow::{Context, Result};
-use hiroz_codegen::types::{ArrayType, Field, FieldType, ParsedAction, ParsedMessage, ParsedService, ResolvedMessage, ResolvedService};
+use hiroz_codegen::{
+    parser::msg::parse_msg_string,
+    types::{ArrayType, Field, FieldType, ParsedAction, ParsedMessage, ParsedService, ResolvedMessage, ResolvedService},
+};
 
 /// One action with everything that rosidl derives from it.
 pub struct Action {
@@ -69,11 +72,22 @@ pub const ITEMS: &str = "\
     }
 ";
 
+/// Goal, result and feedback. Read anew, as messages are read: `hiroz-codegen`'s own reader of actions takes
+/// a bounded string for a constant.
+pub fn parts(action: &ParsedAction) -> Result<[ParsedMessage; 3]> {
+    let lines: Vec<_> = action.source.lines().collect();
+    let parts: Vec<_> = lines
+        .split(|line| line.trim() == "---")
+        .map(|part| parse_msg_string(&part.join("\n"), &action.package, &action.path))
+        .collect::<Result<_>>()?;
+    parts.try_into().ok().with_context(|| format!("{}/action/{} must have goal, result and feedback", action.package, action.name))
+}
+
 /// An action whose parts consist of what is known.
 pub fn resolve(types: &mut Types, action: ParsedAction) -> Result<Action> {
-    let ParsedAction { name, package, goal, result, feedback, source, path } = action;
+    let [goal, result, feedback] = parts(&action)?;
+    let ParsedAction { name, package, source, path, .. } = action;
     let full = |part: &str| format!("{package}/action/{name}_{part}");
-    let given = |part: &str, message: Option<ParsedMessage>| message.with_context(|| format!("{package}/action/{name} has no {part}"));
     let made = |part: &str, fields: Vec<Field>| ParsedMessage {
         name: format!("{name}_{part}"),
         package: package.clone(),
@@ -95,8 +109,8 @@ pub fn resolve(types: &mut Types, action: ParsedAction) -> Result<Action> {
 
     // Each only after what it consists of.
     let goal = types.message(goal, &full("Goal"))?;
-    let result = types.message(given("result", result)?, &full("Result"))?;
-    let feedback = types.message(given("feedback", feedback)?, &full("Feedback"))?;
+    let result = types.message(result, &full("Result"))?;
+    let feedback = types.message(feedback, &full("Feedback"))?;
     let feedback_message = made("FeedbackMessage", vec![goal_id(), own("feedback", "Feedback")]);
     let feedback_message = types.message(feedback_message, &full("FeedbackMessage"))?;
     let accepted = vec![primitive("accepted", "bool"), nested("stamp", "builtin_interfaces", "Time")];

@@ -19,6 +19,7 @@ mod source;
 mod table;
 
 use anyhow::{Context, Result, bail};
+use source::Packages;
 use std::path::PathBuf;
 
 /// Standard packages and where `hiroz-codegen` keeps them; a file of its own because the colcon build reads it too.
@@ -33,23 +34,32 @@ pub fn run() -> Result<()> {
     }
     let feature = |name: &str| std::env::var_os(format!("CARGO_FEATURE_{name}")).is_some();
     let own = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join(OWN);
-    let packages = if feature("R2R") && !feature("DOC_ONLY") { installation::read(&own)? } else { bundled(own)? };
-    let messages = if feature("R2R") { native::emit(&packages, feature("DOC_ONLY"))? } else { embedded::emit(&packages)? };
+    let (flavour, packages) = match (feature("R2R"), feature("DOC_ONLY")) {
+        (true, true) => (Flavour::DocOnly, bundled(own)?),
+        (true, false) => (Flavour::Native, installation::read(&own)?),
+        (false, _) => (Flavour::Embedded, bundled(own)?),
+    };
+    let generated = generate(&packages, flavour)?;
 
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    for (file, text) in [("messages.rs", messages), ("tables.rs", table::emit(&packages)?), ("constants.rs", constants::emit(&packages)?)] {
+    for (file, text) in [("messages.rs", generated.messages), ("tables.rs", generated.tables), ("constants.rs", generated.constants)] {
         std::fs::write(out.join(file), text).with_context(|| format!("write generated {file}"))?;
     }
     Ok(())
 }
 
 /// Our interfaces, and the standard ones as `hiroz-codegen` has them.
-fn bundled(own: PathBuf) -> Result<source::Packages> {
+fn bundled(own: PathBuf) -> Result<Packages> {
     let mut folders = vec![own];
     for (package, distribution) in standard()? {
         folders.push(hiroz_codegen::bundled_assets_dir_for(distribution).join(package));
     }
-    source::read(&folders, source::corrected)
+    read(&folders)
+}
+
+/// Packages in folders which `hiroz-codegen` may have put there.
+pub fn read(folders: &[PathBuf]) -> Result<Packages> {
+    source::read(folders, source::corrected)
 }
 
 /// Package and distribution of each line.
@@ -64,4 +74,32 @@ fn standard() -> Result<Vec<(&'static str, &'static str)>> {
             }
         })
         .collect()
+}
+
+/// What the types are for.
+#[derive(Clone, Copy)]
+pub enum Flavour {
+    Embedded,
+    Native,
+    DocOnly,
+}
+
+/// Rust for each of the files that are included.
+pub struct Generated {
+    pub messages: String,
+    pub tables: String,
+    pub constants: String,
+}
+
+/// From packages to Rust.
+pub fn generate(packages: &Packages, flavour: Flavour) -> Result<Generated> {
+    Ok(Generated {
+        messages: match flavour {
+            Flavour::Embedded => embedded::emit(packages)?,
+            Flavour::Native => native::emit(packages, false)?,
+            Flavour::DocOnly => native::emit(packages, true)?,
+        },
+        tables: table::emit(packages)?,
+        constants: constants::emit(packages)?,
+    })
 }

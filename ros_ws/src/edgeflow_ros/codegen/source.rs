@@ -34,9 +34,7 @@ pub fn read(folders: &[PathBuf], correct: fn(ParsedMessage) -> ParsedMessage) ->
         refuse_wide_strings(&service.response)?;
     }
     for action in &actions {
-        for part in [Some(&action.goal), action.result.as_ref(), action.feedback.as_ref()].into_iter().flatten() {
-            refuse_wide_strings(part)?;
-        }
+        action::parts(action)?.iter().try_for_each(refuse_wide_strings)?;
     }
     let messages: Vec<_> = messages.into_iter().map(correct).collect();
     // All are described before any is hashed, so their order does not matter.

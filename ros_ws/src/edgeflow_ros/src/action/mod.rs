@@ -22,7 +22,9 @@ pub use server::{ActionServer, GoalRequest, ServerGoal};
 pub struct GoalId([u8; 16]);
 
 impl GoalId {
-    fn random() -> Self {
+    /// One that nobody else has.
+    #[must_use]
+    pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().into_bytes())
     }
 
