@@ -27,7 +27,7 @@ fn packages() -> Vec<(String, String)> {
 }
 
 /// Contents of every `<tag>` whose name is one of these.
-fn tags<'a>(xml: &'a str, names: &[&str]) -> BTreeSet<String> {
+fn tags(xml: &str, names: &[&str]) -> BTreeSet<String> {
     let document =
         roxmltree::Document::parse_with_options(xml, roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() })
             .unwrap();

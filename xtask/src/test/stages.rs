@@ -93,9 +93,18 @@ fn r2r() -> Result<Counts> {
     let folder = repo::target()?.join("r2r-check");
     repo::run(
         repo::cargo()?
-            .args(["check", "--package", "edgeflow_inference", "--package", "edgeflow_bridge", "--package", "edgeflow_sim"])
+            .args(["check", "--package", "edgeflow_inference", "--package", "edgeflow_bridge", "--package", "edgeflow_markers"])
             // Without edgeflow_sim's feature "demo", which brings the embedded stack's router.
-            .args(["--package", "edgeflow_ros", "--no-default-features", "--features", "edgeflow_ros/doc-only", "--target-dir"])
+            .args([
+                "--package",
+                "edgeflow_sim",
+                "--package",
+                "edgeflow_ros",
+                "--no-default-features",
+                "--features",
+                "edgeflow_ros/doc-only",
+                "--target-dir",
+            ])
             .arg(folder),
     )?;
     Ok(Counts::ONE)
