@@ -55,6 +55,9 @@ fn every_interface_file_is_in_the_list_and_nothing_else() {
         there.extend(entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().into_string().unwrap())));
     }
     assert_eq!(listed, there, "msgs/CMakeLists.txt names the files of msgs/");
+    let readme = read("msgs/README.md");
+    let untold: Vec<_> = there.iter().filter(|file| !readme.contains(&format!("({file})"))).collect();
+    assert_eq!(untold, Vec::<&String>::new(), "msgs/README.md tells of each");
     assert!(there.len() > 10);
 }
 
