@@ -11,7 +11,6 @@ use std::{
 };
 
 /// The prefixes in which ROS looks for packages, in order.
-#[cfg(any(feature = "r2r", not(test)))] // the tests bring their own
 pub(crate) fn prefixes() -> Vec<PathBuf> {
     let prefixes = std::env::var_os("AMENT_PREFIX_PATH").unwrap_or_default();
     std::env::split_paths(&prefixes).filter(|prefix| !prefix.as_os_str().is_empty()).collect()

@@ -31,7 +31,7 @@ mod dynamic;
 mod endpoint;
 mod error;
 #[cfg(any(feature = "r2r", test))]
-#[cfg_attr(not(feature = "r2r"), allow(dead_code))] // in tests only
+#[cfg_attr(not(feature = "r2r"), allow(dead_code))] // its tests bring prefixes of their own
 mod installed;
 pub mod lifecycle;
 mod logging;
