@@ -41,14 +41,15 @@ pub(crate) struct Inner {
 
 /// A topic's or service's name as the node's code has it, and as it ends up.
 struct Name<'a> {
-    given: &'a str,
+    /// Only where the stack remaps.
+    given: Option<&'a str>,
     absolute: String,
 }
 
 impl Name<'_> {
     /// A stack that remaps by itself must not get what is remapped already.
     fn for_stack(&self) -> &str {
-        if stack::REMAPS { self.given } else { &self.absolute }
+        self.given.unwrap_or(&self.absolute)
     }
 }
 
@@ -60,7 +61,7 @@ impl Inner {
 }
 
 fn for_stack(context: &Context, kind: &'static str, name: &str, namespace: &str, node: &str) -> Result<String> {
-    if stack::REMAPS { Ok(name.into()) } else { context.0.arguments.remaps.resolve(kind, name, namespace, node) }
+    if context.0.session.remaps() { Ok(name.into()) } else { context.0.arguments.remaps.resolve(kind, name, namespace, node) }
 }
 
 impl Node {
@@ -75,7 +76,7 @@ impl Node {
         let (name, namespace) = arguments.remaps.node(name, namespace)?;
         let fully_qualified_name = names::fully_qualified(&namespace, &name);
         let given = parameters::for_node(&arguments.assignments, &namespace, &name);
-        let inner = if stack::REMAPS {
+        let inner = if context.0.session.remaps() {
             stack::Node::create(&context.0.session, code_name, &code_namespace)?
         } else {
             stack::Node::create(&context.0.session, &name, &namespace)?
@@ -135,12 +136,12 @@ impl Node {
 
     fn topic<'a>(&self, verb: &str, topic: &'a str) -> Result<Name<'a>> {
         self.0.context.ensure_open(|| format!("{verb} {topic}"))?;
-        Ok(Name { given: topic, absolute: self.resolve_topic(topic)? })
+        Ok(Name { given: self.0.context.0.session.remaps().then_some(topic), absolute: self.resolve_topic(topic)? })
     }
 
     fn service<'a>(&self, verb: &str, service: &'a str) -> Result<Name<'a>> {
         self.0.context.ensure_open(|| format!("{verb} {service}"))?;
-        Ok(Name { given: service, absolute: self.resolve_service(service)? })
+        Ok(Name { given: self.0.context.0.session.remaps().then_some(service), absolute: self.resolve_service(service)? })
     }
 
     /// Publishes on a topic, given as `/absolute`, `relative` to the namespace or `~/private` to the node.

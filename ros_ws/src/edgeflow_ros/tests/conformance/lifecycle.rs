@@ -400,9 +400,9 @@ async fn a_node_can_await_its_own_state() {
 async fn a_lifecycle_that_is_dropped_is_served_no_more() {
     let fleet = Fleet::new();
     let robot = fleet.robot(State::Unconfigured).await;
-    let service = format!("{}/get_state", robot.name);
-    let served = |node: &Node| node.get_service_names_and_types().is_ok_and(|all| all.contains_key(&service));
-    assert!(robot.tool.wait_for_graph(PATIENCE, served).await);
+    let client = robot.tool.create_client::<GetState::Service>(&format!("{}/get_state", robot.name)).unwrap();
+    client.wait_for_service(PATIENCE).await.unwrap();
     drop(robot.lifecycle);
-    assert!(robot.tool.wait_for_graph(PATIENCE, |node| !served(node)).await);
+    let refused = async { while client.call(&GetState::Request::default(), PATIENCE).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, refused).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! How a node behaves, whatever stack is behind the door. Each test has a graph of its own.
 
-#![cfg(all(feature = "embedded", not(feature = "r2r")))]
+// Type-checking without ROS 2 builds programs that cannot run.
+#![cfg(not(feature = "doc-only"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod actions;
@@ -11,52 +12,26 @@ mod logging;
 mod parameters;
 mod qos;
 mod queues;
+#[cfg(not(feature = "r2r"))]
+mod routers;
 mod services;
 mod startup;
 mod topics;
 mod types;
+mod world;
 
-use edgeflow_ros::{Context, router::Router};
-use std::{
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{process::ExitStatus, time::Duration};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
+    io::{BufReader, Lines},
     process::{Child, ChildStderr},
 };
+use world::World;
 
 /// More than anything here takes; what should come in time comes far sooner.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A ROS graph of its own.
-struct World {
-    router: Router,
-}
-
-impl World {
-    fn new() -> Self {
-        Self { router: Router::start("127.0.0.1:0".parse().unwrap()).unwrap() }
-    }
-
-    /// A program in it, started with these arguments.
-    fn program(&self, arguments: &str) -> Context {
-        let arguments = arguments.split_whitespace().map(str::to_string);
-        Context::builder().arguments(arguments).router(self.router.addr()).build().unwrap()
-    }
-
-    /// One of the examples as a process of its own in it.
-    fn example(&self, name: &str, arguments: &str, environment: &[(&str, &str)]) -> Program {
-        // Beside this test, where cargo puts the examples it builds with the tests.
-        let path = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples").join(name);
-        let mut command = tokio::process::Command::new(&path);
-        command.args(arguments.split_whitespace()).env("EDGEFLOW_ROS_ROUTER", self.router.addr().to_string());
-        command.env_remove("RUST_LOG").envs(environment.iter().copied());
-        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let console = BufReader::new(child.stderr.take().unwrap()).lines();
-        Program { child, console }
-    }
-}
+/// Whether the stack is r2r, which cannot list services, nor the subscriptions of others.
+const R2R: bool = cfg!(feature = "r2r");
 
 /// A running example.
 struct Program {
@@ -79,6 +54,18 @@ impl Program {
             rest.push(line);
         }
         (tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it did not stop").unwrap(), rest)
+    }
+}
+
+impl Drop for Program {
+    /// A program that is killed stays in the graph of DDS for a while, where the next test would meet it.
+    fn drop(&mut self) {
+        let Some(pid) = self.child.id() else { return };
+        let asked = std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status();
+        let give_up = std::time::Instant::now() + PATIENCE;
+        while asked.is_ok() && matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < give_up {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

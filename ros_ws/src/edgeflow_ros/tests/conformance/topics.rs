@@ -1,7 +1,7 @@
 //! Publishing and subscribing.
 
 use super::{PATIENCE, World, next};
-use edgeflow_ros::{Node, QosProfile, Queue, edgeflow_msgs, sensor_msgs, std_msgs};
+use edgeflow_ros::{Node, QosProfile, Queue, constants, edgeflow_msgs, sensor_msgs, std_msgs};
 
 fn text(data: &str) -> std_msgs::msg::String {
     std_msgs::msg::String { data: data.into() }
@@ -74,7 +74,7 @@ async fn our_own_nested_messages_cross_with_every_kind_of_field() {
     assert!(publisher.wait_for_subscribers(1, PATIENCE).await);
     let tensor = Tensor {
         name: "X".into(),
-        dtype: Tensor::INT64,
+        dtype: constants::edgeflow_msgs::msg::Tensor::INT64,
         shape: vec![1, -1],
         data: vec![1, 2, 3],
         strings: vec!["ä".into(), String::new()],

@@ -36,9 +36,6 @@ pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscript
 pub use typed::{Action, Message, Service};
 pub(crate) use typed::{Client, Publisher, Received, Reply, type_id};
 
-/// Whether the stack itself applies the remap rules of the command line.
-pub(crate) const REMAPS: bool = false;
-
 /// Beginnings of the names of this stack's crates, whose logs are their own.
 pub(crate) const INTERNALS: &[&str] = &["hiroz", "zenoh"];
 
@@ -73,6 +70,12 @@ impl Session {
         }
         let context = builder.build().map_err(fail)?;
         Ok(Self { context, rosout: Rosout::new(arguments.log_outputs.rosout) })
+    }
+
+    /// Whether the stack itself applies the remap rules of the command line.
+    #[expect(clippy::unused_self, reason = "the other stack decides by its arguments")]
+    pub(crate) fn remaps(&self) -> bool {
+        false
     }
 
     pub(crate) fn shutdown(&self) -> Result<()> {

@@ -1,15 +1,20 @@
 //! Run-time types: messages as CDR, services as r2r's own JSON.
 
-use super::{Node, Subscription, fail, quality};
+use super::{
+    Node, Spinner, Subscription, fail,
+    held::{Held, answer},
+    quality,
+};
 use crate::{
     error::{Error, Result},
     qos::QosProfile,
     queue::Inbox,
     registry::{ServiceDescription, TypeDescription},
 };
+use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -17,7 +22,7 @@ use std::{
 const ENCAPSULATION: [u8; 4] = [0, 1, 0, 0];
 
 pub(crate) struct DynamicPublisher {
-    inner: Mutex<r2r::PublisherUntyped>,
+    inner: Held<r2r::PublisherUntyped>,
     ty: &'static TypeDescription,
     topic: String,
 }
@@ -26,12 +31,11 @@ impl DynamicPublisher {
     pub(crate) fn publish(&self, value: &Value) -> Result<()> {
         let mut bytes = ENCAPSULATION.to_vec();
         bytes.extend(self.ty.encode(value)?);
-        let publisher = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        publisher.publish_raw(&bytes).map_err(fail(format!("publish on {}", self.topic)))
+        self.inner.with(|publisher| publisher.publish_raw(&bytes)).unwrap_or(Ok(())).map_err(fail(format!("publish on {}", self.topic)))
     }
 
     pub(crate) fn subscriber_count(&self, _node: &Node) -> usize {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).get_inter_process_subscription_count().unwrap_or(0)
+        self.inner.with(|publisher| publisher.get_inter_process_subscription_count().unwrap_or(0)).unwrap_or(0)
     }
 }
 
@@ -49,32 +53,37 @@ impl DynamicReceived {
 
 pub(crate) struct DynamicClient {
     inner: Mutex<r2r::ClientUntyped>,
+    spinner: Weak<Spinner>,
     name: String,
 }
 
 impl DynamicClient {
     pub(crate) async fn call(&self, ty: &ServiceDescription, request: &Value, _timeout: Duration) -> Result<Value> {
-        let failed = |reason: String| Error::ServiceCall { name: self.name.clone(), reason };
-        let answer =
-            self.inner.lock().unwrap_or_else(PoisonError::into_inner).request(request.clone()).map_err(|e| failed(e.to_string()))?;
-        let response = answer.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+        let failed = |e: r2r::Error| Error::ServiceCall { name: self.name.clone(), reason: e.to_string() };
+        let sent = self.inner.lock().unwrap_or_else(PoisonError::into_inner).request(request.clone()).map_err(failed)?;
+        let response = answer(&self.spinner, &self.name, sent, || self.present()).await?.map_err(failed)?;
         ty.response().complete(&response)
     }
 
+    fn present(&self) -> r2r::Result<BoxFuture<'static, r2r::Result<()>>> {
+        let client = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        r2r::Node::is_available(&*client).map(FutureExt::boxed)
+    }
+
     pub(crate) async fn available(&self, _node: &Node) -> Result<()> {
-        let available = r2r::Node::is_available(&*self.inner.lock().unwrap_or_else(PoisonError::into_inner))
-            .map_err(fail(format!("wait for service {}", self.name)))?;
-        available.await.map_err(fail(format!("wait for service {}", self.name)))
+        let present = self.present().map_err(fail(format!("wait for service {}", self.name)))?;
+        present.await.map_err(fail(format!("wait for service {}", self.name)))
     }
 }
 
 impl Node {
     pub(crate) fn dynamic_publisher(&self, topic: &str, ty: &'static TypeDescription, qos: QosProfile) -> Result<DynamicPublisher> {
         let name = topic.to_string();
-        let publisher = self.spinner.with(move |turn| turn.node.create_publisher_untyped(&name, ty.name, quality(qos)))?;
-        publisher
-            .map(|inner| DynamicPublisher { inner: Mutex::new(inner), ty, topic: topic.to_string() })
-            .map_err(fail(format!("publish on {topic}")))
+        let created = self.spinner.with(move |turn| turn.node.create_publisher_untyped(&name, ty.name, quality(qos)))?;
+        let inner = Held::new(created.map_err(fail(format!("publish on {topic}")))?, &self.spinner, |turn, publisher| {
+            turn.node.destroy_publisher_untyped(publisher);
+        });
+        Ok(DynamicPublisher { inner, ty, topic: topic.to_string() })
     }
 
     pub(crate) fn dynamic_subscribe(
@@ -95,6 +104,7 @@ impl Node {
     pub(crate) fn dynamic_client(&self, service: &str, ty: &'static ServiceDescription) -> Result<DynamicClient> {
         let name = service.to_string();
         let client = self.spinner.with(move |turn| turn.node.create_client_untyped(&name, ty.name, r2r::QosProfile::services_default()))?;
-        client.map(|inner| DynamicClient { inner: Mutex::new(inner), name: service.to_string() }).map_err(fail(format!("call {service}")))
+        let inner = Mutex::new(client.map_err(fail(format!("call {service}")))?);
+        Ok(DynamicClient { inner, spinner: Arc::downgrade(&self.spinner), name: service.to_string() })
     }
 }

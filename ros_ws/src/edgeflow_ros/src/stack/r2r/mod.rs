@@ -2,6 +2,8 @@
 //! asks that thread, and what arrives is moved from r2r's short queues to ours between two turns.
 
 mod dynamic;
+mod held;
+mod lengths;
 mod log;
 mod spinner;
 mod typed;
@@ -16,7 +18,7 @@ use crate::{
 };
 use r2r::qos::{DurabilityPolicy, ReliabilityPolicy};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
@@ -31,9 +33,6 @@ pub(crate) use typed::{Client, Publisher, Received, Reply, type_id};
 
 pub(crate) const NAME: &str = "r2r";
 
-/// Whether the stack itself applies the remap rules of the command line.
-pub(crate) const REMAPS: bool = true;
-
 /// Beginnings of the names of this stack's crates, whose logs are their own.
 pub(crate) const INTERNALS: &[&str] = &["r2r"];
 
@@ -44,20 +43,22 @@ fn fail(operation: impl Into<String>) -> impl FnOnce(r2r::Error) -> Error {
     move |e| Error::stack(operation, e)
 }
 
-/// The process's rcl context.
+/// The nodes of one of our contexts. rcl's own context is one for the whole process, since r2r has no other.
 pub(crate) struct Session {
     context: r2r::Context,
+    /// rcl reads the process's arguments by itself, and remaps by those.
+    own_arguments: bool,
     nodes: Mutex<Vec<Weak<Spinner>>>,
 }
 
 impl Session {
     pub(crate) fn open(arguments: &[String], _parsed: &Arguments, _router: Option<SocketAddr>) -> Result<Self> {
-        // rcl reads the process's own arguments; others would be parsed here and unknown there.
-        if !std::env::args().skip(1).eq(arguments.iter().cloned()) {
+        let own_arguments = std::env::args().skip(1).eq(arguments.iter().cloned());
+        if !own_arguments && std::env::args().any(|argument| argument == "--ros-args") {
             return Err(Error::Unsupported {
-                operation: "a context with arguments other than the program's".into(),
+                operation: "a context with arguments other than the program's, which has ROS arguments too".into(),
                 stack: NAME,
-                remedy: "use Context::create",
+                remedy: "use Context::create, or start the program without --ros-args",
             });
         }
         // Before anything is sent: the libraries that are loaded would write past the ends of our structs.
@@ -66,7 +67,12 @@ impl Session {
             return Err(Error::Interfaces { type_name, installed, compiled, share: share.display().to_string() });
         }
         let context = r2r::Context::create().map_err(fail("create the ROS context"))?;
-        Ok(Self { context, nodes: Mutex::default() })
+        Ok(Self { context, own_arguments, nodes: Mutex::default() })
+    }
+
+    /// Whether the stack itself applies the remap rules of the command line.
+    pub(crate) fn remaps(&self) -> bool {
+        self.own_arguments
     }
 
     pub(crate) fn shutdown(&self) -> Result<()> {
@@ -94,7 +100,16 @@ impl Node {
     }
 
     pub(crate) fn node_names(&self) -> Result<Vec<String>> {
-        Err(Error::Unsupported { operation: "listing nodes".into(), stack: NAME, remedy: "use `ros2 node list`" })
+        // r2r does not list nodes, but every node publishes something: /rosout and /parameter_events, unless told not to.
+        let found = self.spinner.with(|turn| {
+            let mut nodes = BTreeSet::new();
+            for topic in turn.node.get_topic_names_and_types()?.keys() {
+                let publishers = turn.node.get_publishers_info_by_topic(topic, false)?;
+                nodes.extend(publishers.iter().filter_map(|p| fully_qualified(&p.node_namespace, &p.node_name)));
+            }
+            Ok(nodes.into_iter().collect())
+        })?;
+        found.map_err(fail("list nodes"))
     }
 
     pub(crate) fn topics(&self) -> Result<BTreeMap<String, Vec<String>>> {
@@ -143,11 +158,16 @@ impl Node {
     }
 }
 
+/// None while the node is not discovered yet.
+fn fully_qualified(namespace: &str, node: &str) -> Option<String> {
+    (!node.contains("_UNKNOWN_")).then(|| names::fully_qualified(namespace, node))
+}
+
 /// None while its node is not discovered yet, or for a policy that is none.
 fn info(namespace: &str, node: &str, type_name: &str, qos: &r2r::QosProfile) -> Option<EndpointInfo> {
     let (reliability, durability) = (&qos.reliability, &qos.durability);
     Some(EndpointInfo {
-        node: (!node.contains("_UNKNOWN_")).then(|| names::fully_qualified(namespace, node))?,
+        node: fully_qualified(namespace, node)?,
         type_name: type_name.to_string(),
         type_hash: None,
         reliability: match reliability {

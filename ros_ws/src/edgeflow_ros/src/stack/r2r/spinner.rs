@@ -10,8 +10,12 @@ use std::{
     time::Duration,
 };
 
-/// How long a request to the thread waits at most while nothing arrives.
-const TURN: Duration = Duration::from_millis(5);
+/// How long a turn lasts while nothing arrives. r2r has nothing that wakes a waiting node but what comes over
+/// its topics, so a command waits for the end of a turn: commands come in bursts while a program starts, and
+/// then turns are short; the longer nobody asks, the longer they get, and a node that idles costs next to nothing.
+/// Publishing and calling need no turn.
+const SHORTEST_TURN: Duration = Duration::from_millis(1);
+const LONGEST_TURN: Duration = Duration::from_millis(50);
 
 /// What the thread has in hand.
 pub(super) struct Turn {
@@ -36,15 +40,20 @@ impl Spinner {
         let (commands, queue) = mpsc::channel::<Command>();
         let spin = move || {
             let mut turn = Turn { node, pumps: Vec::new() };
+            let mut patience = SHORTEST_TURN;
             'spin: loop {
                 loop {
                     match queue.try_recv() {
-                        Ok(command) => command(&mut turn),
+                        Ok(command) => {
+                            command(&mut turn);
+                            patience = SHORTEST_TURN;
+                        }
                         Err(mpsc::TryRecvError::Empty) => break,
                         Err(mpsc::TryRecvError::Disconnected) => break 'spin,
                     }
                 }
-                turn.node.spin_once(TURN);
+                turn.node.spin_once(patience);
+                patience = LONGEST_TURN.min(patience * 2);
                 turn.pumps.retain_mut(|pump| pump());
             }
             let _table = log::guard();
@@ -57,18 +66,20 @@ impl Spinner {
         Ok(Arc::new(Self { commands: Mutex::new(Some(commands)), thread: Mutex::new(Some(thread)) }))
     }
 
+    /// Does something with the node on its thread, whenever that comes to it.
+    pub(super) fn post(&self, act: impl FnOnce(&mut Turn) + Send + 'static) -> bool {
+        match &*self.commands.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(commands) => commands.send(Box::new(act)).is_ok(),
+            None => false,
+        }
+    }
+
     /// Does something with the node on its thread.
     pub(super) fn with<R: Send + 'static>(&self, act: impl FnOnce(&mut Turn) -> R + Send + 'static) -> Result<R> {
         let gone = || Error::ShutDown { operation: format!("use a node of the {NAME} stack") };
         let (answer, answered) = mpsc::sync_channel(1);
-        let command: Command = Box::new(move |turn| {
-            // Whoever asked may have gone.
-            let _ = answer.send(act(turn));
-        });
-        let sent = match &*self.commands.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(commands) => commands.send(command).is_ok(),
-            None => false,
-        };
+        // Whoever asked may have gone.
+        let sent = self.post(move |turn| drop(answer.send(act(turn))));
         if !sent {
             return Err(gone());
         }

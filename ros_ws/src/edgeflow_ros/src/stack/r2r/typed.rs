@@ -1,6 +1,11 @@
 //! Generated types.
 
-use super::{Node, Spinner, Subscription, fail, quality};
+use super::{
+    Node, Spinner, Subscription, fail,
+    held::{Held, answer},
+    lengths::Lengths,
+    quality,
+};
 use crate::{
     endpoint::TypeId,
     error::{Error, Result},
@@ -9,9 +14,12 @@ use crate::{
     registry,
     service::ServiceRequest,
 };
-use futures::stream::{BoxStream, StreamExt};
+use futures::{
+    future::{BoxFuture, FutureExt},
+    stream::{BoxStream, StreamExt},
+};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -56,24 +64,29 @@ impl<A> Action for A where
 {
 }
 
-/// r2r's types do not tell their names, but they live in modules of these names.
+/// r2r's types do not tell their names, but they live in modules of these names:
+/// `..::std_srvs::srv::SetBool::Request` is `std_srvs/srv/SetBool_Request`.
 pub(crate) fn type_id<T: Message>() -> Option<TypeId> {
-    let path = std::any::type_name::<T>().replace("::", "/");
-    let name = path.rmatch_indices('/').nth(2).map_or(path.as_str(), |(at, _)| &path[at + 1..]);
-    registry::message(name).ok().map(|ty| TypeId { name: ty.name, hash: ty.hash })
+    let path: Vec<_> = std::any::type_name::<T>().split("::").collect();
+    let kind = path.iter().rposition(|module| matches!(*module, "msg" | "srv" | "action"))?;
+    let name = format!("{}/{}/{}", path.get(kind.checked_sub(1)?)?, path[kind], path[kind + 1..].join("_"));
+    registry::message(&name).ok().map(|ty| TypeId { name: ty.name, hash: ty.hash })
 }
 
-/// r2r's own may be sent but not shared between threads.
-pub(crate) struct Publisher<T: Message>(Mutex<r2r::Publisher<T>>, String);
+pub(crate) struct Publisher<T: Message> {
+    inner: Held<r2r::Publisher<T>>,
+    lengths: Lengths,
+    topic: String,
+}
 
 impl<T: Message> Publisher<T> {
     pub(crate) fn publish(&self, message: &T) -> Result<()> {
-        let publisher = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        publisher.publish(message).map_err(fail(format!("publish on {}", self.1)))
+        self.lengths.check(message)?;
+        self.inner.with(|publisher| publisher.publish(message)).unwrap_or(Ok(())).map_err(fail(format!("publish on {}", self.topic)))
     }
 
     pub(crate) fn subscriber_count(&self, _node: &Node) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_inter_process_subscription_count().unwrap_or(0)
+        self.inner.with(|publisher| publisher.get_inter_process_subscription_count().unwrap_or(0)).unwrap_or(0)
     }
 }
 
@@ -90,53 +103,45 @@ pub(crate) struct Reply<S: Service>(r2r::ServiceRequest<S>);
 
 impl<S: Service> Reply<S> {
     pub(crate) fn respond(self, response: &S::Response) -> Result<()> {
+        Lengths::of::<S::Response>().check(response)?;
         self.0.respond(response.clone()).map_err(fail("answer a service call"))
     }
 }
 
 pub(crate) struct Client<S: Service> {
     inner: Mutex<r2r::Client<S>>,
+    spinner: Weak<Spinner>,
+    lengths: Lengths,
     name: String,
 }
 
 impl<S: Service> Client<S> {
     pub(crate) async fn call(&self, request: &S::Request, _timeout: Duration) -> Result<S::Response> {
+        self.lengths.check(request)?;
         let failed = |e: r2r::Error| Error::ServiceCall { name: self.name.clone(), reason: e.to_string() };
-        let answer = self.inner.lock().unwrap_or_else(PoisonError::into_inner).request(request).map_err(failed)?;
-        answer.await.map_err(failed)
+        let sent = self.inner.lock().unwrap_or_else(PoisonError::into_inner).request(request).map_err(failed)?;
+        answer(&self.spinner, &self.name, sent, || self.present()).await
+    }
+
+    fn present(&self) -> r2r::Result<BoxFuture<'static, r2r::Result<()>>> {
+        let client = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        r2r::Node::is_available(&*client).map(FutureExt::boxed)
     }
 
     pub(crate) async fn available(&self, _node: &Node) -> Result<()> {
-        let available = r2r::Node::is_available(&*self.inner.lock().unwrap_or_else(PoisonError::into_inner))
-            .map_err(fail(format!("wait for service {}", self.name)))?;
-        available.await.map_err(fail(format!("wait for service {}", self.name)))
+        let present = self.present().map_err(fail(format!("wait for service {}", self.name)))?;
+        present.await.map_err(fail(format!("wait for service {}", self.name)))
     }
-}
-
-/// Serves on the node's thread, with a queue of ours: every caller waits for its answer, so none is dropped.
-pub(super) fn serve<S: Service>(spinner: &Spinner, name: &str) -> Result<BoxStream<'static, ServiceRequest<S>>> {
-    let inbox = Inbox::new(Queue::All { depth: usize::MAX });
-    let (service, requests) = (name.to_string(), inbox.clone());
-    let alive = spinner.with(move |turn| {
-        let stream = turn.node.create_service::<S>(&service, r2r::QosProfile::services_default())?;
-        Ok(turn.pump(stream, move |request: r2r::ServiceRequest<S>| {
-            requests.push(ServiceRequest { message: request.message.clone(), reply: Reply(request) })
-        }))
-    })?;
-    let alive = alive.map_err(fail(format!("serve {name}")))?;
-    Ok(Reader(inbox)
-        .map(move |request| {
-            let _held = &alive;
-            request
-        })
-        .boxed())
 }
 
 impl Node {
     pub(crate) fn publisher<T: Message>(&self, topic: &str, qos: QosProfile) -> Result<Publisher<T>> {
         let name = topic.to_string();
-        let publisher = self.spinner.with(move |turn| turn.node.create_publisher(&name, quality(qos)))?;
-        publisher.map(|p| Publisher(Mutex::new(p), topic.to_string())).map_err(fail(format!("publish on {topic}")))
+        let created = self.spinner.with(move |turn| turn.node.create_publisher::<T>(&name, quality(qos)))?;
+        let inner = Held::new(created.map_err(fail(format!("publish on {topic}")))?, &self.spinner, |turn, publisher| {
+            turn.node.destroy_publisher(publisher);
+        });
+        Ok(Publisher { inner, lengths: Lengths::of::<T>(), topic: topic.to_string() })
     }
 
     pub(crate) fn subscribe<T: Message>(&self, topic: &str, qos: QosProfile, inbox: Arc<Inbox<Received<T>>>) -> Result<Subscription> {
@@ -148,13 +153,29 @@ impl Node {
         alive.map_err(fail(format!("subscribe {topic}")))
     }
 
+    /// Serves on the node's thread, with a queue of ours: every caller waits for its answer, so none is dropped.
     pub(crate) fn service<S: Service>(&self, name: &str) -> Result<BoxStream<'static, ServiceRequest<S>>> {
-        serve(&self.spinner, name)
+        let inbox = Inbox::new(Queue::All { depth: usize::MAX });
+        let (service, requests) = (name.to_string(), inbox.clone());
+        let alive = self.spinner.with(move |turn| {
+            let stream = turn.node.create_service::<S>(&service, r2r::QosProfile::services_default())?;
+            Ok(turn.pump(stream, move |request: r2r::ServiceRequest<S>| {
+                requests.push(ServiceRequest { message: request.message.clone(), reply: Reply(request) })
+            }))
+        })?;
+        let alive = alive.map_err(fail(format!("serve {name}")))?;
+        Ok(Reader(inbox)
+            .map(move |request| {
+                let _held = &alive;
+                request
+            })
+            .boxed())
     }
 
     pub(crate) fn client<S: Service>(&self, name: &str) -> Result<Client<S>> {
         let service = name.to_string();
         let client = self.spinner.with(move |turn| turn.node.create_client::<S>(&service, r2r::QosProfile::services_default()))?;
-        client.map(|inner| Client { inner: Mutex::new(inner), name: name.to_string() }).map_err(fail(format!("call {name}")))
+        let inner = Mutex::new(client.map_err(fail(format!("call {name}")))?);
+        Ok(Client { inner, spinner: Arc::downgrade(&self.spinner), lengths: Lengths::of::<S::Request>(), name: name.to_string() })
     }
 }

@@ -1,0 +1,74 @@
+//! What r2r keeps in its node for ever unless told otherwise.
+
+use super::spinner::{Spinner, Turn};
+use crate::error::{Error, Result};
+use futures::FutureExt;
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+/// A publisher of r2r's, which leaves the graph with its owner and not with its node. r2r's may be sent
+/// but not shared between threads.
+pub(super) struct Held<P: Send + 'static> {
+    inner: Mutex<Option<P>>,
+    spinner: Weak<Spinner>,
+    destroy: fn(&mut Turn, P),
+}
+
+impl<P: Send> Held<P> {
+    pub(super) fn new(inner: P, spinner: &Arc<Spinner>, destroy: fn(&mut Turn, P)) -> Self {
+        Self { inner: Mutex::new(Some(inner)), spinner: Arc::downgrade(spinner), destroy }
+    }
+
+    /// None only while it is dropped.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&P) -> R) -> Option<R> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(act)
+    }
+}
+
+impl<P: Send> Drop for Held<P> {
+    fn drop(&mut self) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((inner, spinner)) = inner.zip(self.spinner.upgrade()) {
+            let destroy = self.destroy;
+            // A node that is gone has taken its publishers with it.
+            let _ = spinner.post(move |turn| destroy(turn, inner));
+        }
+    }
+}
+
+/// How long a server may take to answer before it is asked whether it is there at all.
+const ABSENCE: Duration = Duration::from_millis(500);
+
+/// Waits for an answer, but not for that of a server that is not there: DDS tells nobody that nobody heard.
+pub(super) async fn answer<T>(
+    spinner: &Weak<Spinner>,
+    name: &str,
+    answer: impl Future<Output = r2r::Result<T>>,
+    present: impl Fn() -> r2r::Result<futures::future::BoxFuture<'static, r2r::Result<()>>>,
+) -> Result<T> {
+    let failed = |reason: String| Error::ServiceCall { name: name.to_string(), reason };
+    let absent = async {
+        loop {
+            tokio::time::sleep(ABSENCE).await;
+            let Ok(mut available) = present() else { return };
+            if !turned(spinner).await || available.as_mut().now_or_never().is_none() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = answer => answer.map_err(|e| failed(e.to_string())),
+        () = absent => Err(failed("no server answered: it is absent, or it went away".into())),
+    }
+}
+
+/// Lets the node have a whole turn, in which it looks at what it was asked to look at; false when it is gone.
+async fn turned(spinner: &Weak<Spinner>) -> bool {
+    let Some(spinner) = spinner.upgrade() else { return false };
+    // Between two commands there is a turn.
+    let turn = move || spinner.with(|_| ()).and_then(|()| spinner.with(|_| ())).is_ok();
+    tokio::task::spawn_blocking(turn).await.unwrap_or(false)
+}
