@@ -124,7 +124,7 @@ impl ContextBuilder {
     /// As [`Context::create`].
     pub fn build(self) -> Result<Context> {
         let arguments = Arguments::parse(self.arguments.iter().cloned())?;
-        let session = stack::Session::open(&self.arguments, &arguments, self.router)?;
+        let session = stack::Session::open(&self.arguments, self.router)?;
         Ok(Context(Arc::new(Inner {
             arguments,
             logger: Logger::new(),

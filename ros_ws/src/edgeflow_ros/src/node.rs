@@ -6,6 +6,7 @@ use crate::{
     dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription},
     endpoint::{Endpoint, Side, TypeId},
     error::{Error, Result},
+    logging::RosoutPublisher,
     messages::builtin_interfaces,
     names,
     parameters::{self, Entry, ParameterBuilder, ParameterServer, ParameterType, ParameterValue},
@@ -28,6 +29,7 @@ pub struct Node(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     context: Context,
+    _rosout: Option<RosoutPublisher>,
     pub(crate) inner: stack::Node,
     name: String,
     namespace: String,
@@ -85,9 +87,19 @@ impl Node {
         let events = for_stack(context, "topic", "/parameter_events", &namespace, &name)?;
         let names = parameters::Names { service: &service, events };
         let parameters = ParameterServer::serve(&inner, &fully_qualified_name, &names)?;
+        let _rosout = context.0.logger.join(&inner, &arguments.log_outputs)?;
         let time = OnceLock::new();
-        let node =
-            Self(Arc::new(Inner { context: context.clone(), inner, name, namespace, fully_qualified_name, given, parameters, time }));
+        let node = Self(Arc::new(Inner {
+            context: context.clone(),
+            _rosout,
+            inner,
+            name,
+            namespace,
+            fully_qualified_name,
+            given,
+            parameters,
+            time,
+        }));
         context.0.logger.introduce(&node.0, node.namespace(), node.name());
         let use_sim_time = node.parameter(USE_SIM_TIME, false).description("Use the time of /clock instead of the system's.").declare()?;
         node.0.time.get_or_init(|| TimeSource::new(Arc::downgrade(&node.0), use_sim_time));

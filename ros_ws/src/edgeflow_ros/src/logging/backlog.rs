@@ -70,14 +70,18 @@ impl Backlog {
 pub(super) fn write_in_background(logger: Arc<Logger>, throttle: Arc<Throttle>, mut outlet: LogOutlet) -> std::io::Result<()> {
     let write = move || {
         loop {
-            let (records, dropped) = logger.backlog.take();
-            records.iter().for_each(|record| outlet.write(record));
+            let (mut records, dropped) = logger.backlog.take();
             if dropped > 0 {
-                outlet.write(&note(&logger, format!("{dropped} log messages were dropped: they came faster than they could be written")));
+                let text = format!("{dropped} log messages were dropped: they came faster than they could be written");
+                records.push_back(note(&logger, text));
             }
             for (metadata, left_out) in throttle.sweep(Instant::now()) {
                 let place = metadata.file().zip(metadata.line()).map(|(file, line)| format!(" from {file}:{line}"));
-                outlet.write(&note(&logger, format!("{left_out} more messages{} were left out", place.unwrap_or_default())));
+                records.push_back(note(&logger, format!("{left_out} more messages{} were left out", place.unwrap_or_default())));
+            }
+            for record in &records {
+                outlet.write(record);
+                logger.rosout.publish(record);
             }
             outlet.flush();
             logger.backlog.done();

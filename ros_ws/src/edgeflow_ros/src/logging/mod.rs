@@ -1,16 +1,19 @@
 //! Logging as ROS has it, with `tracing` as the source: every event goes to the console, to a log file
 //! and to `/rosout`. What an event says, whether it is said and that saying it never holds anybody up is
-//! decided here for both stacks; a stack only writes records ([`stack::LogOutlet`]).
+//! decided here for both stacks, which only write to console and file ([`stack::LogOutlet`]).
 
 mod backlog;
 mod layer;
 mod levels;
+mod rosout;
 mod throttle;
 
-use crate::{context::Context, names, node, stack};
+use crate::{context::Context, error::Result, names, node, stack};
 use backlog::Backlog;
 use layer::RosLayer;
 use levels::Levels;
+use rosout::Rosout;
+pub(crate) use rosout::RosoutPublisher;
 use std::{
     sync::{Arc, PoisonError, RwLock, Weak},
     time::{Duration, SystemTime},
@@ -36,7 +39,7 @@ pub fn init_tracing(context: &Context) {
     if tracing_subscriber::registry().with(layer).try_init().is_err() {
         return;
     }
-    let (outlet, failure) = stack::LogOutlet::open(&context.0.session, &arguments.log_outputs);
+    let (outlet, failure) = stack::LogOutlet::open(&arguments.log_outputs);
     if let Err(error) = backlog::write_in_background(logger, throttle, outlet) {
         // There is nobody else to tell.
         eprintln!("logging: no thread to write with: {error}");
@@ -85,7 +88,6 @@ impl From<&tracing::Level> for Severity {
 
 /// One log message.
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "r2r", expect(dead_code, reason = "rcl takes the time itself, and r2r has no place for a function"))]
 pub(crate) struct Record {
     pub(crate) at: SystemTime,
     pub(crate) severity: Severity,
@@ -104,12 +106,18 @@ pub(crate) struct Record {
 pub(crate) struct Logger {
     /// The program's until there is a node.
     node: RwLock<(Arc<str>, Weak<node::Inner>)>,
+    rosout: Rosout,
     backlog: Backlog,
 }
 
 impl Logger {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { node: RwLock::new((program_name().into(), Weak::new())), backlog: Backlog::default() })
+        Arc::new(Self { node: RwLock::new((program_name().into(), Weak::new())), rosout: Rosout::default(), backlog: Backlog::default() })
+    }
+
+    /// What a node must hold as long as it wants to be heard on `/rosout`.
+    pub(crate) fn join(&self, node: &stack::Node, outputs: &LogOutputs) -> Result<Option<RosoutPublisher>> {
+        self.rosout.join(node, outputs)
     }
 
     /// From here on the program logs as this node, unless it does as another that still lives.

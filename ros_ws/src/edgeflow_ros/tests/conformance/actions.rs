@@ -258,7 +258,8 @@ async fn statuses_are_told_as_they_change_and_latched() {
     let world = World::new();
     let mut pair = Pair::new(&world).await;
     const TOPIC: &str = "/robot_1/inference_node/deploy_model/_action/status";
-    let latched = || QosProfile::default().keep_last(1).transient_local();
+    // A history of one shows the present status only; this one wants to see each.
+    let latched = || QosProfile::latched(10);
     let mut told = pair.tool.subscribe::<GoalStatusArray>(TOPIC, latched(), Queue::all()).unwrap();
     let counted = |node: &Node| node.count_publishers(TOPIC).is_ok_and(|count| count > 0);
     assert!(pair.tool.wait_for_graph(PATIENCE, counted).await);

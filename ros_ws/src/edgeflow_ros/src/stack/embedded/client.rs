@@ -40,10 +40,10 @@ impl Node {
     pub(super) fn raw_client(&self, service: &str, name: &str, hash: &str) -> Result<RawClient> {
         let fail = |e: String| Error::stack(format!("call {service}"), e);
         let builder = self
-            .inner
+            .0
             .create_client_impl::<RawService>(service, Some(type_info(name, hash)?))
             .with_qos(quality(QosProfile::services_default()));
-        let (entity, session, format) = (builder.entity(), self.inner.session().clone(), KeyExprFormat::default());
+        let (entity, session, format) = (builder.entity(), self.0.session().clone(), KeyExprFormat::default());
         let key = format.topic_key_expr(entity).map_err(|e| fail(e.to_string()))?;
         let token = format.liveliness_key_expr(entity, &session.zid()).map_err(|e| fail(e.to_string()))?;
         let token = session.liveliness().declare_token((*token).clone()).wait().map_err(|e| fail(e.to_string()))?;

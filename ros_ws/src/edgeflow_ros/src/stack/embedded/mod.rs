@@ -11,9 +11,7 @@ mod raw;
 mod typed;
 
 use crate::{
-    args::Arguments,
     error::{Error, Result},
-    messages::rcl_interfaces::msg::Log,
     qos::{Durability, EndpointInfo, History, QosProfile, Reliability},
     router,
     stack::Misfit,
@@ -28,10 +26,9 @@ use hiroz::{
     qos as zqos,
 };
 use hiroz_protocol::qos::{QosDurability as WireDurability, QosReliability as WireReliability};
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize};
 
 pub(crate) use log::LogOutlet;
-use log::Rosout;
 pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
 pub use typed::{Action, Message, Service};
 pub(crate) use typed::{Client, Publisher, Received, Reply, type_id};
@@ -40,13 +37,10 @@ pub(crate) use typed::{Client, Publisher, Received, Reply, type_id};
 pub(crate) const INTERNALS: &[&str] = &["hiroz", "zenoh"];
 
 /// The program's zenoh session.
-pub(crate) struct Session {
-    context: ZContext,
-    rosout: Rosout,
-}
+pub(crate) struct Session(ZContext);
 
 impl Session {
-    pub(crate) fn open(_arguments: &[String], arguments: &Arguments, router: Option<SocketAddr>) -> Result<Self> {
+    pub(crate) fn open(_arguments: &[String], router: Option<SocketAddr>) -> Result<Self> {
         let fail = |e: zenoh::Error| Error::stack("join the ROS graph", e);
         let mut builder = ZContextBuilder::default();
         let address = match router {
@@ -68,8 +62,7 @@ impl Session {
                 .map_err(fail)?;
             builder = builder.with_zenoh_config(config);
         }
-        let context = builder.build().map_err(fail)?;
-        Ok(Self { context, rosout: Rosout::new(arguments.log_outputs.rosout) })
+        builder.build().map(Self).map_err(fail)
     }
 
     /// Whether the stack itself applies the remap rules of the command line.
@@ -79,7 +72,7 @@ impl Session {
     }
 
     pub(crate) fn shutdown(&self) -> Result<()> {
-        self.context.shutdown().map_err(|e| Error::stack("leave the ROS graph", e))
+        self.0.shutdown().map_err(|e| Error::stack("leave the ROS graph", e))
     }
 }
 
@@ -97,22 +90,16 @@ fn from_environment() -> Result<Option<SocketAddr>> {
 }
 
 /// A node in the graph.
-pub(crate) struct Node {
-    inner: ZNode,
-    _rosout: Option<Arc<Publisher<Log>>>,
-}
+pub(crate) struct Node(ZNode);
 
 impl Node {
     pub(crate) fn create(session: &Session, name: &str, namespace: &str) -> Result<Self> {
-        let builder = session.context.create_node(name).with_namespace(namespace).without_parameters();
-        let failed = |e| Error::stack(format!("create node {}", crate::names::fully_qualified(namespace, name)), e);
-        let mut node = Self { inner: builder.build().map_err(failed)?, _rosout: None };
-        node._rosout = session.rosout.join(&node)?;
-        Ok(node)
+        let builder = session.0.create_node(name).with_namespace(namespace).without_parameters();
+        builder.build().map(Self).map_err(|e| Error::stack(format!("create node {}", crate::names::fully_qualified(namespace, name)), e))
     }
 
     fn graph(&self) -> &Graph {
-        self.inner.graph()
+        self.0.graph()
     }
 
     pub(crate) fn node_names(&self) -> Result<Vec<String>> {
@@ -169,6 +156,11 @@ impl Node {
         change.as_mut().enable();
         change
     }
+}
+
+/// Whether the stack publishes `/rosout` by itself.
+pub(crate) fn publishes_rosout() -> bool {
+    false
 }
 
 /// Publishers of this stack and of `rmw_zenoh_cpp` connect with every subscription of their type.

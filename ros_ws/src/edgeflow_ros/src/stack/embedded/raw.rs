@@ -70,7 +70,7 @@ pub(crate) struct Subscription {
 
 impl Node {
     pub(super) fn raw_publisher(&self, topic: &str, name: &str, hash: &str, qos: QosProfile) -> Result<RawPublisher> {
-        let builder = self.inner.create_pub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
+        let builder = self.0.create_pub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
         let inner = builder.build().map_err(|e| Error::stack(format!("publish on {topic}"), e))?;
         Ok(RawPublisher { inner, topic: topic.to_string() })
     }
@@ -84,7 +84,7 @@ impl Node {
         qos: QosProfile,
         deliver: impl Fn(Vec<u8>) + Send + Sync + 'static,
     ) -> Result<Subscription> {
-        let builder = self.inner.create_sub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
+        let builder = self.0.create_sub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
         let inner =
             builder.build_with_callback(move |raw: Raw| deliver(raw.0)).map_err(|e| Error::stack(format!("subscribe {topic}"), e))?;
         Ok(Subscription { _inner: inner })
@@ -93,7 +93,7 @@ impl Node {
     pub(super) fn raw_service(&self, service: &str, name: &str, hash: &str) -> Result<BoxStream<'static, (Vec<u8>, RawReply)>> {
         // hiroz's own queue would drop the oldest request at 10: unbounded, since every caller waits for its answer.
         let qos = quality(QosProfile::services_default().keep_all());
-        let builder = self.inner.create_service_impl::<RawService>(service, Some(type_info(name, hash)?)).with_qos(qos);
+        let builder = self.0.create_service_impl::<RawService>(service, Some(type_info(name, hash)?)).with_qos(qos);
         let server = builder.build().map_err(|e| Error::stack(format!("serve {service}"), e))?;
         let service: Arc<str> = service.into();
         Ok(stream::unfold((server, service), |(mut server, service)| async move {

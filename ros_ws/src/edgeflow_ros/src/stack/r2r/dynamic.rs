@@ -1,9 +1,9 @@
 //! Run-time types: messages as CDR, services as r2r's own JSON.
 
 use super::{
-    Node, Spinner, Subscription, fail,
+    Node, Spinner, Subscription, calling, fail,
     held::{Held, answer},
-    quality,
+    quality, reading,
 };
 use crate::{
     error::{Error, Result},
@@ -95,7 +95,7 @@ impl Node {
     ) -> Result<Subscription> {
         let name = topic.to_string();
         let alive = self.spinner.with(move |turn| {
-            let stream = turn.node.subscribe_raw(&name, ty.name, quality(qos))?;
+            let stream = turn.node.subscribe_raw(&name, ty.name, reading(qos))?;
             Ok(turn.pump(stream, move |bytes| inbox.push(DynamicReceived(bytes))))
         })?;
         alive.map_err(fail(format!("subscribe {topic}")))
@@ -103,7 +103,7 @@ impl Node {
 
     pub(crate) fn dynamic_client(&self, service: &str, ty: &'static ServiceDescription) -> Result<DynamicClient> {
         let name = service.to_string();
-        let client = self.spinner.with(move |turn| turn.node.create_client_untyped(&name, ty.name, r2r::QosProfile::services_default()))?;
+        let client = self.spinner.with(move |turn| turn.node.create_client_untyped(&name, ty.name, calling()))?;
         let inner = Mutex::new(client.map_err(fail(format!("call {service}")))?);
         Ok(DynamicClient { inner, spinner: Arc::downgrade(&self.spinner), name: service.to_string() })
     }

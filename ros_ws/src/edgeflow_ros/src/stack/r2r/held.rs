@@ -68,7 +68,15 @@ pub(super) async fn answer<T>(
 /// Lets the node have a whole turn, in which it looks at what it was asked to look at; false when it is gone.
 async fn turned(spinner: &Weak<Spinner>) -> bool {
     let Some(spinner) = spinner.upgrade() else { return false };
-    // Between two commands there is a turn.
-    let turn = move || spinner.with(|_| ()).and_then(|()| spinner.with(|_| ())).is_ok();
-    tokio::task::spawn_blocking(turn).await.unwrap_or(false)
+    let whole_turn = move || {
+        let count = || spinner.with(|turn| turn.count).ok();
+        let Some(before) = count() else { return false };
+        loop {
+            match count() {
+                Some(now) if now == before => {}
+                now => return now.is_some(),
+            }
+        }
+    };
+    tokio::task::spawn_blocking(whole_turn).await.unwrap_or(false)
 }

@@ -1,12 +1,10 @@
-//! rcl's own logging, which writes to the console, to a file and to `/rosout` as its flags on the command
-//! line say. Levels below those of rcl (`--log-level`) do not get through, whatever `RUST_LOG` says.
+//! rcl's own logging, which writes to the console and to a file as its flags on the command line say. Levels below those of rcl (`--log-level`) do not get through, whatever `RUST_LOG` says.
 
-use super::Session;
 use crate::logging::{LogOutputs, Record, Severity};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// rcl looks up a logger's `/rosout` publisher in a table which creating and dropping a node changes, and
-/// leaves it to its users that nobody does both at once.
+/// Up to Humble rcl looks up a logger's `/rosout` publisher in a table which creating and dropping a node changes,
+/// and leaves it to its users that nobody does both at once.
 static TABLE: Mutex<()> = Mutex::new(());
 
 pub(super) fn guard() -> MutexGuard<'static, ()> {
@@ -16,7 +14,7 @@ pub(super) fn guard() -> MutexGuard<'static, ()> {
 pub(crate) struct LogOutlet(());
 
 impl LogOutlet {
-    pub(crate) fn open(_session: &Session, _outputs: &LogOutputs) -> (Self, Option<String>) {
+    pub(crate) fn open(_outputs: &LogOutputs) -> (Self, Option<String>) {
         (Self(()), None)
     }
 

@@ -9,7 +9,6 @@ mod spinner;
 mod typed;
 
 use crate::{
-    args::Arguments,
     error::{Error, Result},
     installed, names,
     qos::{Durability, EndpointInfo, History, QosProfile, Reliability},
@@ -52,7 +51,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn open(arguments: &[String], _parsed: &Arguments, _router: Option<SocketAddr>) -> Result<Self> {
+    pub(crate) fn open(arguments: &[String], _router: Option<SocketAddr>) -> Result<Self> {
         let own_arguments = std::env::args().skip(1).eq(arguments.iter().cloned());
         if !own_arguments && std::env::args().any(|argument| argument == "--ros-args") {
             return Err(Error::Unsupported {
@@ -183,10 +182,35 @@ fn info(namespace: &str, node: &str, type_name: &str, qos: &r2r::QosProfile) -> 
     })
 }
 
+/// Whether the stack publishes `/rosout` by itself. rcl did; since Iron it leaves that to its users.
+pub(crate) fn publishes_rosout() -> bool {
+    #[cfg(not(feature = "doc-only"))]
+    return matches!(r2r::ROS_DISTRO, "foxy" | "galactic" | "humble");
+    #[cfg(feature = "doc-only")]
+    false
+}
+
 /// DDS connects only what fits. rcl gives no way to ask which middleware it has loaded but by its choice.
 pub(crate) fn misfit() -> Misfit {
     let zenoh = std::env::var("RMW_IMPLEMENTATION").is_ok_and(|rmw| rmw.contains("zenoh"));
     if zenoh { Misfit::Lossy } else { Misfit::Refused }
+}
+
+/// DDS drops what a reader's history has no room for, and tells nobody, while r2r takes one message a turn. How many
+/// messages wait for the node, and which give way, is for our queue to decide, so the history must hold any burst.
+/// What is latched is asked for by the depth of the history, which therefore stays.
+const READER_DEPTH: usize = 4096;
+
+fn reading(qos: QosProfile) -> r2r::QosProfile {
+    match (qos.history, qos.durability) {
+        (History::KeepLast(depth), Durability::Volatile) => quality(qos.keep_last(depth.max(READER_DEPTH))),
+        _ => quality(qos),
+    }
+}
+
+/// Every caller waits for its answer: none may be dropped.
+fn calling() -> r2r::QosProfile {
+    quality(QosProfile::services_default().keep_last(READER_DEPTH))
 }
 
 fn quality(qos: QosProfile) -> r2r::QosProfile {

@@ -21,6 +21,8 @@ const LONGEST_TURN: Duration = Duration::from_millis(50);
 pub(super) struct Turn {
     pub(super) node: r2r::Node,
     pumps: Vec<Pump>,
+    /// How often the node has been spun.
+    pub(super) count: u64,
 }
 
 /// Moves what has arrived to where it is wanted; false when nobody wants it any more.
@@ -39,7 +41,7 @@ impl Spinner {
     pub(super) fn start(node: r2r::Node, name: &str) -> Result<Arc<Self>> {
         let (commands, queue) = mpsc::channel::<Command>();
         let spin = move || {
-            let mut turn = Turn { node, pumps: Vec::new() };
+            let mut turn = Turn { node, pumps: Vec::new(), count: 0 };
             let mut patience = SHORTEST_TURN;
             'spin: loop {
                 loop {
@@ -53,6 +55,7 @@ impl Spinner {
                     }
                 }
                 turn.node.spin_once(patience);
+                turn.count += 1;
                 patience = LONGEST_TURN.min(patience * 2);
                 turn.pumps.retain_mut(|pump| pump());
             }

@@ -1,10 +1,10 @@
 //! Generated types.
 
 use super::{
-    Node, Spinner, Subscription, fail,
+    Node, Spinner, Subscription, calling, fail,
     held::{Held, answer},
     lengths::Lengths,
-    quality,
+    quality, reading,
 };
 use crate::{
     endpoint::TypeId,
@@ -147,7 +147,7 @@ impl Node {
     pub(crate) fn subscribe<T: Message>(&self, topic: &str, qos: QosProfile, inbox: Arc<Inbox<Received<T>>>) -> Result<Subscription> {
         let name = topic.to_string();
         let alive = self.spinner.with(move |turn| {
-            let stream = turn.node.subscribe::<T>(&name, quality(qos))?;
+            let stream = turn.node.subscribe::<T>(&name, reading(qos))?;
             Ok(turn.pump(stream, move |message| inbox.push(Received(message))))
         })?;
         alive.map_err(fail(format!("subscribe {topic}")))
@@ -158,7 +158,7 @@ impl Node {
         let inbox = Inbox::new(Queue::All { depth: usize::MAX });
         let (service, requests) = (name.to_string(), inbox.clone());
         let alive = self.spinner.with(move |turn| {
-            let stream = turn.node.create_service::<S>(&service, r2r::QosProfile::services_default())?;
+            let stream = turn.node.create_service::<S>(&service, calling())?;
             Ok(turn.pump(stream, move |request: r2r::ServiceRequest<S>| {
                 requests.push(ServiceRequest { message: request.message.clone(), reply: Reply(request) })
             }))
@@ -174,7 +174,7 @@ impl Node {
 
     pub(crate) fn client<S: Service>(&self, name: &str) -> Result<Client<S>> {
         let service = name.to_string();
-        let client = self.spinner.with(move |turn| turn.node.create_client::<S>(&service, r2r::QosProfile::services_default()))?;
+        let client = self.spinner.with(move |turn| turn.node.create_client::<S>(&service, calling()))?;
         let inner = Mutex::new(client.map_err(fail(format!("call {name}")))?);
         Ok(Client { inner, spinner: Arc::downgrade(&self.spinner), lengths: Lengths::of::<S::Request>(), name: name.to_string() })
     }
