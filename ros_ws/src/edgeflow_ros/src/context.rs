@@ -3,7 +3,7 @@
 use crate::{
     args::Arguments,
     error::{Error, Result},
-    logging::Logger,
+    logging::{self, Logger},
     qos::QosWatch,
     stack,
 };
@@ -124,6 +124,7 @@ impl ContextBuilder {
     /// As [`Context::create`].
     pub fn build(self) -> Result<Context> {
         let arguments = Arguments::parse(self.arguments.iter().cloned())?;
+        logging::environment();
         let session = stack::Session::open(&self.arguments, self.router)?;
         Ok(Context(Arc::new(Inner {
             arguments,

@@ -15,7 +15,7 @@ use levels::Levels;
 use rosout::Rosout;
 pub(crate) use rosout::RosoutPublisher;
 use std::{
-    sync::{Arc, PoisonError, RwLock, Weak},
+    sync::{Arc, OnceLock, PoisonError, RwLock, Weak},
     time::{Duration, SystemTime},
 };
 use throttle::Throttle;
@@ -32,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// warnings unless named.
 pub fn init_tracing(context: &Context) {
     let arguments = &context.0.arguments;
-    let (levels, complaint) = Levels::new(arguments, std::env::var("RUST_LOG").ok().as_deref());
+    let (levels, complaint) = Levels::new(arguments, environment());
     let logger = context.0.logger.clone();
     let throttle = Arc::new(Throttle::default());
     let layer = RosLayer::new(levels, logger.clone(), throttle.clone());
@@ -47,6 +47,12 @@ pub fn init_tracing(context: &Context) {
     for problem in [complaint, failure].into_iter().flatten() {
         tracing::warn!("{problem}");
     }
+}
+
+/// `RUST_LOG` as the program got it. To be asked for before a stack opens: rmw_zenoh sets it for its own ends.
+pub(crate) fn environment() -> Option<&'static str> {
+    static GIVEN: OnceLock<Option<String>> = OnceLock::new();
+    GIVEN.get_or_init(|| std::env::var("RUST_LOG").ok()).as_deref()
 }
 
 /// Where logs go, from `--disable-stdout-logs` and its kind.

@@ -15,6 +15,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -403,6 +404,6 @@ async fn a_lifecycle_that_is_dropped_is_served_no_more() {
     let client = robot.tool.create_client::<GetState::Service>(&format!("{}/get_state", robot.name)).unwrap();
     client.wait_for_service(PATIENCE).await.unwrap();
     drop(robot.lifecycle);
-    let refused = async { while client.call(&GetState::Request::default(), PATIENCE).await.is_ok() {} };
+    let refused = async { while client.call(&GetState::Request::default(), Duration::from_secs(1)).await.is_ok() {} };
     tokio::time::timeout(PATIENCE, refused).await.unwrap();
 }

@@ -69,15 +69,13 @@ async fn levels_and_outputs_are_those_of_the_command_line() {
     assert!(std::fs::read_dir(folder.path()).map_or(0, Iterator::count) == 0);
 
     let mut rosout = listen(&world);
-    let mute = self::talker(&world, "--disable-stdout-logs --log-level warn", folder.path());
-    let tool = Node::create(&world.program(""), "watch", "").unwrap();
-    assert!(tool.wait_for_graph(PATIENCE, |tool| tool.count_publishers("/robot_1/chatter").unwrap() > 0).await);
+    let mute = self::talker(&world, "--disable-stdout-logs", folder.path());
+    heard(&mut rosout, "robot_1.talker", "talking").await;
     let (_, console) = mute.stop().await;
     assert_eq!(console, Vec::<String>::new());
     let last = heard(&mut rosout, "robot_1.talker", "nobody").await;
     let (_, lines) = file(folder.path());
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("[WARN]") && lines[0].ends_with(&last.msg), "{lines:?}");
+    assert!(lines.last().unwrap().starts_with("[WARN]") && lines.last().unwrap().ends_with(&last.msg), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,9 @@ async fn history_that_nobody_keeps_and_types_that_differ_are_warned_about() {
     for part in ["/forgetful publishes volatile", "/listener asks for transient_local", "durability:=volatile"] {
         assert!(text.contains(part), "{text}");
     }
-    drop(publisher);
+    drop((publisher, node));
+    let tool = Node::create(&world.program(""), "tool", "").unwrap();
+    assert!(tool.wait_for_graph(PATIENCE, |tool| tool.count_publishers("chatter").unwrap() == 0).await, "Fast DDS has one type a topic");
     let other = Node::create(&world.program(""), "counter", "").unwrap();
     let _numbers = other.create_publisher::<UInt32>("chatter", QosProfile::latched(1)).unwrap();
     let text = warning(&mut listener, &mut Vec::new()).await;

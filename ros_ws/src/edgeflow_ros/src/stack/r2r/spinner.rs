@@ -1,8 +1,11 @@
 //! The thread that owns an r2r node. Nothing else touches the node, so nothing waits for a lock, and
 //! stopping the thread drops the node: it leaves the graph at once.
 
-use super::{NAME, log};
-use crate::error::{Error, Result};
+use super::{NAME, log, misfit};
+use crate::{
+    error::{Error, Result},
+    stack::Misfit,
+};
 use futures::{FutureExt, Stream, StreamExt};
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak, mpsc},
@@ -54,7 +57,12 @@ impl Spinner {
                         Err(mpsc::TryRecvError::Disconnected) => break 'spin,
                     }
                 }
-                turn.node.spin_once(patience);
+                if turn.pumps.is_empty() {
+                    // Nothing to wait for, which rcl takes for a mistake.
+                    std::thread::sleep(patience);
+                } else {
+                    turn.node.spin_once(patience);
+                }
                 turn.count += 1;
                 patience = LONGEST_TURN.min(patience * 2);
                 turn.pumps.retain_mut(|pump| pump());
@@ -114,11 +122,17 @@ impl Turn {
     ) -> Subscription {
         let alive = Arc::new(());
         let wanted: Weak<()> = Arc::downgrade(&alive);
+        // r2r destroys what nobody wants any more when something has just come for it. With rmw_zenoh the delivery may
+        // then be the last to hold it, and waits for itself for ever: there it stays, and what comes is thrown away.
+        let stays = misfit() == Misfit::Lossy;
         self.pumps.push(Box::new(move || {
+            let wanted = wanted.strong_count() > 0;
             while let Some(Some(item)) = stream.next().now_or_never() {
-                deliver(item);
+                if wanted {
+                    deliver(item);
+                }
             }
-            wanted.strong_count() > 0
+            wanted || stays
         }));
         Subscription(alive)
     }
