@@ -59,22 +59,6 @@ fn what_rosidl_derives_from_an_action_has_rosidls_hashes() {
     assert!(registry::services().all(|name| !name.contains("DeployModel")), "the derived services are no interfaces of their own");
 }
 
-#[cfg(feature = "r2r")]
-#[test]
-fn every_type_hash_is_that_of_the_installed_ros() {
-    let prefixes = std::env::var("AMENT_PREFIX_PATH").unwrap();
-    let mut compared = 0;
-    for name in registry::messages().filter(|name| name.contains("/msg/")) {
-        let file = prefixes.split(':').map(|prefix| std::path::Path::new(prefix).join(format!("share/{name}.json"))).find(|f| f.exists());
-        // Not every distribution has every type.
-        let Some(file) = file else { continue };
-        let described: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-        assert_eq!(described["type_hashes"][0]["hash_string"], registry::message(name).unwrap().hash, "{name}: build the workspace again");
-        compared += 1;
-    }
-    assert!(compared > 100, "{compared}");
-}
-
 #[cfg(not(feature = "r2r"))]
 #[test]
 fn types_know_their_names_and_hashes() {
