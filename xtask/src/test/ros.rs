@@ -93,26 +93,26 @@ impl Ros {
         Ok(bash)
     }
 
+    /// Cargo for the nodes on r2r.
+    fn cargo(&self, rmw: &str, command: &[&str]) -> Result<Command> {
+        let mut cargo = self.sourced(rmw, &["ros_ws/src/edgeflow_ros/cmake/with_interfaces.sh", "cargo"])?;
+        cargo.args(command).args(["--no-default-features", "--features", "edgeflow_ros/r2r"]);
+        // The features of all nodes, as colcon builds them: r2r is compiled once.
+        cargo.args(NODES.iter().flat_map(|package| ["--package", package]));
+        Ok(cargo)
+    }
+
     /// What is written for both doors, run on this one.
     fn conformance(&self, rmw: &str, only: Option<&str>) -> Result<Counts> {
         let _router = self.router(rmw)?;
         let report = repo::target()?.join("ros/build/cargo/nextest/default/junit.xml");
         let _ = fs::remove_file(&report);
-        let mut tests = self.sourced(rmw, &["ros_ws/src/edgeflow_ros/cmake/with_interfaces.sh"])?;
-        tests.args(["cargo", "nextest", "run", "--no-default-features", "--features", "edgeflow_ros/r2r"]);
-        // The features of all nodes, as colcon builds them: r2r is compiled once.
-        tests.args(NODES.iter().flat_map(|package| ["--package", package]));
-        tests.args([
-            "--cargo-profile",
-            "release",
-            "--test",
-            "conformance",
-            "--test-threads",
-            "1",
-            "--no-fail-fast",
-            "--status-level",
-            "slow",
-        ]);
+        // Some tests are about whole programs: those are the examples, which `--test` does not build.
+        let mut examples = self.cargo(rmw, &["build", "--release"])?;
+        examples.arg("--examples").arg("--target-dir").arg(self.folder.join("build/cargo"));
+        repo::run(&mut examples)?;
+        let mut tests = self.cargo(rmw, &["nextest", "run", "--cargo-profile", "release"])?;
+        tests.args(["--test", "conformance", "--test-threads", "1", "--no-fail-fast", "--status-level", "slow"]);
         tests.args(only).arg("--target-dir").arg(self.folder.join("build/cargo"));
         let status = tests.status()?;
         reports::counted(&report, status.success())
