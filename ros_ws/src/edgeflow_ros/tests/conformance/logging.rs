@@ -35,7 +35,7 @@ fn talker(world: &World, arguments: &str, folder: &Path) -> Program {
 async fn console_file_and_rosout_say_the_same() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     let mut talker = talker(&world, "-p rate_hz:=50.0", folder.path());
-    let (pid, mut console) = (talker.child.id().unwrap(), vec![talker.line().await]);
+    let (pid, mut console) = (talker.child.id(), vec![talker.line().await]);
     // Comes later than the first words, and yet gets them.
     let mut rosout = listen(&world);
     let first = heard(&mut rosout, "robot_1.talker", "talking").await;

@@ -20,10 +20,13 @@ mod topics;
 mod types;
 mod world;
 
-use std::{process::ExitStatus, time::Duration};
+use std::{
+    process::{Child, ExitStatus},
+    time::Duration,
+};
 use tokio::{
     io::{BufReader, Lines},
-    process::{Child, ChildStderr},
+    process::ChildStderr,
 };
 use world::World;
 
@@ -47,24 +50,26 @@ impl Program {
 
     /// SIGTERM; its exit status and what it still had to say.
     async fn stop(mut self) -> (ExitStatus, Vec<String>) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.terminate();
         let mut rest = Vec::new();
         while let Some(line) = tokio::time::timeout(PATIENCE, self.console.next_line()).await.expect("it did not stop").unwrap() {
             rest.push(line);
         }
-        (tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it did not stop").unwrap(), rest)
+        (self.child.wait().unwrap(), rest)
+    }
+
+    fn terminate(&self) {
+        let killed = std::process::Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(killed.unwrap().success());
     }
 }
 
 impl Drop for Program {
     /// A program that is killed stays in the graph of DDS for a while, where the next test would meet it.
     fn drop(&mut self) {
-        let Some(pid) = self.child.id() else { return };
-        let asked = std::process::Command::new("kill").args(["-TERM", &pid.to_string()]).status();
-        let give_up = std::time::Instant::now() + PATIENCE;
-        while asked.is_ok() && matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < give_up {
-            std::thread::sleep(Duration::from_millis(5));
+        if let Ok(None) = self.child.try_wait() {
+            self.terminate();
+            let _ = self.child.wait();
         }
     }
 }

@@ -3,10 +3,10 @@
 
 use super::Program;
 use edgeflow_ros::Context;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::Command,
+    process::ChildStderr,
 };
 
 /// A ROS graph of its own.
@@ -64,8 +64,8 @@ impl World {
         let mut command = Command::new(&path);
         self.meet_here(command.args(arguments.split_whitespace()));
         command.env_remove("RUST_LOG").envs(environment.iter().copied());
-        let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let console = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let console = BufReader::new(ChildStderr::from_std(child.stderr.take().unwrap()).unwrap()).lines();
         Program { child, console }
     }
 }

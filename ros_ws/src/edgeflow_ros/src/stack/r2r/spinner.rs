@@ -58,11 +58,14 @@ impl Spinner {
                     }
                 }
                 if turn.pumps.is_empty() {
-                    // Nothing to wait for, which rcl takes for a mistake.
-                    std::thread::sleep(patience);
-                } else {
-                    turn.node.spin_once(patience);
+                    // rcl takes it for a mistake to wait for nothing; what there is to wait for comes by command.
+                    match queue.recv() {
+                        Ok(command) => command(&mut turn),
+                        Err(mpsc::RecvError) => break,
+                    }
+                    continue;
                 }
+                turn.node.spin_once(patience);
                 turn.count += 1;
                 patience = LONGEST_TURN.min(patience * 2);
                 turn.pumps.retain_mut(|pump| pump());
