@@ -94,8 +94,15 @@ class World:
             seen = look()
             if seen:
                 return seen
+            self.all_run(what)
             assert time.monotonic() < deadline, f"{what} did not come to be; {self.outputs()}"
             time.sleep(0.2)
+
+    def all_run(self, what):
+        """Nothing comes of a program that has ended."""
+        for program in self.programs:
+            ended = program.process.poll()
+            assert ended is None, f"while waiting for {what}, {program.log.name} ended with {ended}:\n{program.output()}"
 
     def outputs(self):
         return "\n".join(f"--- {p.log.name}\n{p.output()[-2000:]}" for p in self.programs)

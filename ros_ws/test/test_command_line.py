@@ -81,9 +81,18 @@ def test_the_latched_status_reaches_whoever_comes_late(world, node):
     assert "status: 4" in status and "model_name: label-reader" in status
 
 
-def test_logs_reach_rosout_with_level_and_logger(world, node):
-    log = world.ros2("topic", "echo", "--once", "--qos-durability", "transient_local", "--qos-reliability", "reliable", "/rosout")
-    assert "name: robot_1.inference_node" in log and "level: 20" in log
+def test_logs_reach_rosout_with_level_and_logger(world, node, talker, bundles):
+    from rcl_interfaces.msg import Log
+
+    heard = []
+    talker.create_subscription(Log, "/rosout", heard.append, 100)
+    talker.spin_until(lambda: talker.count_publishers("/rosout") >= 2, "the node's logger")
+    for bundle in [bundles / "v2", "/nowhere"]:
+        world.ros2("service", "call", f"{NODE}/load_model", "edgeflow_msgs/srv/LoadModel", f"{{bundle_path: {bundle}}}")
+    ours = lambda level: [log for log in heard if log.name == "robot_1.inference_node" and log.level == level[0]]
+    talker.spin_until(lambda: ours(Log.INFO) and ours(Log.ERROR), "a record of each")
+    assert "model active" in ours(Log.INFO)[-1].msg and ours(Log.INFO)[-1].line > 0
+    assert "/nowhere" in ours(Log.ERROR)[-1].msg and "/nowhere" in node.output()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
