@@ -115,7 +115,7 @@ fn python_tests() -> Result<Counts> {
     demo::build_programs()?;
     let report = fresh("python")?;
     let status = repo::command(python)?
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "sim/models", "server/tests"])
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "sim/models", "server/tests", "rviz/test"])
         .arg(format!("--junitxml={}", report.display()))
         .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))
         .env("EDGEFLOW_RENDER_FRAMES", repo::target()?.join("release/render_frames"))
