@@ -1,5 +1,6 @@
 """The bridge on a real ROS 2: what it is told is on the disk when it ends."""
 
+import contextlib
 import signal
 import sqlite3
 
@@ -34,6 +35,6 @@ def test_a_signal_ends_it_with_its_log_closed(world, talker, tmp_path, sig):
 
 
 def rows(path):
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as log:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as log:
         tables = [name for (name,) in log.execute("select name from sqlite_master where type = 'table'")]
         return [row for table in tables for row in log.execute(f'select * from "{table}"')]

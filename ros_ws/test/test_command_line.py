@@ -89,7 +89,12 @@ def test_logs_reach_rosout_with_level_and_logger(world, node, talker, bundles):
     talker.spin_until(lambda: talker.count_publishers("/rosout") >= 2, "the node's logger")
     for bundle in [bundles / "v2", "/nowhere"]:
         world.ros2("service", "call", f"{NODE}/load_model", "edgeflow_msgs/srv/LoadModel", f"{{bundle_path: {bundle}}}")
-    ours = lambda level: [log for log in heard if log.name == "robot_1.inference_node" and log.level == level[0]]
+
+    def ours(level):
+        # A constant of type byte is an int or an octet string, by the age of rosidl.
+        level = level[0] if isinstance(level, bytes) else level
+        return [log for log in heard if log.name == "robot_1.inference_node" and log.level == level]
+
     talker.spin_until(lambda: ours(Log.INFO) and ours(Log.ERROR), "a record of each")
     assert "model active" in ours(Log.INFO)[-1].msg and ours(Log.INFO)[-1].line > 0
     assert "/nowhere" in ours(Log.ERROR)[-1].msg and "/nowhere" in node.output()

@@ -3,7 +3,6 @@
 import array
 import time
 
-import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 NODE = "/inference_node"
@@ -91,8 +90,6 @@ def test_150_frames_of_1080p_at_30_hz_are_all_received(world, bundles, talker):
 
 
 def test_a_camera_whose_qos_does_not_meet_is_warned_about_by_name(world, bundles, talker):
-    if world.env.get("RMW_IMPLEMENTATION") == "rmw_zenoh_cpp":
-        pytest.skip("every QoS meets every other under rmw_zenoh_cpp")
     from sensor_msgs.msg import Image
 
     program = serving(world, bundles)
