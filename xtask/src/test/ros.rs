@@ -121,7 +121,8 @@ impl Ros {
 
     fn robots(&self, rmw: &str, only: Option<&str>) -> Result<Counts> {
         let report = reports::fresh(&format!("ros-{rmw}"))?;
-        let mut tests = self.sourced(rmw, &["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "ros_ws/test", "launch/test"])?;
+        let mut tests =
+            self.sourced(rmw, &["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "ros_ws/test", "launch/test", "rviz/test"])?;
         tests.arg(format!("--junitxml={}", report.display())).env("PYTHONDONTWRITEBYTECODE", "1");
         // The plugins of ROS's own test packages want a pytest of a certain age, and none is needed.
         tests.env("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1");
