@@ -32,6 +32,16 @@ pub enum Error {
         /// The library asked for.
         asked: PathBuf,
     },
+    /// An execution provider the library does not have.
+    #[error(
+        "this onnxruntime has no execution provider `{asked}`, it offers {offered}; name a library built with it by the parameter `onnxruntime`"
+    )]
+    ProviderMissing {
+        /// The provider asked for.
+        asked: &'static str,
+        /// Those the library has.
+        offered: String,
+    },
     /// The bundle cannot be read, is malformed, or contradicts itself.
     #[error("bundle {path} cannot be used: {source}", path = path.display())]
     Bundle {

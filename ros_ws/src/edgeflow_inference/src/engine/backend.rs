@@ -1,18 +1,23 @@
 //! What the engine asks of a runtime. ONNX Runtime is behind it today; nothing else in the crate names it.
 
+use super::ort::Provider;
 use crate::Result;
 use crate::tensor::{Tensor, TensorSpec};
 
 /// How a session is to be built.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SessionOptions {
+    /// What may run its operators, in the order of preference. The CPU need not be named.
+    pub providers: Vec<Provider>,
     /// Threads used inside one operator.
     pub intra_op_threads: usize,
+    /// Operators run at the same time where the graph has branches; 1: one after the other.
+    pub inter_op_threads: usize,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { intra_op_threads: 1 }
+        Self { providers: vec![Provider::Cpu], intra_op_threads: 1, inter_op_threads: 1 }
     }
 }
 
@@ -20,6 +25,9 @@ impl Default for SessionOptions {
 pub trait Backend: Send + Sync {
     /// Name and version, for logs.
     fn describe(&self) -> String;
+
+    /// Whether sessions can be built like this.
+    fn check(&self, options: &SessionOptions) -> Result<()>;
 
     /// Builds a session from the bytes of an ONNX file. Errors leave nothing behind.
     fn load(&self, onnx: &[u8], options: &SessionOptions) -> Result<Box<dyn Session>>;
@@ -34,6 +42,7 @@ pub trait Session: Send {
     fn outputs(&self) -> &[TensorSpec];
 
     /// Runs the graph. The inputs have been checked against [`Session::inputs`]. Outputs come in the graph's order;
-    /// those that are no tensors, or of types the engine does not move, are left out.
+    /// a sequence of maps (scikit-learn's ZipMap) as a table and, named `NAME.keys`, its keys. Outputs of other sorts, or of types
+    /// the engine does not move, are left out.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>>;
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use edgeflow_bundle::Digest;
 
+pub use self::ort::Provider;
 pub use backend::{Backend, Session, SessionOptions};
 pub use model::{Inference, LoadRequest, Model};
 pub use slot::{Slot, Swapped};

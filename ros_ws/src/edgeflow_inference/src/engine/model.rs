@@ -61,6 +61,7 @@ pub struct Model {
     /// The drift reference, and its very text.
     pub baseline: Option<(String, Baseline)>,
     inputs: Vec<TensorSpec>,
+    outputs: Vec<TensorSpec>,
     preparer: Option<Preparer>,
     decoder: Decoder,
     runner: Mutex<Runner>,
@@ -118,7 +119,12 @@ impl Model {
     pub(super) fn build(request: &LoadRequest, opened: Opened, backend: &dyn Backend, options: &SessionOptions) -> Result<Self> {
         let Opened { bundle, onnx, baseline } = opened;
         let session = backend.load(&onnx, options)?;
-        let inputs = session.inputs().to_vec();
+        let rank_known = |spec: &TensorSpec| bundle.schema.input(&spec.name).is_none_or(|input| input.rank_known);
+        let inputs = session.inputs().iter().map(|spec| TensorSpec { rank_known: rank_known(spec), ..spec.clone() }).collect::<Vec<_>>();
+        let outputs = session.outputs().to_vec();
+        for output in outputs.iter().filter(|output| output.element_type.is_none()) {
+            tracing::warn!(model = %request.model_name(), output = %output.name, is = %output.type_name, "results will lack this output: it is no tensor and no sequence of maps");
+        }
         let manifest = bundle.manifest.as_ref();
         let decoder = Decoder::new(manifest, session.outputs())?;
         let preparer = manifest.and_then(|m| m.input.clone()).map(|input| preparer(input, &inputs)).transpose()?;
@@ -131,12 +137,23 @@ impl Model {
             schema: bundle.schema,
             baseline,
             inputs,
+            outputs,
             preparer,
             decoder,
             runner: Mutex::new(Runner { session, scratch: Scratch::default() }),
         };
         model.warm_up().map_err(|source| Error::WarmUp { source: Box::new(source) })?;
         Ok(model)
+    }
+
+    /// What the graph takes, in its order.
+    pub fn inputs(&self) -> &[TensorSpec] {
+        &self.inputs
+    }
+
+    /// What the graph gives, in its order.
+    pub fn outputs(&self) -> &[TensorSpec] {
+        &self.outputs
     }
 
     /// Whether frames can be fed to this model.
@@ -176,7 +193,7 @@ impl Model {
             }
         }
         if let Some(missing) = self.inputs.iter().find(|spec| !tensors.iter().any(|t| t.name == spec.name)) {
-            let reason = format!("it is missing; the graph wants {} of shape {:?} (-1 is free)", missing.type_name, missing.shape);
+            let reason = format!("it is missing; the graph wants {}", missing.wanted());
             return Err(Error::Tensor { name: missing.name.clone(), reason });
         }
         self.run(&mut self.runner(), tensors)
@@ -224,7 +241,7 @@ impl Model {
         }
         match self.infer_tensors(&tensors) {
             // One element in an open dimension, or an empty string, may be nothing this graph can take: not its fault.
-            Err(Error::Run { reason }) if self.inputs.iter().any(|s| s.shape.iter().any(|d| *d < 0)) => {
+            Err(Error::Run { reason }) if self.inputs.iter().any(|s| !s.rank_known || s.shape.iter().any(|d| *d < 0)) => {
                 tracing::warn!(model = %self.name, %reason, "the warm-up with ones for the graph's open dimensions failed; it is not warmed up");
                 Ok(())
             }

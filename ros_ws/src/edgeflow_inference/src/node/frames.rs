@@ -7,13 +7,42 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use edgeflow_ros::edgeflow_msgs::msg::TensorList;
 use edgeflow_ros::sensor_msgs::msg::Image;
+use edgeflow_ros::std_msgs::msg::Header;
 
 use super::params::QueuePolicy;
 
+/// What the model is fed.
+pub(super) enum Input {
+    Image(Image),
+    Tensors(TensorList),
+}
+
+impl Input {
+    pub(super) fn header(&self) -> &Header {
+        match self {
+            Self::Image(image) => &image.header,
+            Self::Tensors(list) => &list.header,
+        }
+    }
+}
+
+impl From<Image> for Input {
+    fn from(image: Image) -> Self {
+        Self::Image(image)
+    }
+}
+
+impl From<TensorList> for Input {
+    fn from(list: TensorList) -> Self {
+        Self::Tensors(list)
+    }
+}
+
 /// A frame and when it came.
 pub(super) struct Queued {
-    pub(super) image: Image,
+    pub(super) input: Input,
     pub(super) arrived: Instant,
 }
 
@@ -47,7 +76,7 @@ impl FrameQueue {
     }
 
     /// Takes a frame in, by the policy.
-    pub(super) fn push(&self, image: Image) {
+    pub(super) fn push(&self, input: Input) {
         let arrived = Instant::now();
         let mut state = self.lock();
         if state.closed {
@@ -66,7 +95,7 @@ impl FrameQueue {
                 }
             }
         }
-        state.frames.push_back(Queued { image, arrived });
+        state.frames.push_back(Queued { input, arrived });
         self.changed.notify_all();
     }
 
@@ -138,13 +167,18 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    fn image(width: u32) -> Image {
-        Image { width, ..Image::default() }
+    fn image(width: u32) -> Input {
+        Image { width, ..Image::default() }.into()
+    }
+
+    fn width(queued: &Queued) -> u32 {
+        let Input::Image(image) = &queued.input else { unreachable!("only images are pushed here") };
+        image.width
     }
 
     fn widths(queue: &FrameQueue) -> Vec<u32> {
         queue.close();
-        std::iter::from_fn(|| queue.pop()).map(|f| f.image.width).collect()
+        std::iter::from_fn(|| queue.pop()).map(|f| width(&f)).collect()
     }
 
     #[test]
@@ -169,7 +203,7 @@ mod tests {
         queue.push(image(1));
         queue.close();
         queue.push(image(2));
-        assert_eq!((queue.pop().map(|f| f.image.width), queue.pop().is_none(), queue.dropped()), (Some(1), true, 1));
+        assert_eq!((queue.pop().map(|f| width(&f)), queue.pop().is_none(), queue.dropped()), (Some(1), true, 1));
         let queue = FrameQueue::new(QueuePolicy::All, 3);
         queue.push(image(1));
         assert_eq!((queue.discard(), queue.dropped()), (1, 1));

@@ -2,6 +2,7 @@
 
 use edgeflow_bundle::ValueInfo;
 use edgeflow_ros::builtin_interfaces::msg::Time;
+use edgeflow_ros::diagnostic_msgs::msg::KeyValue;
 use edgeflow_ros::edgeflow_msgs::msg::{DriftFeature, DriftReport, InferenceResult, ModelInfo, Tensor as TensorMsg, TensorInfo};
 use edgeflow_ros::sensor_msgs::msg::Image;
 use edgeflow_ros::std_msgs::msg::Header;
@@ -9,7 +10,7 @@ use edgeflow_ros::std_msgs::msg::Header;
 use crate::Result;
 use crate::engine::{Inference, Model};
 use crate::image::Frame;
-use crate::tensor::{Data, Tensor};
+use crate::tensor::{Data, Tensor, TensorSpec};
 
 /// A view of an image message.
 pub(super) fn frame(image: &Image) -> Frame<'_> {
@@ -67,13 +68,15 @@ pub(super) fn from_message(message: &TensorMsg) -> Result<Tensor> {
 
 /// What a model is.
 pub(super) fn model_info(model: &Model) -> ModelInfo {
-    let info = |values: &[ValueInfo]| {
+    let info = |values: &[ValueInfo], specs: &[TensorSpec]| {
         values
             .iter()
             .map(|v| TensorInfo {
                 name: v.name.clone(),
                 dtype: v.elem_type.code(),
+                type_name: specs.iter().find(|s| s.name == v.name).map_or_else(|| v.elem_type.to_string(), |s| s.type_name.clone()),
                 shape: v.shape.iter().map(|d| d.unwrap_or(-1)).collect(),
+                rank_known: v.rank_known,
             })
             .collect()
     };
@@ -84,8 +87,12 @@ pub(super) fn model_info(model: &Model) -> ModelInfo {
         model_digest: model.model_digest.to_string(),
         opset: model.schema.opset,
         producer: model.schema.producer.clone(),
-        inputs: info(&model.schema.inputs),
-        outputs: info(&model.schema.outputs),
+        domains: model.schema.domains.iter().map(|(domain, version)| format!("{domain} {version}")).collect(),
+        producer_version: model.schema.producer_version.clone(),
+        ir_version: model.schema.ir_version,
+        metadata: model.schema.metadata.iter().map(|(key, value)| KeyValue { key: key.clone(), value: value.clone() }).collect(),
+        inputs: info(&model.schema.inputs, model.inputs()),
+        outputs: info(&model.schema.outputs, model.outputs()),
         labels: model.labels.clone(),
     }
 }

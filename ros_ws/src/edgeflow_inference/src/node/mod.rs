@@ -56,7 +56,7 @@ impl InferenceNode {
         let node = Node::create(context, NODE_NAME, "")?;
         let params = Parameters::declare(&node)?;
         let backend = Arc::new(OrtBackend::find(&params.onnxruntime)?);
-        let options = SessionOptions { intra_op_threads: params.intra_op_threads };
+        let options = SessionOptions { intra_op_threads: params.intra_op_threads, ..SessionOptions::default() };
         let engine = Arc::new(Engine::new(backend, options));
 
         // Whoever subscribes late must still see the status; results are for those who listen.

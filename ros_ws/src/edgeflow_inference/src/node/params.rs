@@ -13,7 +13,7 @@ usage: inference_node [--help] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-f
 
 for instance: inference_node --ros-args -p bundle_path:=models/v1 -r '~/image:=camera/image'
 
-topics     ~/image (in, sensor_msgs/Image), ~/result, ~/drift, ~/status (latched)
+topics     ~/image (in, sensor_msgs/Image), ~/tensors (in, edgeflow_msgs/TensorList), ~/result, ~/drift, ~/status (latched)
 services   ~/infer, ~/load_model, ~/get_model_info
 actions    ~/deploy_model
 lifecycle  configure loads bundle_path, activate takes frames, deactivate takes none, cleanup frees the model
@@ -24,7 +24,7 @@ parameters
   model_version           registry version of that model                                          (\"\")
   queue_policy            all: every frame in order; latest: only the newest                      (all)
   queue_depth             frames that may wait; what does not fit is dropped and counted          (1000)
-  qos_overrides.TOPIC.subscription.reliability and its like, for ~/image (sensor data), ~/result and ~/drift
+  qos_overrides.TOPIC.subscription.reliability and its like, for ~/image and ~/tensors (sensor data), ~/result and ~/drift
   drift_window_frames     frames per drift window, at least 20                                    (100)
   drift_false_alarm_rate  chance of a false significance per window                               (0.001)
   drift_baseline_frames   frames to learn a baseline from when the bundle has none, at least 100  (1000)
@@ -58,6 +58,8 @@ pub struct Parameters {
     pub queue_depth: usize,
     /// Quality of service of the camera.
     pub image_qos: QosProfile,
+    /// Of the other inputs.
+    pub tensors_qos: QosProfile,
     /// Of results.
     pub result_qos: QosProfile,
     /// Of drift reports.
@@ -87,6 +89,7 @@ impl Parameters {
         let params = Self {
             // Best effort meets every camera.
             image_qos: node.subscription_qos("~/image", QosProfile::sensor_data().keep_last(queue_depth))?,
+            tensors_qos: node.subscription_qos("~/tensors", QosProfile::sensor_data().keep_last(queue_depth))?,
             result_qos: node.publisher_qos("~/result", QosProfile::default().keep_last(100))?,
             drift_qos: node.publisher_qos("~/drift", QosProfile::default().keep_last(10))?,
             autostart: node

@@ -4,14 +4,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use edgeflow_ros::edgeflow_msgs::msg::TensorList;
 use edgeflow_ros::sensor_msgs::msg::Image;
-use edgeflow_ros::{Node, Queue, Subscription};
+use edgeflow_ros::{Message, Node, Queue, Subscription};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::drift::DriftWatch;
-use super::frames::FrameQueue;
+use super::frames::{FrameQueue, Input};
 use super::params::Parameters;
 use super::tally::{Counters, Tally};
 use super::worker::{Outputs, Worker};
@@ -33,7 +34,7 @@ pub(super) struct Pipeline {
 
 struct Running {
     stop: watch::Sender<bool>,
-    pump: JoinHandle<()>,
+    pumps: Vec<JoinHandle<()>>,
     worker: std::thread::JoinHandle<()>,
 }
 
@@ -57,6 +58,7 @@ impl Pipeline {
         let drift = DriftWatch::new(self.params.drift, self.params.drift_baseline_frames)?;
         let waiting = Queue::All { depth: self.params.queue_depth };
         let images = self.node.subscribe::<Image>("~/image", self.params.image_qos, waiting)?;
+        let tensors = self.node.subscribe::<TensorList>("~/tensors", self.params.tensors_qos, waiting)?;
         self.queue.open();
         self.tally.forget_window();
         let worker =
@@ -71,18 +73,21 @@ impl Pipeline {
             })
             .map_err(|source| Error::Io { operation: "start the inference thread".into(), source })?;
         let (stop, stopped) = watch::channel(false);
-        let pump = tokio::spawn(pump(images, Arc::clone(&self.queue), stopped));
-        *running = Some(Running { stop, pump, worker });
+        let pumps = vec![
+            tokio::spawn(pump(images, Arc::clone(&self.queue), stopped.clone())),
+            tokio::spawn(pump(tensors, Arc::clone(&self.queue), stopped)),
+        ];
+        *running = Some(Running { stop, pumps, worker });
         Ok(())
     }
 
     /// Takes no more frames, and computes those that wait, for at most ten seconds.
     pub(super) async fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { stop, pump, worker }) = running else { return };
+        let Some(Running { stop, pumps, worker }) = running else { return };
         let _ = stop.send(true);
-        // The pump hands over what has arrived and ends by itself.
-        if tokio::time::timeout(DRAIN_LIMIT, pump).await.is_err() {
+        // The pumps hand over what has arrived and end by themselves.
+        if tokio::time::timeout(DRAIN_LIMIT, futures::future::join_all(pumps)).await.is_err() {
             tracing::warn!("frames kept arriving while the node was stopping");
         }
         self.queue.close();
@@ -105,24 +110,24 @@ impl Pipeline {
     }
 }
 
-/// Moves images from the subscription into the frame queue, stamping their arrival.
-async fn pump(mut images: Subscription<Image>, queue: Arc<FrameQueue>, mut stopped: watch::Receiver<bool>) {
+/// Moves messages from a subscription into the frame queue, stamping their arrival.
+async fn pump<T: Message + Into<Input>>(mut messages: Subscription<T>, queue: Arc<FrameQueue>, mut stopped: watch::Receiver<bool>) {
     let mut lost_before = 0;
     loop {
-        let image = tokio::select! {
+        let message = tokio::select! {
             biased;
             _ = stopped.wait_for(|stop| *stop) => break,
-            image = images.next() => image,
+            message = messages.next() => message,
         };
-        let Some(image) = image else { break };
-        queue.push(image);
-        let lost = images.dropped();
+        let Some(message) = message else { break };
+        queue.push(message.into());
+        let lost = messages.dropped();
         if lost > lost_before {
             queue.count_dropped(lost - lost_before);
             lost_before = lost;
         }
     }
-    while let Some(Some(image)) = images.next().now_or_never() {
-        queue.push(image);
+    while let Some(Some(message)) = messages.next().now_or_never() {
+        queue.push(message.into());
     }
 }

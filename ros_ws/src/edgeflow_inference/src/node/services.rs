@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::messages;
 use super::pipeline::Pipeline;
-use super::status::{StatusBoard, check_slot};
+use super::status::{SLOT, StatusBoard, check_slot};
 use crate::engine::{Engine, LoadRequest, Loaded, Stage};
 use crate::{Error, Result};
 
@@ -89,8 +89,13 @@ impl Services {
             (Header { stamp: self.node.now(), ..Header::default() }, model.infer_tensors(&tensors)?)
         };
         let mut result = messages::result(&model, header, &inference);
+        result.slot = SLOT.to_owned();
         result.latency_us = u32::try_from(arrived.elapsed().as_micros()).unwrap_or(u32::MAX);
-        let outputs = inference.outputs.iter().map(messages::tensor).collect();
+        // Once is enough: they may be large.
+        let outputs = match std::mem::take(&mut result.outputs) {
+            raw if !raw.is_empty() => raw,
+            _ => inference.outputs.iter().map(messages::tensor).collect(),
+        };
         Ok(Infer::Response { success: true, message: String::new(), result, outputs })
     }
 

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use edgeflow_ros::Publisher;
 use edgeflow_ros::edgeflow_msgs::msg::{DriftReport, InferenceResult};
+use edgeflow_ros::std_msgs::msg::Header;
 
 use super::drift::DriftWatch;
-use super::frames::{FrameQueue, Queued};
+use super::frames::{FrameQueue, Input, Queued};
 use super::messages;
+use super::status::SLOT;
 use super::tally::{Counters, Tally};
-use crate::engine::Engine;
+use crate::engine::{Engine, Inference, Model};
 use crate::{Error, Result};
 
 /// How often at most a fault that repeats with every frame is logged.
@@ -51,17 +53,22 @@ impl Worker {
     }
 
     /// One frame: the model is taken once, so that result and drift are about the same one.
-    fn one(&mut self, Queued { image, arrived }: Queued) -> Result<()> {
+    fn one(&mut self, Queued { input, arrived }: Queued) -> Result<()> {
         let model = self.engine.current()?;
-        let frame = messages::frame(&image).check()?;
+        let image = match &input {
+            Input::Image(image) => image,
+            Input::Tensors(list) => {
+                let tensors = list.tensors.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
+                return self.publish(&model, input.header(), arrived, &model.infer_tensors(&tensors)?);
+            }
+        };
+        let frame = messages::frame(image).check()?;
         let inference = model.infer_frame(&frame);
         if let Ok(inference) = &inference {
-            let mut result = messages::result(&model, image.header.clone(), inference);
-            result.latency_us = u32::try_from(arrived.elapsed().as_micros()).unwrap_or(u32::MAX);
-            self.outputs.results.publish(&result)?;
+            self.publish(&model, input.header(), arrived, inference)?;
         }
         // After the result, which somebody waits for. A frame the model failed on was still seen by the camera.
-        match self.drift.observe(&model, &frame, &image.header) {
+        match self.drift.observe(&model, &frame, input.header()) {
             Ok(Some(report)) => {
                 tracing::debug!(window = report.window, flagged = report.flagged, max_psi = report.max_psi, "drift window closed");
                 self.tally.window(&report);
@@ -71,6 +78,13 @@ impl Worker {
             Err(error) => self.log(&error),
         }
         inference.map(drop)
+    }
+
+    fn publish(&self, model: &Model, header: &Header, arrived: Instant, inference: &Inference) -> Result<()> {
+        let mut result = messages::result(model, header.clone(), inference);
+        result.slot = SLOT.to_owned();
+        result.latency_us = u32::try_from(arrived.elapsed().as_micros()).unwrap_or(u32::MAX);
+        Ok(self.outputs.results.publish(&result)?)
     }
 
     fn log(&mut self, error: &Error) {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use edgeflow_drift::{BaselineBuilder, IMAGE_FEATURES, image_features};
-use edgeflow_inference::node::InferenceNode;
-use edgeflow_ros::edgeflow_msgs::msg::{DeploymentStatus, Tensor};
+use edgeflow_inference::node::{Counters, InferenceNode};
+use edgeflow_ros::edgeflow_msgs::msg::{DeploymentStatus, Tensor, TensorList};
 use edgeflow_ros::edgeflow_msgs::srv::{Infer, LoadModel};
 use edgeflow_ros::router::Router;
 use edgeflow_ros::sensor_msgs::msg::Image;
@@ -138,8 +138,8 @@ async fn bad_frames_and_requests_are_refused_and_the_next_good_one_is_served() {
     for (tensor, want) in [
         (Tensor { name: "Y".into(), ..x.clone() }, "tensor `Y` refused: the graph has no such input; it takes X"),
         (Tensor { shape: vec![1, 5], ..x.clone() }, "tensor `X` refused: shape [1, 5] of float32 needs 5 x 4 bytes, but data has 16"),
-        (Tensor { shape: vec![2, 2], ..x.clone() }, "expected shape [-1, 4] (-1 is free), got [2, 2]"),
-        (Tensor { dtype: Tensor::INT32, ..x }, "expected float32, got int32"),
+        (Tensor { shape: vec![2, 2], ..x.clone() }, "expected float32 of shape [-1, 4] (-1 is free), got float32 of shape [2, 2]"),
+        (Tensor { dtype: Tensor::INT32, ..x }, "expected float32 of shape [-1, 4] (-1 is free), got int32"),
     ] {
         let answer = scene.infer.call(&Infer::Request { inputs: vec![tensor], ..Default::default() }, PATIENCE).await.unwrap();
         assert!(!answer.success && answer.message.contains(want), "{answer:?}");
@@ -266,4 +266,52 @@ async fn parameters_that_mean_nothing_stop_the_start() {
         assert!(error.contains(want), "{parameter}: {error}");
         context.shutdown().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tensors_with_a_stamp_give_results_with_it_and_the_graph_is_described() {
+    let dir = tempfile::tempdir().unwrap();
+    // sum = a + b: two inputs, no image.
+    let mut onnx = model(
+        &[node("Add", &["a", "b"], &["sum"])],
+        &[],
+        &[value("a", INT64, &[0, 2]), value("b", INT64, &[2])],
+        &[value("sum", INT64, &[0, 2])],
+    );
+    onnx.extend(with_metadata("trained_on", "numbers"));
+    let mut scene = Scene::loaded(&bundle(&dir.path().join("adds"), &onnx, None), &[("intra_op_threads", "2")]).await;
+    let info = scene.info.call(&Default::default(), PATIENCE).await.unwrap().model;
+    let inputs: Vec<_> =
+        info.inputs.iter().map(|i| (i.name.as_str(), i.dtype, i.type_name.as_str(), i.shape.clone(), i.rank_known)).collect();
+    assert_eq!(inputs, [("a", Tensor::INT64, "int64", vec![-1, 2], true), ("b", Tensor::INT64, "int64", vec![2], true)]);
+    assert_eq!((info.opset, info.ir_version, info.producer.as_str(), info.outputs[0].name.as_str()), (13, 8, "edgeflow tests", "sum"));
+    assert_eq!((info.metadata[0].key.as_str(), info.metadata[0].value.as_str()), ("trained_on", "numbers"));
+
+    let tensors = scene.neighbour.create_publisher::<TensorList>("inference_node/tensors", QosProfile::default()).unwrap();
+    assert!(tensors.wait_for_subscribers(1, PATIENCE).await);
+    let int64 = |name: &str, shape: &[i64], values: &[i64]| Tensor {
+        name: name.into(),
+        dtype: Tensor::INT64,
+        shape: shape.to_vec(),
+        data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ..Default::default()
+    };
+    let list = |stamp: i32, tensors: Vec<Tensor>| {
+        let mut list = TensorList { tensors, ..Default::default() };
+        list.header.stamp.sec = stamp;
+        list.header.frame_id = "wheels".into();
+        list
+    };
+    let (a, b) = (int64("a", &[1, 2], &[1, 2]), int64("b", &[2], &[10, 20]));
+    tensors.publish(&list(1, vec![a.clone()])).unwrap();
+    tensors.publish(&list(2, vec![b.clone(), a.clone()])).unwrap();
+    let result = next(&mut scene.results).await;
+    assert_eq!((result.header.stamp.sec, result.header.frame_id.as_str(), result.class_id), (2, "wheels", -1), "the first list lacks `b`");
+    assert_eq!(result.slot, "default");
+    assert_eq!(result.outputs, [int64("sum", &[1, 2], &[11, 22])]);
+
+    let answer = scene.infer.call(&Infer::Request { inputs: vec![a, b], ..Default::default() }, PATIENCE).await.unwrap();
+    assert!(answer.success && answer.result.outputs.is_empty(), "{answer:?}");
+    assert_eq!(answer.outputs, result.outputs);
+    assert_eq!(scene.stop().await, Counters { results: 1, refused: 1, ..Counters::default() });
 }

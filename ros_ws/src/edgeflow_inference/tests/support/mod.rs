@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use edgeflow_inference::engine::{LoadRequest, SessionOptions, ort::OrtBackend};
+use edgeflow_inference::tensor::Data;
 
 /// ONNX element types used here.
 pub(crate) const FLOAT: u64 = 1;
@@ -53,6 +54,34 @@ pub(crate) fn value(name: &str, ty: u64, shape: &[u64]) -> Proto {
     Proto::default().text(1, name).message(2, &Proto::default().message(1, &tensor))
 }
 
+/// A graph input or output of which only the element type is stated.
+pub(crate) fn value_of_any_shape(name: &str, ty: u64) -> Proto {
+    Proto::default().text(1, name).message(2, &Proto::default().message(1, &Proto::default().int(1, ty)))
+}
+
+/// What scikit-learn's converter makes of a classifier's probabilities: rows of scores become maps from these classes.
+pub(crate) fn zip_map_model(classes: &Data) -> Vec<u8> {
+    let (key, attribute) = match classes {
+        Data::I64(keys) => {
+            let list = keys.iter().fold(Proto::default().text(1, "classlabels_int64s"), |a, k| a.int(8, *k as u64));
+            (INT64, list.int(20, 7))
+        }
+        Data::String(keys) => {
+            let list = keys.iter().fold(Proto::default().text(1, "classlabels_strings"), |a, k| a.text(9, k));
+            (STRING, list.int(20, 8))
+        }
+        other => panic!("classes are int64 or string, not {}", other.element_type()),
+    };
+    let zip = node("ZipMap", &["X"], &["output_probability"]).message(5, &attribute).text(7, "ai.onnx.ml");
+    let scalar = Proto::default().message(1, &Proto::default().int(1, FLOAT));
+    let map = Proto::default().message(5, &Proto::default().int(1, key).message(2, &scalar));
+    let sequence = Proto::default().message(4, &Proto::default().message(1, &map));
+    let output = Proto::default().text(1, "output_probability").message(2, &sequence);
+    let mut onnx = model(&[zip], &[], &[value("X", FLOAT, &[0, classes.len() as u64])], &[output]);
+    onnx.extend(Proto::default().message(8, &Proto::default().text(1, "ai.onnx.ml").int(2, 1)).0);
+    onnx
+}
+
 pub(crate) fn node(op: &str, inputs: &[&str], outputs: &[&str]) -> Proto {
     let node = inputs.iter().fold(Proto::default(), |n, i| n.text(1, i));
     outputs.iter().fold(node, |n, o| n.text(2, o)).text(4, op)
@@ -76,6 +105,11 @@ pub(crate) fn model(nodes: &[Proto], constants: &[Proto], inputs: &[Proto], outp
     let graph = outputs.iter().fold(graph, |g, o| g.message(12, o));
     let opset = Proto::default().text(1, "").int(2, 13);
     Proto::default().int(1, 8).text(2, "edgeflow tests").message(7, &graph).message(8, &opset).0
+}
+
+/// A field to add behind a model: an entry of its metadata.
+pub(crate) fn with_metadata(key: &str, value: &str) -> Vec<u8> {
+    Proto::default().message(14, &Proto::default().text(1, key).text(2, value)).0
 }
 
 /// Scores of a 2 x 2 image: its four pixels plus a bias each. On a black frame the greatest bias wins.

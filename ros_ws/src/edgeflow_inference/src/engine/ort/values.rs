@@ -1,0 +1,196 @@
+//! Between the engine's tensors and ONNX Runtime's values, which may also be sequences of maps.
+
+use ort::value::{DynMapValueType, DynSequenceValueType, DynValue, TensorElementType, TensorRef, ValueType};
+
+use crate::tensor::{Data, ElementType, Tensor, TensorSpec};
+use crate::{Error, Result};
+
+/// What the runtime says of a run.
+pub(super) fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Run { reason: error.to_string() }
+}
+
+/// How the values of one graph output are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tensor(ElementType),
+    /// scikit-learn's ZipMap: for each row a map from class to score.
+    Maps {
+        key: ElementType,
+        value: ElementType,
+    },
+    /// Not moved.
+    Other,
+}
+
+/// Name, type and shape of an input or output, and how its values are moved.
+pub(super) fn outlet(outlet: &ort::value::Outlet) -> (TensorSpec, Kind) {
+    let (kind, shape, type_name) = match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => {
+            let kind = element_type(*ty).map_or(Kind::Other, Kind::Tensor);
+            (kind, shape.to_vec(), named(*ty))
+        }
+        ValueType::Sequence(inner) => match inner.as_ref() {
+            ValueType::Map { key, value } => {
+                let kind = match (element_type(*key), element_type(*value)) {
+                    (Some(key @ (ElementType::I64 | ElementType::String)), Some(value @ (ElementType::F32 | ElementType::F64))) => {
+                        Kind::Maps { key, value }
+                    }
+                    _ => Kind::Other,
+                };
+                (kind, vec![-1, -1], format!("seq(map({}, {}))", named(*key), named(*value)))
+            }
+            ValueType::Tensor { ty, .. } => (Kind::Other, Vec::new(), format!("seq({})", named(*ty))),
+            other => (Kind::Other, Vec::new(), other.to_string()),
+        },
+        other => (Kind::Other, Vec::new(), other.to_string()),
+    };
+    let element_type = match kind {
+        Kind::Tensor(ty) | Kind::Maps { value: ty, .. } => Some(ty),
+        Kind::Other => None,
+    };
+    (TensorSpec { name: outlet.name().to_owned(), element_type, type_name, shape, rank_known: true }, kind)
+}
+
+fn named(ty: TensorElementType) -> String {
+    element_type(ty).map_or_else(|| ty.to_string(), |t| t.to_string())
+}
+
+/// A view of a tensor's data as the runtime's value; nothing is copied but strings.
+pub(super) fn to_value(tensor: &Tensor) -> Result<ort::session::SessionInputValue<'_>> {
+    let shape = tensor.shape.as_slice();
+    macro_rules! view {
+        ($v:expr) => {
+            TensorRef::from_array_view((shape, $v.as_slice())).map_err(failed)?.into()
+        };
+    }
+    Ok(match &tensor.data {
+        Data::F32(v) => view!(v),
+        Data::F64(v) => view!(v),
+        Data::F16(v) => view!(v),
+        Data::BF16(v) => view!(v),
+        Data::U8(v) => view!(v),
+        Data::I8(v) => view!(v),
+        Data::U16(v) => view!(v),
+        Data::I16(v) => view!(v),
+        Data::U32(v) => view!(v),
+        Data::I32(v) => view!(v),
+        Data::U64(v) => view!(v),
+        Data::I64(v) => view!(v),
+        Data::Bool(v) => view!(v),
+        Data::String(v) => ort::value::Tensor::from_string_array((shape, v.as_slice())).map_err(failed)?.into(),
+    })
+}
+
+/// Adds the tensors of one output: itself, or a table of scores and its keys.
+pub(super) fn from_value(name: &str, kind: Kind, value: &DynValue, into: &mut Vec<Tensor>) -> Result<()> {
+    match kind {
+        Kind::Tensor(ty) => into.push(from_tensor(name, ty, value)?),
+        Kind::Maps { key, value: score } => into.extend(from_maps(name, key, score, value)?),
+        Kind::Other => {}
+    }
+    Ok(())
+}
+
+fn from_tensor(name: &str, ty: ElementType, value: &DynValue) -> Result<Tensor> {
+    macro_rules! copy {
+        ($variant:ident, $t:ty) => {{
+            let (shape, data) = value.try_extract_tensor::<$t>().map_err(failed)?;
+            (shape.to_vec(), Data::$variant(data.to_vec()))
+        }};
+    }
+    let (shape, data) = match ty {
+        ElementType::F32 => copy!(F32, f32),
+        ElementType::F64 => copy!(F64, f64),
+        ElementType::F16 => copy!(F16, half::f16),
+        ElementType::BF16 => copy!(BF16, half::bf16),
+        ElementType::U8 => copy!(U8, u8),
+        ElementType::I8 => copy!(I8, i8),
+        ElementType::U16 => copy!(U16, u16),
+        ElementType::I16 => copy!(I16, i16),
+        ElementType::U32 => copy!(U32, u32),
+        ElementType::I32 => copy!(I32, i32),
+        ElementType::U64 => copy!(U64, u64),
+        ElementType::I64 => copy!(I64, i64),
+        ElementType::Bool => copy!(Bool, bool),
+        ElementType::String => {
+            let (shape, strings) = value.try_extract_strings().map_err(failed)?;
+            (shape.to_vec(), Data::String(strings))
+        }
+    };
+    Ok(Tensor { name: name.to_owned(), shape, data })
+}
+
+/// `NAME` [rows, classes] and `NAME.keys` [classes].
+fn from_maps(name: &str, key: ElementType, score: ElementType, value: &DynValue) -> Result<[Tensor; 2]> {
+    let maps =
+        value.view().downcast::<DynSequenceValueType>().map_err(failed)?.try_extract_sequence::<DynMapValueType>().map_err(failed)?;
+    macro_rules! table {
+        ($key:ident, $k:ty, $score:ident, $s:ty) => {{
+            let rows = maps.iter().map(|map| map.try_extract_key_values::<$k, $s>().map_err(failed)).collect::<Result<Vec<_>>>()?;
+            let (keys, scores) = table(name, rows)?;
+            (Data::$key(keys), Data::$score(scores))
+        }};
+    }
+    let (keys, scores) = match (key, score) {
+        (ElementType::String, ElementType::F64) => table!(String, String, F64, f64),
+        (ElementType::String, _) => table!(String, String, F32, f32),
+        (_, ElementType::F64) => table!(I64, i64, F64, f64),
+        _ => table!(I64, i64, F32, f32),
+    };
+    let classes = keys.len() as i64;
+    Ok([
+        Tensor { name: name.to_owned(), shape: vec![maps.len() as i64, classes], data: scores },
+        Tensor { name: format!("{name}.keys"), shape: vec![classes], data: keys },
+    ])
+}
+
+/// The keys of the first row, and every row's scores in their order.
+fn table<K: PartialEq, S>(name: &str, rows: Vec<Vec<(K, S)>>) -> Result<(Vec<K>, Vec<S>)> {
+    let mut keys: Option<Vec<K>> = None;
+    let mut scores = Vec::new();
+    for row in rows {
+        let (these, values): (Vec<K>, Vec<S>) = row.into_iter().unzip();
+        match &keys {
+            None => keys = Some(these),
+            Some(first) if *first == these => {}
+            Some(_) => return Err(failed(format!("the maps of output `{name}` have different keys, which is no table"))),
+        }
+        scores.extend(values);
+    }
+    Ok((keys.unwrap_or_default(), scores))
+}
+
+fn element_type(ty: TensorElementType) -> Option<ElementType> {
+    Some(match ty {
+        TensorElementType::Float32 => ElementType::F32,
+        TensorElementType::Float64 => ElementType::F64,
+        TensorElementType::Float16 => ElementType::F16,
+        TensorElementType::Bfloat16 => ElementType::BF16,
+        TensorElementType::Uint8 => ElementType::U8,
+        TensorElementType::Int8 => ElementType::I8,
+        TensorElementType::Uint16 => ElementType::U16,
+        TensorElementType::Int16 => ElementType::I16,
+        TensorElementType::Uint32 => ElementType::U32,
+        TensorElementType::Int32 => ElementType::I32,
+        TensorElementType::Uint64 => ElementType::U64,
+        TensorElementType::Int64 => ElementType::I64,
+        TensorElementType::Bool => ElementType::Bool,
+        TensorElementType::String => ElementType::String,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_maps_become_a_table_when_their_keys_agree() {
+        let (keys, scores) = table("p", vec![vec![("a", 0.25), ("b", 0.75)], vec![("a", 1.0), ("b", 0.0)]]).unwrap();
+        assert_eq!((keys, scores), (vec!["a", "b"], vec![0.25, 0.75, 1.0, 0.0]));
+        assert_eq!(table::<i64, f32>("p", vec![]).unwrap(), (vec![], vec![]));
+        let error = table("p", vec![vec![(1, 0.5)], vec![(2, 0.5)]]).unwrap_err().to_string();
+        assert!(error.contains("`p` have different keys"), "{error}");
+    }
+}
