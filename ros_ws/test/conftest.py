@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -16,6 +17,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ROOT / "sim" / "models"
 PATIENCE_S = 60
+# A shell's background job ignores interrupts, and what it starts would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 RMW = os.environ.get("RMW_IMPLEMENTATION", "")
 DOMAINS = iter(range(60, 100))
 
@@ -112,18 +115,27 @@ class World:
             program.end()
 
 
+def listens():
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", 7447)) == 0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def zenoh_router(tmp_path_factory):
     """rmw_zenoh wants a router; this one listens on loopback alone."""
     if RMW != "rmw_zenoh_cpp":
         yield None
         return
-    os.environ["ZENOH_CONFIG_OVERRIDE"] = 'listen/endpoints=["tcp/127.0.0.1:7447"]'
+    assert not listens(), "another zenoh router listens on 127.0.0.1:7447; end it first, its graph is not ours"
     folder = tmp_path_factory.mktemp("router")
     prefix = subprocess.run(["ros2", "pkg", "prefix", "rmw_zenoh_cpp"], capture_output=True, text=True, check=True)
     command = pathlib.Path(prefix.stdout.strip()) / "lib" / "rmw_zenoh_cpp" / "rmw_zenohd"
-    router = Program([str(command)], folder / "router.txt", dict(os.environ))
-    del os.environ["ZENOH_CONFIG_OVERRIDE"]
+    env = dict(os.environ, ZENOH_CONFIG_OVERRIDE='listen/endpoints=["tcp/127.0.0.1:7447"]')
+    router = Program([str(command)], folder / "router.txt", env)
+    deadline = time.monotonic() + PATIENCE_S
+    while not listens():
+        assert router.process.poll() is None and time.monotonic() < deadline, f"no zenoh router: {router.output()}"
+        time.sleep(0.1)
     yield router
     router.end()
 

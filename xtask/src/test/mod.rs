@@ -1,5 +1,6 @@
 //! `cargo xtask test`: installs what is missing, runs every stage, counts every test and says what each stage took.
 
+mod changed_message;
 mod counts;
 mod reports;
 pub(crate) mod ros;

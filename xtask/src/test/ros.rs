@@ -1,19 +1,20 @@
-//! `cargo xtask test-ros`: the workspace built by colcon against the ROS 2 that is sourced, the conformance suite on the
-//! r2r door, and the tests that drive robots as their users do, under every RMW that is installed.
+//! `cargo xtask test-ros`: the workspace built by colcon against the ROS 2 that is sourced, built again with a message that
+//! changed, the conformance suite on the r2r door, and the tests that drive robots as their users do, under every RMW that is installed.
 
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Instant,
 };
 
-use super::{Counts, Outcome, reports, summarise};
+use super::{Counts, Outcome, changed_message, reports, summarise};
 use crate::{demo, repo};
 
 /// The RMWs we answer for.
-const RMWS: [&str; 3] = ["rmw_cyclonedds_cpp", "rmw_fastrtps_cpp", "rmw_zenoh_cpp"];
+const RMWS: [&str; 3] = ["rmw_cyclonedds_cpp", "rmw_fastrtps_cpp", ZENOH];
+const ZENOH: &str = "rmw_zenoh_cpp";
 /// Cargo packages of the nodes, as in edgeflow_cargo_nodes.cmake.
 const NODES: [&str; 5] = ["edgeflow_bridge", "edgeflow_inference", "edgeflow_markers", "edgeflow_ros", "edgeflow_sim"];
 /// One test at a time: each is a graph of its own in this domain.
@@ -47,6 +48,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         passed
     };
     if stage("colcon build".into(), &|| ros.build()) {
+        if args.rmw.is_none() && args.only.is_none() {
+            stage("a changed message".into(), &|| changed_message::check(&ros));
+        }
         for rmw in wanted {
             if !installed(&rmw) {
                 println!("\n{rmw} is not installed: `apt install ros-$ROS_DISTRO-{}`", rmw.replace('_', "-"));
@@ -60,9 +64,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     summarise(&outcomes)
 }
 
-struct Ros {
+pub(super) struct Ros {
     /// Where colcon builds and installs.
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 impl Ros {
@@ -86,17 +90,25 @@ impl Ros {
     }
 
     /// A command with the workspace's overlay sourced.
-    fn sourced(&self, rmw: &str, command: &[&str]) -> Result<Command> {
+    ///
+    /// `over` is the setup file of an overlay of it.
+    pub(super) fn sourced(&self, over: Option<&Path>, rmw: &str, command: &[&str]) -> Result<Command> {
         let mut bash = repo::without_own_package(repo::command("bash")?)?;
-        bash.args(["-c", ". \"$0\" && exec \"$@\""]).arg(self.folder.join("install/setup.bash")).args(command);
+        let setup = over.map_or_else(|| self.folder.join("install/setup.bash"), Path::to_owned);
+        bash.args(["-c", ". \"$0\" && exec \"$@\""]).arg(setup).args(command);
+        if rmw == ZENOH {
+            // Sessions of peers deadlock when many start at once, see docs/ros2.md.
+            bash.env("ZENOH_CONFIG_OVERRIDE", "mode=\"client\"");
+        }
         bash.env("RMW_IMPLEMENTATION", rmw).env("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST").env("ROS_DOMAIN_ID", DOMAIN);
         Ok(bash)
     }
 
     /// Cargo for the nodes on r2r.
-    fn cargo(&self, rmw: &str, command: &[&str]) -> Result<Command> {
-        let mut cargo = self.sourced(rmw, &["ros_ws/src/edgeflow_ros/cmake/with_interfaces.sh", "cargo"])?;
+    pub(super) fn cargo(&self, over: Option<&Path>, rmw: &str, command: &[&str]) -> Result<Command> {
+        let mut cargo = self.sourced(over, rmw, &["ros_ws/src/edgeflow_ros/cmake/with_interfaces.sh", "cargo"])?;
         cargo.args(command).args(["--no-default-features", "--features", "edgeflow_ros/r2r"]);
+        cargo.arg("--target-dir").arg(self.folder.join("build/cargo"));
         // The features of all nodes, as colcon builds them: r2r is compiled once.
         cargo.args(NODES.iter().flat_map(|package| ["--package", package]));
         Ok(cargo)
@@ -109,20 +121,22 @@ impl Ros {
         let report = repo::root()?.join("target/nextest/default/junit.xml");
         let _ = fs::remove_file(&report);
         // Some tests are about whole programs: those are the examples, which `--test` does not build.
-        let mut examples = self.cargo(rmw, &["build", "--release"])?;
-        examples.arg("--examples").arg("--target-dir").arg(self.folder.join("build/cargo"));
+        let mut examples = self.cargo(None, rmw, &["build", "--release", "--examples"])?;
         repo::run(&mut examples)?;
-        let mut tests = self.cargo(rmw, &["nextest", "run", "--cargo-profile", "release"])?;
+        let mut tests = self.cargo(None, rmw, &["nextest", "run", "--cargo-profile", "release"])?;
         tests.args(["--test", "conformance", "--test-threads", "1", "--no-fail-fast", "--status-level", "slow"]);
-        tests.args(only).arg("--target-dir").arg(self.folder.join("build/cargo"));
+        tests.args(only);
         let status = tests.status()?;
         reports::counted(&report, status.success())
     }
 
     fn robots(&self, rmw: &str, only: Option<&str>) -> Result<Counts> {
         let report = reports::fresh(&format!("ros-{rmw}"))?;
-        let mut tests =
-            self.sourced(rmw, &["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "ros_ws/test", "launch/test", "rviz/test"])?;
+        let mut tests = self.sourced(
+            None,
+            rmw,
+            &["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "ros_ws/test", "launch/test", "rviz/test"],
+        )?;
         tests.arg(format!("--junitxml={}", report.display())).env("PYTHONDONTWRITEBYTECODE", "1");
         // The plugins of ROS's own test packages want a pytest of a certain age, and none is needed.
         tests.env("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1");
@@ -135,11 +149,14 @@ impl Ros {
 
     /// rmw_zenoh needs a router; this one listens on loopback alone.
     fn router(&self, rmw: &str) -> Result<Option<Router>> {
-        if rmw != "rmw_zenoh_cpp" {
+        if rmw != ZENOH {
             return Ok(None);
         }
         let began = Instant::now();
-        let mut router = self.sourced(rmw, &["ros2", "run", "rmw_zenoh_cpp", "rmw_zenohd"])?;
+        // Not by `ros2 run`: that would stand between the router and its end.
+        let prefixes = env::var_os("AMENT_PREFIX_PATH").unwrap_or_default();
+        let program = env::split_paths(&prefixes).map(|p| p.join("lib/rmw_zenoh_cpp/rmw_zenohd")).find(|p| p.is_file());
+        let mut router = Command::new(program.context("no rmw_zenohd in the prefixes of AMENT_PREFIX_PATH")?);
         router.env("ZENOH_CONFIG_OVERRIDE", "listen/endpoints=[\"tcp/127.0.0.1:7447\"]").stdout(Stdio::null());
         let router = Router(router.spawn().context("could not start rmw_zenohd")?);
         while std::net::TcpStream::connect("127.0.0.1:7447").is_err() {
@@ -156,8 +173,7 @@ struct Router(Child);
 
 impl Drop for Router {
     fn drop(&mut self) {
-        // `ros2 run` passes an interrupt on, but no kill.
-        let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }

@@ -1,7 +1,9 @@
 //! What a program logs, as its user finds it: a real process, its console, its log file and `/rosout`.
 
 use super::{PATIENCE, Program, World, next};
-use edgeflow_ros::{Node, QosProfile, Queue, Subscription, constants::rcl_interfaces::msg::Log as Level, rcl_interfaces::msg::Log};
+use edgeflow_ros::{
+    Durability, Node, QosProfile, Queue, Reliability, Subscription, constants::rcl_interfaces::msg::Log as Level, rcl_interfaces::msg::Log,
+};
 use std::path::Path;
 
 fn listen(world: &World) -> Subscription<Log> {
@@ -11,12 +13,15 @@ fn listen(world: &World) -> Subscription<Log> {
 
 /// The next message of this logger that contains the text.
 async fn heard(rosout: &mut Subscription<Log>, logger: &str, text: &str) -> Log {
-    loop {
-        let log = next(rosout).await;
-        if log.name == logger && log.msg.contains(text) {
-            return log;
+    let wanted = async {
+        loop {
+            let log = next(rosout).await;
+            if log.name == logger && log.msg.contains(text) {
+                return log;
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, wanted).await.unwrap_or_else(|_| panic!("{logger} does not say {text:?}"))
 }
 
 /// The lines of the only log file in a folder.
@@ -34,10 +39,9 @@ fn talker(world: &World, arguments: &str, folder: &Path) -> Program {
 #[tokio::test(flavor = "multi_thread")]
 async fn console_file_and_rosout_say_the_same() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let mut rosout = listen(&world);
     let mut talker = talker(&world, "-p rate_hz:=50.0", folder.path());
     let (pid, mut console) = (talker.child.id(), vec![talker.line().await]);
-    // Comes later than the first words, and yet gets them.
-    let mut rosout = listen(&world);
     let first = heard(&mut rosout, "robot_1.talker", "talking").await;
     assert_eq!((first.level, first.msg.as_str()), (Level::INFO, "talking on /robot_1/chatter rate_hz=50.0"));
     assert!(first.file.ends_with("talker.rs") && first.line > 0 && first.stamp.sec > 0, "{first:?}");
@@ -91,6 +95,8 @@ async fn a_node_without_rosout_does_not_publish_it() {
     let speakers = |tool: &Node| tool.get_publishers_info("/rosout").unwrap().into_iter().map(|p| p.node).collect::<Vec<_>>();
     let loud = "/robot_1/talker".to_string();
     assert!(tool.wait_for_graph(PATIENCE, |tool| both(tool) && speakers(tool).contains(&loud)).await);
+    let offered = tool.get_publishers_info("/rosout").unwrap().into_iter().find(|p| p.node == loud).unwrap();
+    assert_eq!((offered.reliability, offered.durability), (Reliability::Reliable, Durability::TransientLocal));
     let speakers = speakers(&tool);
     assert!(!speakers.contains(&"/robot_2/talker".to_string()), "{speakers:?}");
 }

@@ -38,6 +38,9 @@ pub(crate) const INTERNALS: &[&str] = &["r2r"];
 /// The graph tells r2r nothing of its changes, so it is looked at this often.
 const GRAPH_PERIOD: Duration = Duration::from_millis(20);
 
+/// An RMW comes up in a second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 fn fail(operation: impl Into<String>) -> impl FnOnce(r2r::Error) -> Error {
     move |e| Error::stack(operation, e)
 }
@@ -48,6 +51,23 @@ pub(crate) struct Session {
     /// rcl reads the process's arguments by itself, and remaps by those.
     own_arguments: bool,
     nodes: Mutex<Vec<Weak<Spinner>>>,
+}
+
+/// rcl's context. An RMW that never comes back (rmw_zenoh can deadlock while other nodes join) must not leave a program
+/// that seems to run and is no node: whoever started it can start it again only when it ends.
+fn begin() -> Result<r2r::Context> {
+    let (done, outcome) = std::sync::mpsc::channel();
+    let operation = "create the ROS context";
+    let start = move || drop(done.send(r2r::Context::create()));
+    std::thread::Builder::new().name("rcl_init".into()).spawn(start).map_err(|e| Error::stack(operation, e))?;
+    match outcome.recv_timeout(PATIENCE) {
+        Ok(created) => created.map_err(fail(operation)),
+        Err(_) => {
+            let reason =
+                format!("the RMW has not come up within {PATIENCE:?}; under rmw_zenoh_cpp see that its router runs, then start this again");
+            Err(Error::stack(operation, reason))
+        }
+    }
 }
 
 impl Session {
@@ -65,7 +85,7 @@ impl Session {
             let installed::Mismatch { type_name, installed, compiled, share, .. } = wrong;
             return Err(Error::Interfaces { type_name, installed, compiled, share: share.display().to_string() });
         }
-        let context = r2r::Context::create().map_err(fail("create the ROS context"))?;
+        let context = begin()?;
         Ok(Self { context, own_arguments, nodes: Mutex::default() })
     }
 
