@@ -12,7 +12,7 @@ use super::{
 use crate::{error::CliError, output};
 
 /// The files a bundle may have; the first one it must have.
-const FILES: [&str; 3] = ["model.onnx", "edgeflow.yaml", "baseline.json"];
+const FILES: [&str; 4] = ["model.onnx", "edgeflow.yaml", "baseline.json", "golden.json"];
 
 #[derive(Subcommand)]
 pub(crate) enum ModelCommand {
@@ -22,7 +22,7 @@ pub(crate) enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Register a bundle (a folder with model.onnx and optionally edgeflow.yaml and baseline.json) as the next version.
+    /// Register a bundle (a folder with model.onnx and optionally edgeflow.yaml, baseline.json and golden.json) as the next version.
     #[command(after_help = "Example:\n  edgeflow model push label-reader sim/models/v1 --description 'first reader'")]
     Push(PushArguments),
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::digest::HashingReader;
-use crate::{BundleFile, Digest, Error, Manifest, OnnxSchema, Result, bundle_digest, check_manifest};
+use crate::{BundleFile, Digest, Error, GOLDEN_FILE, Golden, Manifest, OnnxSchema, Result, bundle_digest, check_manifest};
 
 /// The graph with its weights.
 pub const MODEL_FILE: &str = "model.onnx";
@@ -14,10 +14,11 @@ pub const MANIFEST_FILE: &str = "edgeflow.yaml";
 /// The drift baseline.
 pub const BASELINE_FILE: &str = "baseline.json";
 /// All names a bundle of this version may hold.
-pub const FILE_NAMES: [&str; 3] = [MODEL_FILE, MANIFEST_FILE, BASELINE_FILE];
+pub const FILE_NAMES: [&str; 4] = [MODEL_FILE, MANIFEST_FILE, BASELINE_FILE, GOLDEN_FILE];
 
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 const MAX_BASELINE_BYTES: u64 = 16 << 20;
+const MAX_GOLDEN_BYTES: u64 = 64 << 20;
 
 /// Where the content of one file of a bundle is.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Bundle {
     pub manifest: Option<Manifest>,
     /// Text of `baseline.json`, when there is one; `edgeflow_drift` reads it.
     pub baseline: Option<String>,
+    /// `golden.json`, when there is one.
+    pub golden: Option<Golden>,
 }
 
 impl Bundle {
@@ -80,6 +83,7 @@ impl Bundle {
         let mut model = None;
         let mut manifest = None;
         let mut baseline = None;
+        let mut golden = None;
         for (name, source) in &sources {
             let (sha256, size_bytes) = if name == MODEL_FILE {
                 let (schema, sha256, size_bytes) = read_model(source)?;
@@ -88,6 +92,7 @@ impl Bundle {
             } else {
                 let (text, limit) = match name.as_str() {
                     MANIFEST_FILE => (&mut manifest, MAX_MANIFEST_BYTES),
+                    GOLDEN_FILE => (&mut golden, MAX_GOLDEN_BYTES),
                     _ => (&mut baseline, MAX_BASELINE_BYTES),
                 };
                 let bytes = read_small(name, source, limit)?;
@@ -102,7 +107,8 @@ impl Bundle {
         if let Some(manifest) = &manifest {
             check_manifest(&schema, manifest)?;
         }
-        Ok(Bundle { digest: bundle_digest(&files), files, model_digest, schema, manifest, baseline })
+        let golden = golden.map(|text| Golden::parse(&text, &schema)).transpose()?;
+        Ok(Bundle { digest: bundle_digest(&files), files, model_digest, schema, manifest, baseline, golden })
     }
 
     /// Class names in class order; empty when the manifest names none.

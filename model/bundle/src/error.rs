@@ -23,13 +23,13 @@ pub enum Error {
         source: io::Error,
     },
     /// There is no `model.onnx`.
-    #[error("{place} has no model.onnx: a bundle is a folder with model.onnx and, optionally, edgeflow.yaml and baseline.json")]
+    #[error("{place} has no model.onnx: a bundle is a folder with model.onnx and, optionally, edgeflow.yaml, baseline.json and golden.json")]
     NoModel {
         /// The bundle.
         place: String,
     },
     /// A file whose name has no meaning in a bundle, or is there twice.
-    #[error("{place} holds {name:?}: a bundle holds model.onnx, edgeflow.yaml and baseline.json, each at most once; take it out")]
+    #[error("{place} holds {name:?}: a bundle holds model.onnx, edgeflow.yaml, baseline.json and golden.json, each at most once; take it out")]
     UnexpectedFile {
         /// The bundle.
         place: String,
@@ -72,6 +72,12 @@ pub enum Error {
     #[error("model.onnx is not a readable ONNX model: {message}; export or copy it again")]
     Onnx {
         /// What is wrong, and where.
+        message: String,
+    },
+    /// `golden.json` parses, but makes no sense or does not fit the graph.
+    #[error("golden.json: {message}")]
+    Golden {
+        /// What is wrong, in which case.
         message: String,
     },
     /// Graph and manifest do not fit each other.

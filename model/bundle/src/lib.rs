@@ -1,7 +1,7 @@
 //! Model bundles: what robot and control plane must agree on about a model.
 //!
 //! A bundle is a folder with `model.onnx` and, optionally, `edgeflow.yaml` (how a frame becomes the graph's input and
-//! what its output means) and `baseline.json` (the drift reference). Its identity is its [bundle digest](bundle_digest),
+//! what its output means), `baseline.json` (the drift reference) and `golden.json` (inputs whose right outputs are known). Its identity is its [bundle digest](bundle_digest),
 //! which is what desired state, inference results and lineage carry. Nothing here runs a model: the
 //! [schema](OnnxSchema) is read from the ONNX protobuf, in one pass that hashes the file as it goes by.
 
@@ -9,6 +9,7 @@ mod bundle;
 mod check;
 mod digest;
 mod error;
+mod golden;
 mod manifest;
 mod onnx;
 mod schema;
@@ -17,5 +18,6 @@ pub use bundle::{BASELINE_FILE, Bundle, FILE_NAMES, MANIFEST_FILE, MODEL_FILE, S
 pub use check::check_manifest;
 pub use digest::{BundleFile, Digest, bundle_digest};
 pub use error::{Error, Result};
+pub use golden::{GOLDEN_FILE, Golden, GoldenCase, GoldenData, GoldenTensor};
 pub use manifest::{Decode, Encoding, Filter, InputSpec, Layout, Manifest, OutputSpec, Resize, ResizeMode};
 pub use schema::{ElemType, OnnxSchema, ValueInfo, ValueKind};

@@ -29,7 +29,7 @@ impl Upload {
         self.flush().await?;
         if !FILE_NAMES.contains(&name) {
             return Err(AppError::Invalid(format!(
-                "the part {name:?} has no meaning in a bundle: send \"model.onnx\" and, if you have them, \"edgeflow.yaml\" and \"baseline.json\""
+                "the part {name:?} has no meaning in a bundle: send \"model.onnx\" and, if you have them, \"edgeflow.yaml\", \"baseline.json\" and \"golden.json\""
             )));
         }
         if self.files.iter().any(|file| file == name) {

@@ -45,6 +45,9 @@ pub(crate) struct RegisterForm {
     /// The drift reference.
     #[schema(rename = "baseline.json", value_type = Option<String>, format = Binary)]
     baseline_json: Option<Vec<u8>>,
+    /// Inputs whose right outputs are known, which a robot checks before the model may serve.
+    #[schema(rename = "golden.json", value_type = Option<String>, format = Binary)]
+    golden_json: Option<Vec<u8>>,
     /// For people.
     description: Option<String>,
 }

@@ -101,14 +101,33 @@ pub enum Error {
         /// The features frames have.
         known: String,
     },
+    /// The model computes something else than the bundle's golden cases say.
+    #[error("golden.json case {case}: {reason}; the model does not compute here what it did where the bundle was made")]
+    Golden {
+        /// Name or number of the case.
+        case: String,
+        /// What is off, and by how much.
+        reason: String,
+    },
+    /// There is no model to go back to.
+    #[error("no previous model is kept: nothing was loaded over another, it was rolled back already, or keep_previous is false")]
+    NoPrevious,
+    /// Too many requests at once.
+    #[error("busy: {limit} requests are being served, which is what max_concurrent_requests allows; ask again later")]
+    Busy {
+        /// The limit.
+        limit: usize,
+    },
     /// No model is loaded.
     #[error("no model is loaded; call ~/load_model or set the parameter bundle_path")]
     NoModel,
-    /// A slot other than `default`.
-    #[error("unknown slot `{slot}`; this node has one slot, `default`")]
+    /// A slot this node does not have.
+    #[error("unknown slot `{slot}`; this node has {known}")]
     UnknownSlot {
         /// What was asked for.
         slot: String,
+        /// Those there are.
+        known: String,
     },
     /// An image that contradicts itself or the manifest.
     #[error("image refused: {reason}")]

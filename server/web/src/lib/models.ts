@@ -54,10 +54,11 @@ export function withVersion(models: ReadonlyMap<string, Model>, version: ModelVe
 export const MODEL_NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$/;
 
 /** The bundle file a chosen file becomes: names are the bundle's own, so a `.onnx` of any name is its `model.onnx`. */
-export function bundlePart(fileName: string): 'model.onnx' | 'edgeflow.yaml' | 'baseline.json' | null {
+export function bundlePart(fileName: string): 'model.onnx' | 'edgeflow.yaml' | 'baseline.json' | 'golden.json' | null {
   const name = fileName.toLowerCase();
   if (name.endsWith('.onnx')) return 'model.onnx';
   if (name.endsWith('.yaml') || name.endsWith('.yml')) return 'edgeflow.yaml';
+  if (name.endsWith('golden.json')) return 'golden.json';
   if (name.endsWith('.json')) return 'baseline.json';
   return null;
 }
@@ -73,7 +74,7 @@ export function chooseParts<F extends { name: string; size: number }>(files: rea
   const problems: string[] = [];
   for (const file of files) {
     const part = bundlePart(file.name);
-    if (part === null) problems.push(`${file.name} is not part of a bundle: choose a .onnx, and optionally edgeflow.yaml and baseline.json.`);
+    if (part === null) problems.push(`${file.name} is not part of a bundle: choose a .onnx, and optionally edgeflow.yaml, baseline.json and golden.json.`);
     else if (parts.has(part)) problems.push(`${file.name} and ${parts.get(part)?.name} would both be ${part}: choose one.`);
     else if (file.size === 0) problems.push(`${file.name} is empty.`);
     else parts.set(part, file);

@@ -53,7 +53,7 @@ describe('models', () => {
   const file = (name: string, size = 10) => ({ name, size });
 
   it('take files of any name by their kind, and refuse what is no part of a bundle', () => {
-    expect([...chooseParts([file('digits-v2.onnx'), file('edgeflow.yml'), file('baseline.json')]).parts.keys()]).toEqual(['model.onnx', 'edgeflow.yaml', 'baseline.json']);
+    expect([...chooseParts([file('digits-v2.onnx'), file('edgeflow.yml'), file('baseline.json'), file('v2-golden.json')]).parts.keys()]).toEqual(['model.onnx', 'edgeflow.yaml', 'baseline.json', 'golden.json']);
     expect(chooseParts([file('model.pkl')]).problems[0]).toContain('model.pkl is not part of a bundle');
     expect(chooseParts([file('a.onnx'), file('b.onnx')]).problems[0]).toContain('choose one');
     expect(chooseParts([file('a.onnx', 0)]).problems[0]).toContain('is empty');

@@ -1,12 +1,15 @@
 //! A loaded model: bundle, session and everything between a frame and its result.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use edgeflow_bundle::{Bundle, Digest, InputSpec, Layout, Manifest, OnnxSchema};
 use edgeflow_drift::{Baseline, IMAGE_FEATURES};
 
 use super::backend::{Backend, Session, SessionOptions};
+use super::golden;
 use crate::decode::{Classification, Decoder};
 use crate::image::{CheckedFrame, Frame, Preparer, Scratch};
 use crate::tensor::{Data, Tensor, TensorSpec, element_count};
@@ -65,7 +68,12 @@ pub struct Model {
     preparer: Option<Preparer>,
     decoder: Decoder,
     runner: Mutex<Runner>,
+    /// How long runs take; 0 before the first.
+    run_ns: AtomicU64,
 }
+
+/// Less than this is not worth a thread of its own.
+const QUICK: Duration = Duration::from_micros(500);
 
 /// What one frame at a time may use.
 struct Runner {
@@ -114,8 +122,15 @@ fn read_baseline(text: &str) -> Result<Baseline> {
     }
 }
 
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, version, digest, .. } = self;
+        f.debug_struct("Model").field("name", name).field("version", version).field("digest", digest).finish_non_exhaustive()
+    }
+}
+
 impl Model {
-    /// Builds a session for an opened bundle and runs it once on nothing.
+    /// Builds a session for an opened bundle, runs it once on nothing and then on what the bundle knows the answer of.
     pub(super) fn build(request: &LoadRequest, opened: Opened, backend: &dyn Backend, options: &SessionOptions) -> Result<Self> {
         let Opened { bundle, onnx, baseline } = opened;
         let session = backend.load(&onnx, options)?;
@@ -141,8 +156,15 @@ impl Model {
             preparer,
             decoder,
             runner: Mutex::new(Runner { session, scratch: Scratch::default() }),
+            run_ns: AtomicU64::new(0),
         };
         model.warm_up().map_err(|source| Error::WarmUp { source: Box::new(source) })?;
+        if let Some(golden) = &bundle.golden {
+            golden::check(golden, &model.inputs, |tensors| {
+                model.check(tensors)?;
+                model.run(tensors)
+            })?;
+        }
         Ok(model)
     }
 
@@ -172,9 +194,14 @@ impl Model {
                 reason: "its bundle has no edgeflow.yaml with `input`; add one, or call ~/infer with the graph's input tensors".into(),
             });
         };
+        let began = Instant::now();
         let mut runner = self.runner();
         let tensor = preparer.prepare(frame, &mut runner.scratch)?;
-        self.run(&mut runner, &[tensor])
+        self.check(std::slice::from_ref(&tensor))?;
+        let outputs = runner.session.run(&[tensor])?;
+        drop(runner);
+        self.took(began.elapsed());
+        self.decoded(outputs)
     }
 
     /// Runs the model on tensors: each of the graph's inputs once, in any order.
@@ -182,35 +209,77 @@ impl Model {
     /// # Errors
     /// [`Error::Tensor`] naming the input that is missing, unknown, doubled or of the wrong type or shape.
     pub fn infer_tensors(&self, tensors: &[Tensor]) -> Result<Inference> {
+        self.check(tensors)?;
+        self.infer_checked(tensors)
+    }
+
+    /// Checks tensors against the graph.
+    ///
+    /// # Errors
+    /// As [`Model::infer_tensors`].
+    pub fn check(&self, tensors: &[Tensor]) -> Result<()> {
         for (i, tensor) in tensors.iter().enumerate() {
             let refuse = |reason: String| Err(Error::Tensor { name: tensor.name.clone(), reason });
-            if !self.inputs.iter().any(|spec| spec.name == tensor.name) {
+            let Some(spec) = self.inputs.iter().find(|spec| spec.name == tensor.name) else {
                 let names: Vec<&str> = self.inputs.iter().map(|s| s.name.as_str()).collect();
                 return refuse(format!("the graph has no such input; it takes {}", names.join(", ")));
-            }
+            };
             if tensors[..i].iter().any(|t| t.name == tensor.name) {
                 return refuse("it is given twice".into());
             }
+            spec.check(tensor)?;
         }
-        if let Some(missing) = self.inputs.iter().find(|spec| !tensors.iter().any(|t| t.name == spec.name)) {
-            let reason = format!("it is missing; the graph wants {}", missing.wanted());
-            return Err(Error::Tensor { name: missing.name.clone(), reason });
+        match self.inputs.iter().find(|spec| !tensors.iter().any(|t| t.name == spec.name)) {
+            Some(missing) => {
+                let reason = format!("it is missing; the graph wants {}", missing.wanted());
+                Err(Error::Tensor { name: missing.name.clone(), reason })
+            }
+            None => Ok(()),
         }
-        self.run(&mut self.runner(), tensors)
+    }
+
+    /// As [`Model::infer_tensors`], for tensors that were checked.
+    pub(super) fn infer_checked(&self, tensors: &[Tensor]) -> Result<Inference> {
+        self.decoded(self.run(tensors)?)
+    }
+
+    /// The graph's outputs for tensors that were checked.
+    pub(super) fn run(&self, tensors: &[Tensor]) -> Result<Vec<Tensor>> {
+        let began = Instant::now();
+        let outputs = self.runner().session.run(tensors);
+        self.took(began.elapsed());
+        outputs
+    }
+
+    pub(super) fn decoded(&self, outputs: Vec<Tensor>) -> Result<Inference> {
+        Ok(Inference { classification: self.decoder.decode(&outputs)?, outputs })
+    }
+
+    /// Whether every input and output has an open first dimension, so that requests can be put behind each other. A graph whose
+    /// rows depend on each other looks the same.
+    pub fn rows_are_free(&self) -> bool {
+        let free = |spec: &TensorSpec| spec.rank_known && spec.shape.first() == Some(&-1) && !spec.type_name.starts_with("seq");
+        !self.inputs.is_empty() && self.inputs.iter().chain(&self.outputs).all(free)
+    }
+
+    /// Whether a run lately took so little that it may happen on a thread that others wait for.
+    pub fn is_quick(&self) -> bool {
+        self.run_ns.load(Ordering::Relaxed) < QUICK.as_nanos() as u64
+    }
+
+    /// How long runs lately took, on average.
+    pub fn typical_run(&self) -> Duration {
+        Duration::from_nanos(self.run_ns.load(Ordering::Relaxed))
+    }
+
+    fn took(&self, run: Duration) {
+        let (ns, before) = (run.as_nanos() as u64, self.run_ns.load(Ordering::Relaxed));
+        // A moving average over about eight runs; that two threads may overwrite each other does not matter.
+        self.run_ns.store(if before == 0 { ns } else { before - before / 8 + ns / 8 }, Ordering::Relaxed);
     }
 
     fn runner(&self) -> MutexGuard<'_, Runner> {
         self.runner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self, runner: &mut Runner, inputs: &[Tensor]) -> Result<Inference> {
-        for tensor in inputs {
-            if let Some(spec) = self.inputs.iter().find(|spec| spec.name == tensor.name) {
-                spec.check(tensor)?;
-            }
-        }
-        let outputs = runner.session.run(inputs)?;
-        Ok(Inference { classification: self.decoder.decode(&outputs)?, outputs })
     }
 
     /// Sends an empty frame (or empty tensors) the whole way, so that the first real one finds everything allocated and

@@ -25,7 +25,7 @@ async fn deploy(goal: ServerGoal<Action>, services: Arc<Services>) {
     let goal = Arc::new(goal);
     tell(&goal, step::DOWNLOADING, 0.0);
     let Goal { slot, bundle_path, model_name, model_version, digest } = goal.goal().clone();
-    let loaded = match parse(&slot, bundle_path, model_name, model_version, &digest) {
+    let loaded = match parse(bundle_path, model_name, model_version, &digest) {
         Ok(request) => {
             let goal = Arc::clone(&goal);
             let progress = move |stage| {
@@ -40,7 +40,7 @@ async fn deploy(goal: ServerGoal<Action>, services: Arc<Services>) {
                 }
                 Ok(())
             };
-            services.load(request, progress).await
+            services.load(&slot, request, progress).await
         }
         Err(error) => Err(error),
     };
@@ -53,7 +53,7 @@ async fn deploy(goal: ServerGoal<Action>, services: Arc<Services>) {
             goal.succeed(Outcome { success: true, message: String::new(), digest, swap_gap_us })
         }
         Err(error) => {
-            let outcome = Outcome { success: false, message: error.to_string(), digest: services.running_digest(), swap_gap_us: 0 };
+            let outcome = Outcome { success: false, message: error.to_string(), digest: services.running_digest(&slot), swap_gap_us: 0 };
             // A bundle that turned out broken while it was called off was called off all the same.
             if goal.is_canceling() { goal.canceled(outcome) } else { goal.abort(outcome) }
         }

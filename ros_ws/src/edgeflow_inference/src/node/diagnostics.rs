@@ -1,6 +1,5 @@
 //! `/diagnostics`, once a second: what rqt's monitor and a diagnostic aggregator show of this node.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use edgeflow_ros::constants::diagnostic_msgs::msg::DiagnosticStatus as level;
@@ -9,50 +8,63 @@ use edgeflow_ros::std_msgs::msg::Header;
 use edgeflow_ros::{Node, Publisher, QosProfile};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::pipeline::Pipeline;
+use super::slots::{DEFAULT_SLOT, ModelSlot, Slots};
 use super::tally::{Counters, Window};
 use crate::Result;
-use crate::engine::Engine;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) struct Diagnostics {
     node: Node,
     publisher: Publisher<DiagnosticArray>,
-    engine: Arc<Engine>,
-    pipeline: Arc<Pipeline>,
+    slots: Slots,
 }
 
 impl Diagnostics {
-    pub(super) fn new(node: &Node, engine: Arc<Engine>, pipeline: Arc<Pipeline>) -> Result<Self> {
+    pub(super) fn new(node: &Node, slots: Slots) -> Result<Self> {
         let publisher = node.create_publisher("/diagnostics", QosProfile::default())?;
-        Ok(Self { node: node.clone(), publisher, engine, pipeline })
+        Ok(Self { node: node.clone(), publisher, slots })
     }
 
+    /// One status for each slot, until the task is ended.
     pub(super) async fn run(self) {
         let mut ticks = tokio::time::interval_at(Instant::now() + PERIOD, PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut before, mut since) = (self.pipeline.counters(), Instant::now());
+        let mut before: Vec<Counters> = self.slots.iter().map(|slot| slot.pipeline.counters()).collect();
+        let mut since = Instant::now();
         loop {
             ticks.tick().await;
-            let now = self.pipeline.counters();
-            let latencies = self.pipeline.tally.take_latencies();
-            let seen = Seen {
-                active: self.pipeline.is_active(),
-                model: self.engine.current().ok().map(|m| (m.name.clone(), m.version.clone(), m.digest.to_string())),
-                now,
-                before,
-                elapsed: since.elapsed(),
-                latencies_ms: [0.5, 0.95, 1.0].map(|part| percentile(&latencies, part)),
-                drift: self.pipeline.tally.last_window(),
-            };
-            (before, since) = (now, Instant::now());
-            let name = format!("{}: inference", self.node.fully_qualified_name().trim_start_matches('/'));
+            let elapsed = since.elapsed();
+            since = Instant::now();
+            let status = self.slots.iter().zip(&mut before).map(|(slot, before)| {
+                let seen = look(slot, *before, elapsed);
+                *before = seen.now;
+                seen.status(self.name(&slot.name))
+            });
+            let status = status.collect();
             let header = Header { stamp: self.node.now(), ..Header::default() };
-            if let Err(error) = self.publisher.publish(&DiagnosticArray { header, status: vec![seen.status(name)] }) {
+            if let Err(error) = self.publisher.publish(&DiagnosticArray { header, status }) {
                 tracing::debug!(%error, "diagnostics not published");
             }
         }
+    }
+
+    fn name(&self, slot: &str) -> String {
+        let node = self.node.fully_qualified_name().trim_start_matches('/');
+        if slot == DEFAULT_SLOT { format!("{node}: inference") } else { format!("{node}: inference {slot}") }
+    }
+}
+
+fn look(slot: &ModelSlot, before: Counters, elapsed: Duration) -> Seen {
+    let latencies = slot.pipeline.tally.take_latencies();
+    Seen {
+        active: slot.pipeline.is_active(),
+        model: slot.engine.current().ok().map(|m| (m.name.clone(), m.version.clone(), m.digest.to_string())),
+        now: slot.pipeline.counters(),
+        before,
+        elapsed,
+        latencies_ms: [0.5, 0.95, 1.0].map(|part| percentile(&latencies, part)),
+        drift: slot.pipeline.tally.last_window(),
     }
 }
 

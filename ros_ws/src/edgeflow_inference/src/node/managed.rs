@@ -5,53 +5,64 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use edgeflow_ros::lifecycle::{HookError, Lifecycle, Managed, Transition};
 
-use super::pipeline::Pipeline;
 use super::services::Services;
-use crate::engine::{Engine, LoadRequest};
+use super::slots::Slots;
 
 /// The node's side of its lifecycle.
 pub(super) struct Serving {
-    pub(super) engine: Arc<Engine>,
-    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) slots: Slots,
     pub(super) services: Arc<Services>,
-    /// The bundle which the parameters name.
-    pub(super) bundle: Option<LoadRequest>,
     /// While it is set, a bundle that cannot be loaded does not keep the node from being configured.
     pub(super) forgiving: Arc<AtomicBool>,
 }
 
 impl Managed for Serving {
     async fn on_configure(&mut self) -> Result<(), HookError> {
-        let Some(bundle) = self.bundle.clone() else { return Ok(()) };
-        match self.services.load(bundle, |_| Ok(())).await {
-            Ok(_) => Ok(()),
-            // It has been logged and published; a better bundle may come by ~/load_model.
-            Err(_) if self.forgiving.load(Ordering::Relaxed) => Ok(()),
-            Err(error) => Err(error.to_string().into()),
+        for slot in self.slots.iter() {
+            let Some(bundle) = slot.bundle.clone() else { continue };
+            match self.services.load(&slot.name, bundle, |_| Ok(())).await {
+                Ok(_) => {}
+                // It has been logged and published; a better bundle may come by ~/load_model.
+                Err(_) if self.forgiving.load(Ordering::Relaxed) => {}
+                Err(error) => return Err(format!("slot {}: {error}", slot.name).into()),
+            }
         }
+        Ok(())
     }
 
     async fn on_activate(&mut self) -> Result<(), HookError> {
-        self.pipeline.start().map_err(|error| error.to_string().into())
+        for slot in self.slots.iter() {
+            if let Err(error) = slot.pipeline.start() {
+                self.stop().await;
+                return Err(error.to_string().into());
+            }
+        }
+        Ok(())
     }
 
     async fn on_deactivate(&mut self) -> Result<(), HookError> {
-        self.pipeline.stop().await;
+        self.stop().await;
         Ok(())
     }
 
     async fn on_cleanup(&mut self) -> Result<(), HookError> {
-        if let Some(model) = self.engine.unload() {
-            tracing::info!(model = %model.name, version = %model.version, "model unloaded");
+        for slot in self.slots.iter() {
+            slot.unload();
+            slot.status.pending();
         }
-        self.services.unloaded();
         Ok(())
     }
 
     async fn on_shutdown(&mut self) -> Result<(), HookError> {
-        self.pipeline.stop().await;
-        self.engine.unload();
+        self.stop().await;
+        self.slots.iter().for_each(|slot| slot.unload());
         Ok(())
+    }
+}
+
+impl Serving {
+    async fn stop(&self) {
+        futures::future::join_all(self.slots.iter().map(|slot| slot.pipeline.stop())).await;
     }
 }
 

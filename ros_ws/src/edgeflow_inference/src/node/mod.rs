@@ -13,6 +13,8 @@ mod messages;
 mod params;
 mod pipeline;
 mod services;
+mod shadow;
+mod slots;
 mod status;
 mod tally;
 mod worker;
@@ -25,12 +27,13 @@ use tokio::task::JoinHandle;
 
 use crate::Result;
 use crate::engine::ort::OrtBackend;
-use crate::engine::{Engine, LoadRequest, SessionOptions};
+use crate::engine::{Engine, Limits, Requests};
 use diagnostics::Diagnostics;
 use managed::{Serving, autostart};
-pub use params::{Parameters, QueuePolicy, USAGE};
+pub use params::{Parameters, QueuePolicy, RequestParameters, SessionParameters, SlotParameters, USAGE};
 use pipeline::Pipeline;
 use services::Services;
+use slots::{ModelSlot, Slots, topic};
 use status::StatusBoard;
 pub use tally::Counters;
 use worker::Outputs;
@@ -42,7 +45,7 @@ pub const NODE_NAME: &str = "inference_node";
 pub struct InferenceNode {
     node: Node,
     lifecycle: Lifecycle,
-    pipeline: Arc<Pipeline>,
+    slots: Slots,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -56,36 +59,23 @@ impl InferenceNode {
         let node = Node::create(context, NODE_NAME, "")?;
         let params = Parameters::declare(&node)?;
         let backend = Arc::new(OrtBackend::find(&params.onnxruntime)?);
-        let options = SessionOptions { intra_op_threads: params.intra_op_threads, ..SessionOptions::default() };
-        let engine = Arc::new(Engine::new(backend, options));
-
-        // Whoever subscribes late must still see the status; results are for those who listen.
-        let latched = QosProfile::default().keep_last(1).transient_local();
-        let status = Arc::new(StatusBoard::new(node.clone(), node.create_publisher("~/status", latched)?, Arc::clone(&engine)));
-        status.pending();
-        let outputs = Outputs {
-            results: node.create_publisher("~/result", params.result_qos)?,
-            reports: node.create_publisher("~/drift", params.drift_qos)?,
-        };
-        let pipeline = Arc::new(Pipeline::new(node.clone(), Arc::clone(&engine), outputs, params.clone()));
-        let services = Arc::new(Services::new(node.clone(), Arc::clone(&engine), Arc::clone(&pipeline), status));
+        let limits = params.requests.limits();
+        let slots = params.slots.iter().map(|slot| model_slot(&node, &params, slot, &backend, &limits).map(Arc::new));
+        let slots = Slots::new(slots.collect::<Result<_>>()?);
+        slots.iter().for_each(|slot| slot.status.pending());
+        let services = Arc::new(Services::new(node.clone(), slots.clone(), params.session));
 
         let mut tasks = services.serve()?;
+        tasks.push(tokio::spawn(params.requests.follow(limits)));
         tasks.push(tokio::spawn(deploy::serve(node.create_action_server("~/deploy_model")?, Arc::clone(&services))));
-        tasks.push(tokio::spawn(Diagnostics::new(&node, Arc::clone(&engine), Arc::clone(&pipeline))?.run()));
-        let bundle = (!params.bundle_path.is_empty()).then(|| LoadRequest {
-            path: params.bundle_path.into(),
-            name: params.model_name,
-            version: params.model_version,
-            expected: None,
-        });
+        tasks.push(tokio::spawn(Diagnostics::new(&node, slots.clone())?.run()));
         let forgiving = Arc::default();
-        let serving = Serving { engine, pipeline: Arc::clone(&pipeline), services, bundle, forgiving: Arc::clone(&forgiving) };
+        let serving = Serving { slots: slots.clone(), services, forgiving: Arc::clone(&forgiving) };
         let lifecycle = Lifecycle::serve(&node, serving)?;
         if params.autostart {
             tasks.push(tokio::spawn(autostart(lifecycle.clone(), forgiving)));
         }
-        Ok(Self { node, lifecycle, pipeline, tasks })
+        Ok(Self { node, lifecycle, slots, tasks })
     }
 
     /// The node in the graph.
@@ -93,14 +83,43 @@ impl InferenceNode {
         &self.node
     }
 
-    /// Takes no more frames and requests, computes the frames that wait (for at most ten seconds), and leaves.
+    /// Takes no more frames and requests, computes the frames that wait (for at most ten seconds), and leaves. The counters
+    /// are of all slots together.
     pub async fn stop(self) -> Counters {
         self.tasks.iter().for_each(JoinHandle::abort);
         if let Err(error) = self.lifecycle.trigger(Transition::Shutdown).await {
             // A transition that runs, or a node that was shut down already, over the lifecycle services.
             tracing::debug!(%error, "no shutdown transition");
-            self.pipeline.stop().await;
+            futures::future::join_all(self.slots.iter().map(|slot| slot.pipeline.stop())).await;
         }
-        self.pipeline.counters()
+        self.slots.iter().fold(Counters::default(), |sum, slot| sum + slot.pipeline.counters())
     }
+}
+
+fn model_slot(
+    node: &Node,
+    params: &Parameters,
+    slot: &SlotParameters,
+    backend: &Arc<OrtBackend>,
+    limits: &Arc<Limits>,
+) -> Result<ModelSlot> {
+    let engine = Arc::new(Engine::new(Arc::clone(backend) as _, params.session.options()));
+    // Whoever subscribes late must still see the status; results are for those who listen.
+    let latched = QosProfile::default().keep_last(1).transient_local();
+    let status = node.create_publisher(&topic(&slot.name, "status"), latched)?;
+    let outputs = Outputs {
+        results: node.create_publisher(&topic(&slot.name, "result"), slot.result_qos)?,
+        reports: node.create_publisher(&topic(&slot.name, "drift"), slot.drift_qos)?,
+    };
+    let shadow = Arc::default();
+    Ok(ModelSlot {
+        name: slot.name.clone(),
+        requests: Requests::new(Arc::clone(&engine), Arc::clone(limits)),
+        pipeline: Pipeline::new(node.clone(), Arc::clone(&engine), outputs, Arc::clone(&shadow), params.clone(), slot.clone()),
+        status: StatusBoard::new(node.clone(), slot.name.clone(), status, Arc::clone(&engine)),
+        shadow,
+        bundle: slot.bundle.clone(),
+        loading: tokio::sync::Mutex::default(),
+        engine,
+    })
 }

@@ -1,9 +1,14 @@
 //! The node's parameters: one place that declares, describes and checks them.
 
-use edgeflow_drift::Config;
-use edgeflow_ros::{Node, QosProfile};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use edgeflow_drift::Config;
+use edgeflow_ros::{DeclaredParameter, Node, QosProfile};
+
+use super::slots::{DEFAULT_SLOT, topic};
 use crate::Result;
+use crate::engine::{Limits, LoadRequest, Provider, SessionOptions};
 
 /// What the program prints for `--help`.
 pub const USAGE: &str = "\
@@ -13,8 +18,8 @@ usage: inference_node [--help] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-f
 
 for instance: inference_node --ros-args -p bundle_path:=models/v1 -r '~/image:=camera/image'
 
-topics     ~/image (in, sensor_msgs/Image), ~/tensors (in, edgeflow_msgs/TensorList), ~/result, ~/drift, ~/status (latched)
-services   ~/infer, ~/load_model, ~/get_model_info
+topics     ~/image (in, sensor_msgs/Image), ~/tensors (in, edgeflow_msgs/TensorList), ~/result, ~/drift, ~/status (latched), ~/shadow
+services   ~/infer, ~/load_model, ~/rollback_model, ~/set_shadow, ~/get_model_info
 actions    ~/deploy_model
 lifecycle  configure loads bundle_path, activate takes frames, deactivate takes none, cleanup frees the model
 parameters
@@ -28,7 +33,15 @@ parameters
   drift_window_frames     frames per drift window, at least 20                                    (100)
   drift_false_alarm_rate  chance of a false significance per window                               (0.001)
   drift_baseline_frames   frames to learn a baseline from when the bundle has none, at least 100  (1000)
+  slots                   model slots; topics of all but `default` are below ~/SLOT/              ([default])
+  SLOT.bundle_path        and SLOT.model_name, SLOT.model_version: of a slot other than `default` (\"\")
+  execution_providers     of cpu, cuda, tensorrt, openvino, in the order of preference            ([cpu])
   intra_op_threads        threads inside one operator                                             (1)
+  inter_op_threads        operators at the same time, in a graph with branches                    (1)
+  keep_previous           keep what a load replaces, for ~/rollback_model                         (true)
+  max_concurrent_requests requests at the same time; more are answered with `busy`                (64)
+  batch_max               rows in one run when requests come together; 1: no batching             (1)
+  batch_deadline_us       how long a request waits for others                                     (1000)
   onnxruntime             path of libonnxruntime.so; empty: ORT_DYLIB_PATH, else beside the program
 ";
 
@@ -46,16 +59,31 @@ pub enum QueuePolicy {
 pub struct Parameters {
     /// Go to active without being told.
     pub autostart: bool,
-    /// Bundle to load at start; empty: none.
-    pub bundle_path: String,
-    /// Its registry name.
-    pub model_name: String,
-    /// Its registry version.
-    pub model_version: String,
+    /// What each slot is told.
+    pub slots: Vec<SlotParameters>,
     /// Which frames wait.
     pub queue_policy: QueuePolicy,
     /// How many may.
     pub queue_depth: usize,
+    /// Drift windows.
+    pub drift: Config,
+    /// Frames a learnt baseline takes.
+    pub drift_baseline_frames: u64,
+    /// How sessions are built.
+    pub session: SessionParameters,
+    /// How requests are served.
+    pub requests: RequestParameters,
+    /// Library named by the user; empty: search.
+    pub onnxruntime: String,
+}
+
+/// Parameters of one slot.
+#[derive(Clone, Debug)]
+pub struct SlotParameters {
+    /// Its name.
+    pub name: String,
+    /// Bundle that configure loads.
+    pub bundle: Option<LoadRequest>,
     /// Quality of service of the camera.
     pub image_qos: QosProfile,
     /// Of the other inputs.
@@ -64,14 +92,66 @@ pub struct Parameters {
     pub result_qos: QosProfile,
     /// Of drift reports.
     pub drift_qos: QosProfile,
-    /// Drift windows.
-    pub drift: Config,
-    /// Frames a learnt baseline takes.
-    pub drift_baseline_frames: u64,
-    /// Threads inside one operator.
-    pub intra_op_threads: usize,
-    /// Library named by the user; empty: search.
-    pub onnxruntime: String,
+}
+
+/// How sessions are built from the next load on.
+#[derive(Clone, Debug)]
+pub struct SessionParameters {
+    execution_providers: DeclaredParameter<Vec<String>>,
+    intra_op_threads: DeclaredParameter<i64>,
+    inter_op_threads: DeclaredParameter<i64>,
+    /// Whether a load keeps what it replaces.
+    pub keep_previous: DeclaredParameter<bool>,
+}
+
+impl SessionParameters {
+    /// As they are set now.
+    pub fn options(&self) -> SessionOptions {
+        SessionOptions {
+            // Names were checked when they were set.
+            providers: self.execution_providers.get().iter().filter_map(|name| Provider::from_name(name)).collect(),
+            intra_op_threads: self.intra_op_threads.get() as usize,
+            inter_op_threads: self.inter_op_threads.get() as usize,
+        }
+    }
+}
+
+/// How requests are served.
+#[derive(Clone, Debug)]
+pub struct RequestParameters {
+    max_concurrent: DeclaredParameter<i64>,
+    batch_max: DeclaredParameter<i64>,
+    batch_deadline_us: DeclaredParameter<i64>,
+}
+
+impl RequestParameters {
+    /// Limits as they are set now.
+    pub fn limits(&self) -> Arc<Limits> {
+        let limits = Arc::default();
+        self.copy(&limits);
+        limits
+    }
+
+    fn copy(&self, limits: &Limits) {
+        limits.max_concurrent.store(self.max_concurrent.get() as usize, Ordering::Relaxed);
+        limits.batch_max.store(self.batch_max.get() as usize, Ordering::Relaxed);
+        limits.batch_deadline_us.store(self.batch_deadline_us.get() as u64, Ordering::Relaxed);
+    }
+
+    /// Copies a value over whenever one is set; ends with the node.
+    pub async fn follow(mut self, limits: Arc<Limits>) {
+        loop {
+            let set = tokio::select! {
+                set = self.max_concurrent.changed() => set,
+                set = self.batch_max.changed() => set,
+                set = self.batch_deadline_us.changed() => set,
+            };
+            if set.is_none() {
+                return;
+            }
+            self.copy(&limits);
+        }
+    }
 }
 
 impl Parameters {
@@ -86,23 +166,18 @@ impl Parameters {
             .description("Frames that may wait; what does not fit is dropped and counted.")
             .range(1..=100_000)
             .read_only()? as usize;
+        let slots = node
+            .parameter("slots", vec![DEFAULT_SLOT.to_owned()])
+            .description("Model slots of this node. The topics of `default` are the node's own, those of any other are below ~/SLOT/.")
+            .constraints("names of lower-case letters, digits and underscores, each once")
+            .validate(|names| check_slots(names))
+            .read_only()?;
         let params = Self {
-            // Best effort meets every camera.
-            image_qos: node.subscription_qos("~/image", QosProfile::sensor_data().keep_last(queue_depth))?,
-            tensors_qos: node.subscription_qos("~/tensors", QosProfile::sensor_data().keep_last(queue_depth))?,
-            result_qos: node.publisher_qos("~/result", QosProfile::default().keep_last(100))?,
-            drift_qos: node.publisher_qos("~/drift", QosProfile::default().keep_last(10))?,
             autostart: node
                 .parameter("autostart", true)
                 .description("Configure and activate by itself. False: wait for the lifecycle services, as under a lifecycle manager.")
                 .read_only()?,
-            bundle_path: text("bundle_path", "")
-                .description("Folder with model.onnx, loaded when the node is configured. Empty: wait for ~/load_model.")
-                .read_only()?,
-            model_name: text("model_name", "")
-                .description("Registry name of the model at bundle_path. Empty: the folder's name.")
-                .read_only()?,
-            model_version: text("model_version", "").description("Registry version of the model at bundle_path.").read_only()?,
+            slots: slots.iter().map(|slot| SlotParameters::declare(node, slot, queue_depth)).collect::<Result<_>>()?,
             queue_policy: match text("queue_policy", "all")
                 .description("Frames that wait while the model is busy: all in order, or only the latest.")
                 .choices(&["all", "latest"])
@@ -128,15 +203,93 @@ impl Parameters {
                 .description("Frames to learn a drift baseline from when the bundle has none.")
                 .range(100..=1_000_000)
                 .read_only()? as u64,
-            intra_op_threads: whole("intra_op_threads", 1)
-                .description("Threads ONNX Runtime uses inside one operator.")
-                .range(1..=256)
-                .read_only()? as usize,
+            session: SessionParameters {
+                execution_providers: node
+                    .parameter("execution_providers", vec!["cpu".to_owned()])
+                    .description("What may run a model's operators, in the order of preference, from the next load on. The CPU takes what is left.")
+                    .constraints("of cpu, cuda, tensorrt, openvino, as far as the ONNX Runtime library brings them")
+                    .validate(|names| check_providers(names))
+                    .declare()?,
+                intra_op_threads: whole("intra_op_threads", 1)
+                    .description("Threads ONNX Runtime uses inside one operator, from the next load on.")
+                    .range(1..=256)
+                    .declare()?,
+                inter_op_threads: whole("inter_op_threads", 1)
+                    .description("Operators ONNX Runtime runs at the same time in a graph with branches, from the next load on.")
+                    .range(1..=256)
+                    .declare()?,
+                keep_previous: node
+                    .parameter("keep_previous", true)
+                    .description("Keep the model that a load replaces in memory, for ~/rollback_model. From the next load on.")
+                    .declare()?,
+            },
+            requests: RequestParameters {
+                max_concurrent: whole("max_concurrent_requests", 64)
+                    .description("Requests served at the same time in one slot; more are answered with `busy`.")
+                    .range(1..=10_000)
+                    .declare()?,
+                batch_max: whole("batch_max", 1)
+                    .description("Rows that run as one batch when requests come together, for graphs with an open first dimension whose rows do not depend on each other. 1: no batching.")
+                    .range(1..=1024)
+                    .declare()?,
+                batch_deadline_us: whole("batch_deadline_us", 1000)
+                    .description("How long a request waits for others to share a batch with, microseconds.")
+                    .range(0..=1_000_000)
+                    .declare()?,
+            },
             onnxruntime: text("onnxruntime", "")
                 .description("Path of libonnxruntime.so. Empty: ORT_DYLIB_PATH, else beside the executable.")
                 .read_only()?,
         };
         node.check_unknown_parameters()?;
         Ok(params)
+    }
+}
+
+impl SlotParameters {
+    fn declare(node: &Node, slot: &str, queue_depth: usize) -> Result<Self> {
+        let text = |name: &str, description: &str| {
+            let name = if slot == DEFAULT_SLOT { name.to_owned() } else { format!("{slot}.{name}") };
+            node.parameter(&name, String::new()).description(description).read_only()
+        };
+        let bundle = LoadRequest {
+            path: text("bundle_path", "Folder with model.onnx, loaded when the node is configured. Empty: wait for ~/load_model.")?.into(),
+            name: text("model_name", "Registry name of the model at bundle_path. Empty: the folder's name.")?,
+            version: text("model_version", "Registry version of the model at bundle_path.")?,
+            expected: None,
+        };
+        // Best effort meets every camera.
+        let input = QosProfile::sensor_data().keep_last(queue_depth);
+        Ok(Self {
+            name: slot.to_owned(),
+            bundle: Some(bundle).filter(|bundle| !bundle.path.as_os_str().is_empty()),
+            image_qos: node.subscription_qos(&topic(slot, "image"), input)?,
+            tensors_qos: node.subscription_qos(&topic(slot, "tensors"), input)?,
+            result_qos: node.publisher_qos(&topic(slot, "result"), QosProfile::default().keep_last(100))?,
+            drift_qos: node.publisher_qos(&topic(slot, "drift"), QosProfile::default().keep_last(10))?,
+        })
+    }
+}
+
+fn check_slots(names: &[String]) -> std::result::Result<(), String> {
+    if names.is_empty() {
+        return Err("must name at least one slot".to_owned());
+    }
+    for (i, name) in names.iter().enumerate() {
+        let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+        if !starts || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+            return Err(format!("slot \"{name}\" must be lower-case letters, digits and underscores, and begin with a letter"));
+        }
+        if names[..i].contains(name) {
+            return Err(format!("slot \"{name}\" is named twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_providers(names: &[String]) -> std::result::Result<(), String> {
+    match names.iter().find(|name| Provider::from_name(name).is_none()) {
+        None => Ok(()),
+        Some(unknown) => Err(format!("must be of {}, got \"{unknown}\"", Provider::ALL.map(Provider::name).join(", "))),
     }
 }

@@ -13,7 +13,9 @@ use tokio::task::JoinHandle;
 
 use super::drift::DriftWatch;
 use super::frames::{FrameQueue, Input};
-use super::params::Parameters;
+use super::params::{Parameters, SlotParameters};
+use super::shadow::ShadowSeat;
+use super::slots::topic;
 use super::tally::{Counters, Tally};
 use super::worker::{Outputs, Worker};
 use crate::engine::Engine;
@@ -29,6 +31,8 @@ pub(super) struct Pipeline {
     pub(super) queue: Arc<FrameQueue>,
     pub(super) tally: Arc<Tally>,
     params: Parameters,
+    slot: SlotParameters,
+    shadow: Arc<ShadowSeat>,
     running: Mutex<Option<Running>>,
 }
 
@@ -39,9 +43,17 @@ struct Running {
 }
 
 impl Pipeline {
-    pub(super) fn new(node: Node, engine: Arc<Engine>, outputs: Outputs, params: Parameters) -> Self {
+    pub(super) fn new(
+        node: Node,
+        engine: Arc<Engine>,
+        outputs: Outputs,
+        shadow: Arc<ShadowSeat>,
+        params: Parameters,
+        slot: SlotParameters,
+    ) -> Self {
         let queue = Arc::new(FrameQueue::new(params.queue_policy, params.queue_depth));
-        Self { node, engine, outputs: Arc::new(outputs), queue, tally: Arc::default(), params, running: Mutex::default() }
+        let (outputs, tally, running) = (Arc::new(outputs), Arc::default(), Mutex::default());
+        Self { node, engine, outputs, queue, tally, params, slot, shadow, running }
     }
 
     /// Whether frames are taken.
@@ -57,12 +69,20 @@ impl Pipeline {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let drift = DriftWatch::new(self.params.drift, self.params.drift_baseline_frames)?;
         let waiting = Queue::All { depth: self.params.queue_depth };
-        let images = self.node.subscribe::<Image>("~/image", self.params.image_qos, waiting)?;
-        let tensors = self.node.subscribe::<TensorList>("~/tensors", self.params.tensors_qos, waiting)?;
+        let images = self.node.subscribe::<Image>(&topic(&self.slot.name, "image"), self.slot.image_qos, waiting)?;
+        let tensors = self.node.subscribe::<TensorList>(&topic(&self.slot.name, "tensors"), self.slot.tensors_qos, waiting)?;
         self.queue.open();
         self.tally.forget_window();
-        let worker =
-            Worker::new(Arc::clone(&self.engine), Arc::clone(&self.queue), Arc::clone(&self.outputs), drift, Arc::clone(&self.tally));
+        let worker = Worker {
+            slot: self.slot.name.clone(),
+            engine: Arc::clone(&self.engine),
+            queue: Arc::clone(&self.queue),
+            outputs: Arc::clone(&self.outputs),
+            drift,
+            shadow: Arc::clone(&self.shadow),
+            tally: Arc::clone(&self.tally),
+            logged: None,
+        };
         let runtime = tokio::runtime::Handle::current();
         let worker = std::thread::Builder::new()
             .name("inference".into())

@@ -1,95 +1,94 @@
-//! `~/infer`, `~/load_model`, `~/get_model_info`. Each request gets an answer: whatever goes wrong is `success: false`
-//! and a message.
+//! `~/infer`, `~/load_model`, `~/rollback_model`, `~/set_shadow`, `~/get_model_info`. Each request gets an answer: whatever goes
+//! wrong is `success: false` and a message.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use edgeflow_ros::edgeflow_msgs::srv::{GetModelInfo, Infer, LoadModel};
+use edgeflow_ros::edgeflow_msgs::msg::ShadowResult;
+use edgeflow_ros::edgeflow_msgs::srv::{GetModelInfo, Infer, LoadModel, RollbackModel, SetShadow};
 use edgeflow_ros::std_msgs::msg::Header;
-use edgeflow_ros::{Node, ServiceRequest};
+use edgeflow_ros::{Node, Publisher, Service, ServiceRequest};
 use futures::StreamExt;
 use tokio::task::JoinHandle;
 
 use super::messages;
-use super::pipeline::Pipeline;
-use super::status::{SLOT, StatusBoard, check_slot};
-use crate::engine::{Engine, LoadRequest, Loaded, Stage};
+use super::params::SessionParameters;
+use super::shadow::Shadow;
+use super::slots::{ModelSlot, Slots, topic};
+use crate::engine::{LoadRequest, Loaded, Stage};
 use crate::{Error, Result};
 
 /// What the services act on.
 pub(super) struct Services {
     node: Node,
-    engine: Arc<Engine>,
-    pipeline: Arc<Pipeline>,
-    status: Arc<StatusBoard>,
-    /// One load at a time, with its statuses in one piece.
-    loading: tokio::sync::Mutex<()>,
+    slots: Slots,
+    session: SessionParameters,
 }
 
 impl Services {
-    pub(super) fn new(node: Node, engine: Arc<Engine>, pipeline: Arc<Pipeline>, status: Arc<StatusBoard>) -> Self {
-        Self { node, engine, pipeline, status, loading: tokio::sync::Mutex::default() }
+    pub(super) fn new(node: Node, slots: Slots, session: SessionParameters) -> Self {
+        Self { node, slots, session }
     }
 
-    /// Serves all three, each on a task of its own: a load that takes long holds up no question.
+    /// Serves all of them. Each request is answered by a task of its own: a load that takes long holds up no question.
     pub(super) fn serve(self: &Arc<Self>) -> Result<Vec<JoinHandle<()>>> {
-        let mut infer = self.node.create_service::<Infer::Service>("~/infer")?;
-        let mut load = self.node.create_service::<LoadModel::Service>("~/load_model")?;
-        let mut info = self.node.create_service::<GetModelInfo::Service>("~/get_model_info")?;
-        let (me, you, them) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
         Ok(vec![
-            tokio::spawn(async move {
-                while let Some(request) = info.next().await {
-                    let response = me.get_model_info(&request.message);
-                    respond(request, response);
-                }
-            }),
-            tokio::spawn(async move {
-                while let Some(request) = infer.next().await {
-                    let response = you.infer(request.message.clone()).await;
-                    respond(request, response);
-                }
-            }),
-            tokio::spawn(async move {
-                while let Some(request) = load.next().await {
-                    let response = them.load_model(&request.message).await;
-                    respond(request, response);
-                }
-            }),
+            self.answer::<Infer::Service, _>("~/infer", |me, request| async move { me.infer(request).await })?,
+            self.answer::<LoadModel::Service, _>("~/load_model", |me, request| async move { me.load_model(request).await })?,
+            self.answer::<RollbackModel::Service, _>("~/rollback_model", |me, request| async move { me.rollback_model(&request).await })?,
+            self.answer::<SetShadow::Service, _>("~/set_shadow", |me, request| async move { me.set_shadow(request).await })?,
+            self.answer::<GetModelInfo::Service, _>("~/get_model_info", |me, request| async move { me.get_model_info(&request) })?,
         ])
     }
 
+    fn answer<S, F>(self: &Arc<Self>, name: &str, ask: impl Fn(Arc<Self>, S::Request) -> F + Send + 'static) -> Result<JoinHandle<()>>
+    where
+        S: Service,
+        S::Request: Default,
+        F: Future<Output = S::Response> + Send + 'static,
+    {
+        let mut requests = self.node.create_service::<S>(name)?;
+        let me = Arc::clone(self);
+        Ok(tokio::spawn(async move {
+            while let Some(mut request) = requests.next().await {
+                // Not cloned: it may hold an image.
+                let response = ask(Arc::clone(&me), std::mem::take(&mut request.message));
+                tokio::spawn(async move { respond(request, response.await) });
+            }
+        }))
+    }
+
     fn get_model_info(&self, request: &GetModelInfo::Request) -> GetModelInfo::Response {
-        match check_slot(&request.slot).and_then(|()| self.engine.current()) {
+        match self.slots.get(&request.slot).and_then(|slot| slot.engine.current()) {
             Ok(model) => GetModelInfo::Response { success: true, message: String::new(), model: messages::model_info(&model) },
             Err(error) => GetModelInfo::Response { success: false, message: error.to_string(), ..Default::default() },
         }
     }
 
-    async fn infer(self: &Arc<Self>, request: Infer::Request) -> Infer::Response {
-        let arrived = Instant::now();
-        let me = Arc::clone(self);
-        blocking("infer", move || me.infer_now(&request, arrived)).await.unwrap_or_else(|error| Infer::Response {
+    async fn infer(&self, request: Infer::Request) -> Infer::Response {
+        self.try_infer(request).await.unwrap_or_else(|error| Infer::Response {
             success: false,
             message: error.to_string(),
             ..Default::default()
         })
     }
 
-    fn infer_now(&self, request: &Infer::Request, arrived: Instant) -> Result<Infer::Response> {
-        if !self.pipeline.is_active() {
+    async fn try_infer(&self, request: Infer::Request) -> Result<Infer::Response> {
+        let arrived = Instant::now();
+        let slot = self.slots.get(&request.slot)?;
+        if !slot.pipeline.is_active() {
             return Err(Error::NotActive { node: self.node.fully_qualified_name().to_owned() });
         }
-        let model = self.engine.current()?;
-        let (header, inference) = if request.inputs.is_empty() {
-            let frame = messages::frame(&request.image).check()?;
-            (request.image.header.clone(), model.infer_frame(&frame)?)
+        let (header, (model, inference)) = if request.inputs.is_empty() {
+            let header = request.image.header.clone();
+            let answer = slot.requests.infer_with(move |model| model.infer_frame(&messages::frame(&request.image).check()?)).await?;
+            (header, answer)
         } else {
             let tensors = request.inputs.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
-            (Header { stamp: self.node.now(), ..Header::default() }, model.infer_tensors(&tensors)?)
+            (Header { stamp: self.node.now(), ..Header::default() }, slot.requests.infer_tensors(tensors).await?)
         };
         let mut result = messages::result(&model, header, &inference);
-        result.slot = SLOT.to_owned();
+        result.slot.clone_from(&slot.name);
         result.latency_us = u32::try_from(arrived.elapsed().as_micros()).unwrap_or(u32::MAX);
         // Once is enough: they may be large.
         let outputs = match std::mem::take(&mut result.outputs) {
@@ -99,10 +98,10 @@ impl Services {
         Ok(Infer::Response { success: true, message: String::new(), result, outputs })
     }
 
-    async fn load_model(self: &Arc<Self>, request: &LoadModel::Request) -> LoadModel::Response {
-        let LoadModel::Request { slot, bundle_path, model_name, model_version, digest } = request.clone();
-        let loaded = match parse(&slot, bundle_path, model_name, model_version, &digest) {
-            Ok(load) => self.load(load, |_| Ok(())).await,
+    async fn load_model(&self, request: LoadModel::Request) -> LoadModel::Response {
+        let LoadModel::Request { slot, bundle_path, model_name, model_version, digest } = request;
+        let loaded = match parse(bundle_path, model_name, model_version, &digest) {
+            Ok(load) => self.load(&slot, load, |_| Ok(())).await,
             Err(error) => Err(error),
         };
         match loaded {
@@ -112,57 +111,122 @@ impl Services {
                 digest: loaded.model.digest.to_string(),
                 swap_gap_us: loaded.swapped.gap_us(),
             },
-            Err(error) => LoadModel::Response { success: false, message: error.to_string(), digest: self.running_digest(), swap_gap_us: 0 },
+            Err(error) => {
+                LoadModel::Response { success: false, message: error.to_string(), digest: self.running_digest(&slot), swap_gap_us: 0 }
+            }
         }
     }
 
-    /// Digest of the bundle that serves frames now; empty when none does.
-    pub(super) fn running_digest(&self) -> String {
-        self.engine.current().map(|m| m.digest.to_string()).unwrap_or_default()
-    }
-
-    /// Says on `~/status` that the slot is empty.
-    pub(super) fn unloaded(&self) {
-        self.status.pending();
+    /// Digest of the bundle that serves a slot's frames now; empty when none does.
+    pub(super) fn running_digest(&self, slot: &str) -> String {
+        self.slots.get(slot).map(|slot| slot.running_digest()).unwrap_or_default()
     }
 
     /// Loads a bundle beside the running one, swaps it in, and says so on `~/status` once no frame is in the old one's
     /// hands any more. `progress` can call it off.
     pub(super) async fn load(
-        self: &Arc<Self>,
+        &self,
+        slot: &str,
         request: LoadRequest,
         mut progress: impl FnMut(Stage) -> Result<()> + Send + 'static,
     ) -> Result<Loaded> {
-        let _one_at_a_time = self.loading.lock().await;
-        let me = Arc::clone(self);
-        let about = request.clone();
+        let slot = Arc::clone(self.slots.get(slot)?);
+        let _one_at_a_time = slot.loading.lock().await;
+        self.configure(&slot);
+        let (about, loads) = (request.clone(), Arc::clone(&slot));
         let loaded = blocking("load the model", move || {
-            let loaded = me.engine.load(&request, &mut |stage| {
+            let loaded = loads.engine.load(&request, &mut |stage| {
                 progress(stage)?;
-                me.status.stage(&request, stage);
+                loads.status.stage(&request, stage);
                 Ok(())
             })?;
-            me.pipeline.queue.between_frames();
+            loads.pipeline.queue.between_frames();
             Ok(loaded)
         })
         .await;
         match &loaded {
             Ok(loaded) => {
-                tracing::info!(model = %loaded.model.name, version = %loaded.model.version, digest = %loaded.model.digest, swap_gap_us = loaded.swapped.gap_us(), "model active");
-                self.status.active(&about, loaded);
+                tracing::info!(slot = %slot.name, model = %loaded.model.name, version = %loaded.model.version, digest = %loaded.model.digest, swap_gap_us = loaded.swapped.gap_us(), "model active");
+                slot.status.active(&about, loaded);
             }
             Err(error) => {
-                tracing::error!(%error, bundle = %about.path.display(), "model not loaded; what ran before keeps running");
-                self.status.failed(&about, error);
+                tracing::error!(slot = %slot.name, %error, bundle = %about.path.display(), "model not loaded; what ran before keeps running");
+                slot.status.failed(&about, error);
             }
         }
         loaded
     }
+
+    /// What the parameters say now is how the next session is built.
+    fn configure(&self, slot: &ModelSlot) {
+        slot.engine.set_options(self.session.options());
+        slot.engine.set_keep_previous(self.session.keep_previous.get());
+    }
+
+    async fn rollback_model(&self, request: &RollbackModel::Request) -> RollbackModel::Response {
+        let rolled = match self.slots.get(&request.slot) {
+            Ok(slot) => self.roll_back(slot).await,
+            Err(error) => Err(error),
+        };
+        match rolled {
+            Ok(loaded) => RollbackModel::Response {
+                success: true,
+                message: String::new(),
+                model_name: loaded.model.name.clone(),
+                model_version: loaded.model.version.clone(),
+                digest: loaded.model.digest.to_string(),
+                swap_gap_us: loaded.swapped.gap_us(),
+            },
+            Err(error) => {
+                RollbackModel::Response { message: error.to_string(), digest: self.running_digest(&request.slot), ..Default::default() }
+            }
+        }
+    }
+
+    async fn roll_back(&self, slot: &Arc<ModelSlot>) -> Result<Loaded> {
+        let loaded = slot.engine.roll_back()?;
+        let waits = Arc::clone(slot);
+        blocking("wait for the frame in hand", move || {
+            waits.pipeline.queue.between_frames();
+            Ok(())
+        })
+        .await?;
+        tracing::warn!(slot = %slot.name, model = %loaded.model.name, version = %loaded.model.version, digest = %loaded.model.digest, "rolled back");
+        slot.status.rolled_back(&loaded);
+        Ok(loaded)
+    }
+
+    async fn set_shadow(&self, request: SetShadow::Request) -> SetShadow::Response {
+        match self.try_set_shadow(request).await {
+            Ok(digest) => SetShadow::Response { success: true, message: String::new(), digest },
+            Err(error) => SetShadow::Response { message: error.to_string(), ..Default::default() },
+        }
+    }
+
+    async fn try_set_shadow(&self, request: SetShadow::Request) -> Result<String> {
+        let SetShadow::Request { slot, bundle_path, model_name, model_version, digest } = request;
+        let slot = Arc::clone(self.slots.get(&slot)?);
+        if bundle_path.is_empty() {
+            slot.shadow.set(None);
+            return Ok(String::new());
+        }
+        let load = parse(bundle_path, model_name, model_version, &digest)?;
+        let _one_at_a_time = slot.loading.lock().await;
+        self.configure(&slot);
+        let builds = Arc::clone(&slot);
+        let model = blocking("load the shadow", move || builds.engine.build(&load, &mut |_| Ok(()))).await?;
+        // The topic is there while somebody may want to hear it.
+        let publisher: Publisher<ShadowResult> =
+            self.node.create_publisher(&topic(&slot.name, "shadow"), edgeflow_ros::QosProfile::default())?;
+        let digest = model.digest.to_string();
+        tracing::info!(slot = %slot.name, model = %model.name, version = %model.version, %digest, "shadow model running");
+        slot.shadow.set(Some(Shadow::start(slot.name.clone(), model, Arc::new(publisher))?));
+        Ok(digest)
+    }
 }
 
-/// What both ways to ask for a load have in common.
-pub(super) fn parse(slot: &str, bundle_path: String, name: String, version: String, digest: &str) -> Result<LoadRequest> {
-    check_slot(slot)?;
+/// What all ways to ask for a load have in common.
+pub(super) fn parse(bundle_path: String, name: String, version: String, digest: &str) -> Result<LoadRequest> {
     let expected = match digest {
         "" => None,
         text => Some(text.parse().map_err(|source| Error::DigestMalformed { source })?),
@@ -176,7 +240,7 @@ async fn blocking<T: Send + 'static>(operation: &str, work: impl FnOnce() -> Res
     done.unwrap_or_else(|panic| Err(Error::Io { operation: operation.to_owned(), source: std::io::Error::other(panic) }))
 }
 
-fn respond<S: edgeflow_ros::Service>(request: ServiceRequest<S>, response: S::Response) {
+fn respond<S: Service>(request: ServiceRequest<S>, response: S::Response) {
     if let Err(error) = request.respond(response) {
         tracing::warn!(%error, "a service response was not sent");
     }

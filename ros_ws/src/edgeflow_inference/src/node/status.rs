@@ -1,4 +1,4 @@
-//! What is going on in the slot, on the latched `~/status`.
+//! What is going on in a slot, on its latched `~/status`.
 
 use std::sync::Arc;
 
@@ -6,27 +6,20 @@ use edgeflow_ros::constants::edgeflow_msgs::msg::DeploymentStatus as state;
 use edgeflow_ros::edgeflow_msgs::msg::DeploymentStatus;
 use edgeflow_ros::{Node, Publisher};
 
+use crate::Error;
 use crate::engine::{Engine, LoadRequest, Loaded, Stage};
-use crate::{Error, Result};
 
-/// The only slot of this node.
-pub(super) const SLOT: &str = "default";
-
-/// Accepts the name of the node's only slot, or none.
-pub(super) fn check_slot(slot: &str) -> Result<()> {
-    if slot.is_empty() || slot == SLOT { Ok(()) } else { Err(Error::UnknownSlot { slot: slot.to_owned() }) }
-}
-
-/// Publishes the slot's status.
+/// Publishes a slot's status.
 pub(super) struct StatusBoard {
     node: Node,
+    slot: String,
     publisher: Publisher<DeploymentStatus>,
     engine: Arc<Engine>,
 }
 
 impl StatusBoard {
-    pub(super) fn new(node: Node, publisher: Publisher<DeploymentStatus>, engine: Arc<Engine>) -> Self {
-        Self { node, publisher, engine }
+    pub(super) fn new(node: Node, slot: String, publisher: Publisher<DeploymentStatus>, engine: Arc<Engine>) -> Self {
+        Self { node, slot, publisher, engine }
     }
 
     /// Nothing has been asked of the slot yet.
@@ -65,9 +58,23 @@ impl StatusBoard {
         });
     }
 
+    /// The model before serves every frame from here on; this is about the one that was taken out.
+    pub(super) fn rolled_back(&self, loaded: &Loaded) {
+        let out = loaded.swapped.replaced.as_deref();
+        self.publish(DeploymentStatus {
+            status: state::ROLLED_BACK,
+            model_name: out.map(|m| m.name.clone()).unwrap_or_default(),
+            model_version: out.map(|m| m.version.clone()).unwrap_or_default(),
+            digest: out.map(|m| m.digest.to_string()).unwrap_or_default(),
+            reason: format!("rolled back to {} {} by ~/rollback_model", loaded.model.name, loaded.model.version),
+            swap_gap_us: loaded.swapped.gap_us(),
+            ..DeploymentStatus::default()
+        });
+    }
+
     fn publish(&self, status: DeploymentStatus) {
         let running_digest = self.engine.current().map(|m| m.digest.to_string()).unwrap_or_default();
-        let status = DeploymentStatus { stamp: self.node.now(), slot: SLOT.to_owned(), running_digest, ..status };
+        let status = DeploymentStatus { stamp: self.node.now(), slot: self.slot.clone(), running_digest, ..status };
         if let Err(error) = self.publisher.publish(&status) {
             tracing::warn!(%error, "status not published");
         }

@@ -21,6 +21,19 @@ pub struct Counters {
     pub dropped: u64,
 }
 
+impl std::ops::Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            results: self.results + other.results,
+            refused: self.refused + other.refused,
+            without_model: self.without_model + other.without_model,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
 /// The newest closed drift window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {

@@ -10,9 +10,10 @@ use edgeflow_ros::std_msgs::msg::Header;
 use super::drift::DriftWatch;
 use super::frames::{FrameQueue, Input, Queued};
 use super::messages;
-use super::status::SLOT;
+use super::shadow::{Answered, ShadowSeat};
 use super::tally::{Counters, Tally};
 use crate::engine::{Engine, Inference, Model};
+use crate::image::CheckedFrame;
 use crate::{Error, Result};
 
 /// How often at most a fault that repeats with every frame is logged.
@@ -25,19 +26,18 @@ pub(super) struct Outputs {
 }
 
 pub(super) struct Worker {
-    engine: Arc<Engine>,
-    queue: Arc<FrameQueue>,
-    outputs: Arc<Outputs>,
-    drift: DriftWatch,
-    tally: Arc<Tally>,
-    logged: Option<Instant>,
+    pub(super) slot: String,
+    pub(super) engine: Arc<Engine>,
+    pub(super) queue: Arc<FrameQueue>,
+    pub(super) outputs: Arc<Outputs>,
+    pub(super) drift: DriftWatch,
+    pub(super) shadow: Arc<ShadowSeat>,
+    pub(super) tally: Arc<Tally>,
+    /// When a frame without a result was logged last.
+    pub(super) logged: Option<Instant>,
 }
 
 impl Worker {
-    pub(super) fn new(engine: Arc<Engine>, queue: Arc<FrameQueue>, outputs: Arc<Outputs>, drift: DriftWatch, tally: Arc<Tally>) -> Self {
-        Self { engine, queue, outputs, drift, tally, logged: None }
-    }
-
     /// Computes frames until the queue is closed and empty.
     pub(super) fn run(mut self) {
         while let Some(queued) = self.queue.pop() {
@@ -52,23 +52,33 @@ impl Worker {
         }
     }
 
-    /// One frame: the model is taken once, so that result and drift are about the same one.
+    /// One frame: the model is taken once, so that result, drift and shadow are about the same one.
     fn one(&mut self, Queued { input, arrived }: Queued) -> Result<()> {
         let model = self.engine.current()?;
-        let image = match &input {
-            Input::Image(image) => image,
+        let inference = match &input {
+            Input::Image(image) => {
+                let frame = messages::frame(image).check()?;
+                let inference = model.infer_frame(&frame);
+                if let Ok(inference) = &inference {
+                    self.publish(&model, input.header(), arrived, inference)?;
+                }
+                // After the result, which somebody waits for. A frame the model failed on was still seen by the camera.
+                self.observe(&model, &frame, input.header())?;
+                inference?
+            }
             Input::Tensors(list) => {
                 let tensors = list.tensors.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
-                return self.publish(&model, input.header(), arrived, &model.infer_tensors(&tensors)?);
+                let inference = model.infer_tensors(&tensors)?;
+                self.publish(&model, input.header(), arrived, &inference)?;
+                inference
             }
         };
-        let frame = messages::frame(image).check()?;
-        let inference = model.infer_frame(&frame);
-        if let Ok(inference) = &inference {
-            self.publish(&model, input.header(), arrived, inference)?;
-        }
-        // After the result, which somebody waits for. A frame the model failed on was still seen by the camera.
-        match self.drift.observe(&model, &frame, input.header()) {
+        self.shadow.offer(|| Answered { input, model, inference, latency: arrived.elapsed() });
+        Ok(())
+    }
+
+    fn observe(&mut self, model: &Model, frame: &CheckedFrame<'_>, header: &Header) -> Result<()> {
+        match self.drift.observe(model, frame, header) {
             Ok(Some(report)) => {
                 tracing::debug!(window = report.window, flagged = report.flagged, max_psi = report.max_psi, "drift window closed");
                 self.tally.window(&report);
@@ -77,12 +87,12 @@ impl Worker {
             Ok(None) => {}
             Err(error) => self.log(&error),
         }
-        inference.map(drop)
+        Ok(())
     }
 
     fn publish(&self, model: &Model, header: &Header, arrived: Instant, inference: &Inference) -> Result<()> {
         let mut result = messages::result(model, header.clone(), inference);
-        result.slot = SLOT.to_owned();
+        result.slot.clone_from(&self.slot);
         result.latency_us = u32::try_from(arrived.elapsed().as_micros()).unwrap_or(u32::MAX);
         Ok(self.outputs.results.publish(&result)?)
     }

@@ -1,8 +1,10 @@
 //! The engine on real graphs and the real runtime.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod requests;
 #[path = "../support/mod.rs"]
 mod support;
+mod swap;
 mod tensors;
 
 use std::sync::Arc;
@@ -58,7 +60,7 @@ fn a_bundle_is_loaded_in_stages_and_classifies_frames() {
     let loaded = engine.load(&request(&pixel_bundle(dir.path(), 1)), &mut note).unwrap();
     assert_eq!(stages, [Stage::Verifying, Stage::Warming(loaded.model.digest), Stage::Swapping]);
     assert_eq!(loaded.swapped.gap_us(), 0, "nobody waited for the first model");
-    assert!(loaded.swapped.previous.is_none());
+    assert!(loaded.swapped.replaced.is_none());
 
     assert_eq!(label(&engine, &black()), "b");
     // White in the lower right quarter lifts d to 255 / 256, still below b's 2; white in the upper right lifts b.

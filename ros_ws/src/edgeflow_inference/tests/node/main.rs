@@ -4,6 +4,7 @@
 mod deploy;
 mod lifecycle;
 mod serving;
+mod slots;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -96,7 +96,7 @@ async fn bad_bundles_fail_by_name_and_the_running_model_keeps_running() {
     assert!(!answer.success && answer.message.contains("sha256:12"), "{answer:?}");
     let slot = LoadModel::Request { slot: "second".into(), ..Default::default() };
     let answer = scene.load.call(&slot, PATIENCE).await.unwrap();
-    assert!(!answer.success && answer.message.contains("unknown slot `second`"), "{answer:?}");
+    assert!(!answer.success && answer.message.contains("unknown slot `second`; this node has default"), "{answer:?}");
 
     scene.shoot(1, gray(0));
     let result = next(&mut scene.results).await;
@@ -255,6 +255,10 @@ async fn parameters_that_mean_nothing_stop_the_start() {
         ("queue_policy:=newest", "parameter queue_policy of /inference_node must be one of all, latest, got \"newest\""),
         ("queue_depth:=0", "parameter queue_depth of /inference_node must be from 1 to 100000, got 0"),
         ("queue_depth:=many", "queue_depth"),
+        ("slots:=[a, a]", "slot \"a\" is named twice"),
+        ("slots:=[A]", "must be lower-case letters"),
+        ("execution_providers:=[npu]", "must be of cpu, cuda, tensorrt, openvino, got \"npu\""),
+        ("max_concurrent_requests:=0", "must be from 1 to 10000, got 0"),
         ("qos_overrides./inference_node/image.subscription.reliability:=maybe", "maybe"),
         ("drift_window_frames:=5", "must be from 20 to 1000000, got 5"),
         ("drift_false_alarm_rate:=2.0", "drift_false_alarm_rate of /inference_node must be from"),

@@ -1,0 +1,69 @@
+//! The node's model slots: each has a model, a camera's frames, requests and a status of its own, and they share one ONNX
+//! Runtime.
+
+use std::sync::Arc;
+
+use super::pipeline::Pipeline;
+use super::shadow::ShadowSeat;
+use super::status::StatusBoard;
+use crate::engine::{Engine, LoadRequest, Requests};
+use crate::{Error, Result};
+
+/// The slot of a node that names none. Its topics are the node's own.
+pub(super) const DEFAULT_SLOT: &str = "default";
+
+/// Private name of a slot's topic: `~/image`, or `~/SLOT/image` when the slot is not the default one.
+pub(super) fn topic(slot: &str, leaf: &str) -> String {
+    if slot == DEFAULT_SLOT { format!("~/{leaf}") } else { format!("~/{slot}/{leaf}") }
+}
+
+/// Everything of one slot.
+pub(super) struct ModelSlot {
+    pub(super) name: String,
+    pub(super) engine: Arc<Engine>,
+    pub(super) requests: Requests,
+    pub(super) pipeline: Pipeline,
+    pub(super) status: StatusBoard,
+    pub(super) shadow: Arc<ShadowSeat>,
+    /// What configure loads.
+    pub(super) bundle: Option<LoadRequest>,
+    /// One load at a time, with its statuses in one piece.
+    pub(super) loading: tokio::sync::Mutex<()>,
+}
+
+impl ModelSlot {
+    /// Digest of the bundle that serves frames now; empty when none does.
+    pub(super) fn running_digest(&self) -> String {
+        self.engine.current().map(|m| m.digest.to_string()).unwrap_or_default()
+    }
+
+    /// Frees the model, the one before and the shadow.
+    pub(super) fn unload(&self) {
+        self.shadow.set(None);
+        if let Some(model) = self.engine.unload() {
+            tracing::info!(slot = %self.name, model = %model.name, version = %model.version, "model unloaded");
+        }
+    }
+}
+
+/// The slots, in the order in which the parameter names them; at least one.
+#[derive(Clone)]
+pub(super) struct Slots(Arc<[Arc<ModelSlot>]>);
+
+impl Slots {
+    pub(super) fn new(slots: Vec<Arc<ModelSlot>>) -> Self {
+        Self(slots.into())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<ModelSlot>> {
+        self.0.iter()
+    }
+
+    /// The slot of that name; the first one when it is empty.
+    pub(super) fn get(&self, name: &str) -> Result<&Arc<ModelSlot>> {
+        self.iter().find(|slot| name.is_empty() || slot.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.iter().map(|slot| slot.name.as_str()).collect();
+            Error::UnknownSlot { slot: name.to_owned(), known: known.join(", ") }
+        })
+    }
+}
