@@ -76,21 +76,31 @@ impl Config {
         let text = |name: &'static str, default: &str, description: &str| {
             node.declare_parameter(name, default.to_owned(), description).map_err(BridgeError::ros("declare a parameter"))
         };
-        let robot = text("robot", "", "name of this robot in the control plane")?;
-        let data_dir = text("data_dir", "", "folder for the edge log, the desired state and the bundles")?;
-        let mqtt = text("mqtt", "127.0.0.1:1883", "host:port of the control plane's MQTT broker")?;
-        let http = text("http", "http://127.0.0.1:5000", "address of the control plane, for artifacts")?;
-        let token_file = text("token_file", "", "file with this robot's token")?;
-        let inference_node = text("inference_node", "inference_node", "inference node whose topics and services are used")?;
+        let robot = text("robot", "", "Name of this robot in the control plane: lower-case letters, digits, dashes.")?;
+        let data_dir = text(
+            "data_dir",
+            "",
+            "Folder for the edge log, the desired state and the bundles. It must survive a restart, and one bridge owns it.",
+        )?;
+        let mqtt =
+            text("mqtt", "127.0.0.1:1883", "host:port of the control plane's MQTT broker; loopback only until robots have certificates.")?;
+        let http = text(
+            "http",
+            "http://127.0.0.1:5000",
+            "Address of the control plane, for artifacts; loopback only until robots have certificates.",
+        )?;
+        let token_file = text("token_file", "", "File with the robot's token; the token itself is never an argument.")?;
+        let inference_node =
+            text("inference_node", "inference_node", "Inference node whose topics and services are used, relative or absolute.")?;
         let period_s = node
             .parameter("summary_period_s", 5.0)
-            .description("period of inference summaries, seconds")
+            .description("Seconds between two inference summaries.")
             .range(0.1..=86_400.0)
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
         let budget_mb = node
             .parameter("log_budget_mb", 256_i64)
-            .description("most megabytes of entries the edge log keeps")
+            .description("Most megabytes of entries the edge log keeps.")
             .range(1..=1_048_576)
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;

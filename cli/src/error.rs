@@ -114,6 +114,14 @@ pub(crate) enum CliError {
         /// The action.
         action: String,
     },
+    /// Text that is no value of a parameter.
+    #[error("the value of parameter {name}: {reason}")]
+    ParameterText {
+        /// The parameter.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// A managed node that cannot be told that.
     #[error("{node} has no transition {transition} in its state: possible are {possible}")]
     UnknownTransition {

@@ -63,6 +63,11 @@ class World:
         self.env = dict(
             os.environ, ROS_DOMAIN_ID=str(next(DOMAINS)), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
             ROS_LOG_DIR=str(folder / "log"), PYTHONUNBUFFERED="1", RCUTILS_COLORIZED_OUTPUT="0")
+        self.forget()
+
+    def forget(self):
+        """Stops the domain's daemon: the command line asks whichever runs, even one of another RMW that sees none of us."""
+        subprocess.run(["ros2", "daemon", "stop"], env=self.env, capture_output=True, check=True, timeout=PATIENCE_S)
 
     def start(self, *command, name=None):
         name = name or pathlib.Path(command[0]).name
@@ -113,6 +118,7 @@ class World:
     def end(self):
         for program in reversed(self.programs):
             program.end()
+        self.forget()
 
 
 def listens():
@@ -143,8 +149,6 @@ def zenoh_router(tmp_path_factory):
 @pytest.fixture
 def world(tmp_path):
     world = World(tmp_path)
-    # A daemon of another domain or RMW would answer for a graph that is not ours.
-    world.env["ROS2CLI_NO_DAEMON"] = "1"
     yield world
     world.end()
 

@@ -1,4 +1,4 @@
-//! The commands developers and CI use: `cargo xtask demo`, `test`, `test-ros`, `bench`, `layers`.
+//! The commands developers and CI use: `cargo xtask demo`, `test`, `test-ros`, `bench`, `readme`, `layers`.
 //!
 //! It starts other programs and decides little itself, so that `cargo xtask` answers quickly on a fresh machine.
 
@@ -11,6 +11,7 @@ mod fetch;
 mod layers;
 mod node;
 mod python;
+mod readme;
 mod repo;
 mod test;
 mod wheel;
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test --quick                                           the inner loop
   cargo xtask test                                                   everything, as CI does
   source /opt/ros/jazzy/setup.bash && cargo xtask test-ros           the same nodes on an installed ROS 2
+  cargo xtask readme                                                 after a parameter was added or changed
   cargo xtask bench --json target/bench.json                         every benchmark";
 
 #[derive(Subcommand)]
@@ -46,6 +48,8 @@ enum Command {
     Bench(bench::Args),
     /// Fetch something a build needs from elsewhere.
     Fetch(fetch::Args),
+    /// Write the tables of parameters in the READMEs from the nodes themselves, and check what else is said of them.
+    Readme(readme::Args),
     /// Check that the arrows between the crates run as docs/ARCHITECTURE.md says.
     Layers,
 }
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Command::TestRos(args) => test::ros::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fetch(args) => fetch::run(&args),
+        Command::Readme(args) => readme::run(&args),
         Command::Layers => layers::run(),
     };
     match outcome {

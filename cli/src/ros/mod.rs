@@ -7,6 +7,7 @@ mod hz;
 mod interface;
 mod lifecycle;
 mod node;
+mod param;
 mod service;
 mod topic;
 mod yaml;
@@ -25,6 +26,7 @@ Examples:
   edgeflow ros topic hz /robot_1/camera/image
   edgeflow ros service call /robot_1/inference_node/get_model_info
   edgeflow ros action send_goal --feedback /robot_1/inference_node/deploy_model '{bundle_path: /var/lib/models/7}'
+  edgeflow ros param describe /robot_1/inference_node queue_depth
   edgeflow ros lifecycle set /robot_1/inference_node activate
   edgeflow ros service call /robot_1/inference_node/infer --from-topic /robot_1/camera/image:image")]
 pub(crate) struct RosArguments {
@@ -52,6 +54,9 @@ enum RosCommand {
     /// Managed nodes: their states, and what they can be told.
     #[command(subcommand)]
     Lifecycle(lifecycle::LifecycleCommand),
+    /// Parameters: list, read, set, describe.
+    #[command(subcommand)]
+    Param(param::ParamCommand),
     /// Message, service and action types.
     #[command(subcommand)]
     Interface(interface::InterfaceCommand),
@@ -67,6 +72,7 @@ pub(crate) async fn run(arguments: RosArguments) -> Result<(), CliError> {
         RosCommand::Service(command) => service::run(command, arguments.router).await,
         RosCommand::Action(command) => action::run(command, arguments.router).await,
         RosCommand::Lifecycle(command) => lifecycle::run(command, arguments.router).await,
+        RosCommand::Param(command) => param::run(command, arguments.router).await,
         RosCommand::Interface(command) => interface::run(&command),
         RosCommand::Router => run_router(arguments.router).await,
     }

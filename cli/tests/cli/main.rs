@@ -5,5 +5,6 @@
 mod api;
 mod errors;
 mod managed;
+mod param;
 mod ros;
 mod support;

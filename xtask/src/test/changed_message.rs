@@ -49,7 +49,7 @@ fn changed_messages(ros: &Ros) -> Result<PathBuf> {
     let text = fs::read_to_string(&message).with_context(|| format!("could not read {}", message.display()))?;
     fs::write(&message, format!("uint32 {FIELD}\n{text}"))?;
     let mut colcon = ros.sourced(None, RMW, &["colcon", "--log-base"])?;
-    colcon.arg(folder.join("log")).args(["build", "--allow-overriding", "edgeflow_msgs", "--base-paths"]).arg(folder.join("src"));
+    colcon.arg(folder.join("log")).args(["build", "--base-paths"]).arg(folder.join("src"));
     colcon.arg("--build-base").arg(folder.join("build")).arg("--install-base").arg(folder.join("install"));
     repo::run(&mut colcon)?;
     Ok(folder.join("install/setup.bash"))

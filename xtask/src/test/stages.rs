@@ -14,7 +14,7 @@ use super::{
     Counts,
     reports::{counted, fresh},
 };
-use crate::{debian, demo, layers, node, python, repo, wheel};
+use crate::{debian, demo, layers, node, python, readme, repo, wheel};
 
 /// One stage: what it is called, whether it is part of the inner loop, what it does.
 pub(super) struct Stage {
@@ -30,6 +30,7 @@ pub(super) const ALL: &[Stage] = &[
     Stage { name: "web", quick: true, run: web },
     Stage { name: "lint", quick: true, run: lint },
     Stage { name: "rust", quick: true, run: rust },
+    Stage { name: "readme", quick: false, run: readmes },
     Stage { name: "r2r", quick: false, run: r2r },
     Stage { name: "python", quick: false, run: python_tests },
     Stage { name: "demo", quick: false, run: story },
@@ -86,6 +87,12 @@ fn rust() -> Result<Counts> {
         .env("ORT_DYLIB_PATH", onnxruntime)
         .status()?;
     counted(&report, status.success())
+}
+
+/// What the READMEs say of nodes, against nodes that run.
+fn readmes() -> Result<Counts> {
+    readme::run(&readme::Args { check: true })?;
+    Ok(Counts::ONE)
 }
 
 /// The same node sources against r2r's own types. What this does not catch: anything at run time, and the C type support.

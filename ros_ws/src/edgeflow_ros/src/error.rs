@@ -59,6 +59,16 @@ pub enum Error {
         /// What it must be, and what came.
         reason: String,
     },
+    /// A node did not take the value it was to set a parameter to.
+    #[error("set parameter {name} of {node}: {reason}")]
+    ParameterRefused {
+        /// Fully-qualified name of the node.
+        node: String,
+        /// Parameter.
+        name: String,
+        /// Its words.
+        reason: String,
+    },
     /// A parameter cannot be declared.
     #[error("declare parameter {name} of {node}: {reason}")]
     ParameterDeclaration {

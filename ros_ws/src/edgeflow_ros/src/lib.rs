@@ -59,7 +59,7 @@ pub use error::{Error, Result};
 pub use logging::init_tracing;
 pub use messages::*;
 pub use node::Node;
-pub use parameters::{DeclaredParameter, ParameterBuilder, ParameterType, ParameterValue};
+pub use parameters::{DeclaredParameter, ParameterBuilder, ParameterClient, ParameterType, ParameterValue};
 pub use publisher::Publisher;
 pub use qos::{Durability, EndpointInfo, History, ParsePolicyError, QosProfile, Reliability};
 pub use queue::{DropCounter, Queue};

@@ -55,10 +55,7 @@ pub(crate) fn parse_assignment(text: &str) -> Result<Assignment, String> {
     if name.is_empty() {
         return Err("the parameter's name is missing".into());
     }
-    let yaml: Yaml = serde_norway::from_str(value).map_err(|e| format!("the value is not YAML: {e}"))?;
-    // `-p name:=` is an empty string, as in rcl.
-    let value = if value.trim().is_empty() { ParameterValue::String(String::new()) } else { ParameterValue::from_yaml(&yaml)? };
-    Ok(Assignment { node, name: name.to_string(), value })
+    Ok(Assignment { node, name: name.to_string(), value: ParameterValue::parse(value)? })
 }
 
 /// Reads a ROS 2 parameter file: node names (also nested by namespace, also with wildcards), below

@@ -2,6 +2,7 @@
 //! `ros2 param` talks to. Written once for both stacks.
 
 mod assignments;
+mod client;
 mod declare;
 mod services;
 mod store;
@@ -10,6 +11,7 @@ use serde_norway::Value as Yaml;
 use std::fmt;
 
 pub(crate) use assignments::{Assignment, for_node, parse_assignment, read_file};
+pub use client::ParameterClient;
 pub use declare::{DeclaredParameter, ParameterBuilder};
 pub(crate) use services::{Names, ParameterServer};
 pub(crate) use store::{Descriptor, Entry, Range, Store};
@@ -49,6 +51,19 @@ impl ParameterValue {
             Self::DoubleArray(_) => "double array",
             Self::StringArray(_) => "string array",
         }
+    }
+
+    /// From text as it stands behind `-p name:=`: YAML, where nothing at all is an empty string.
+    ///
+    /// # Errors
+    /// Why it is no value of a parameter.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        // As in rcl.
+        if text.trim().is_empty() {
+            return Ok(Self::String(String::new()));
+        }
+        let yaml: Yaml = serde_norway::from_str(text).map_err(|e| format!("the value is not YAML: {e}"))?;
+        Self::from_yaml(&yaml)
     }
 
     /// A scalar or a list of scalars of one type. Integers among doubles become doubles.

@@ -170,7 +170,7 @@ fn describe(name: &str, entry: Option<&Entry>) -> ParameterDescriptor {
     wire
 }
 
-fn to_wire(value: &ParameterValue) -> WireValue {
+pub(super) fn to_wire(value: &ParameterValue) -> WireValue {
     let wire = WireValue::default();
     match value.clone() {
         ParameterValue::Bool(v) => WireValue { type_: ParameterType::PARAMETER_BOOL, bool_value: v, ..wire },
@@ -185,7 +185,7 @@ fn to_wire(value: &ParameterValue) -> WireValue {
 }
 
 /// `None`: no value, which in ROS deletes the parameter. An octet array, which no parameter here is, has no value either.
-fn from_wire(wire: WireValue) -> Option<ParameterValue> {
+pub(super) fn from_wire(wire: WireValue) -> Option<ParameterValue> {
     Some(match wire.type_ {
         ParameterType::PARAMETER_BOOL => ParameterValue::Bool(wire.bool_value),
         ParameterType::PARAMETER_INTEGER => ParameterValue::Integer(wire.integer_value),
