@@ -23,13 +23,17 @@ pub enum Error {
         source: io::Error,
     },
     /// There is no `model.onnx`.
-    #[error("{place} has no model.onnx: a bundle is a folder with model.onnx and, optionally, edgeflow.yaml, baseline.json and golden.json")]
+    #[error(
+        "{place} has no model.onnx: a bundle is a folder with model.onnx and, optionally, edgeflow.yaml, baseline.json and golden.json"
+    )]
     NoModel {
         /// The bundle.
         place: String,
     },
     /// A file whose name has no meaning in a bundle, or is there twice.
-    #[error("{place} holds {name:?}: a bundle holds model.onnx, edgeflow.yaml, baseline.json and golden.json, each at most once; take it out")]
+    #[error(
+        "{place} holds {name:?}: a bundle holds model.onnx, edgeflow.yaml, baseline.json and golden.json, each at most once; take it out"
+    )]
     UnexpectedFile {
         /// The bundle.
         place: String,

@@ -19,5 +19,8 @@ pub use check::check_manifest;
 pub use digest::{BundleFile, Digest, bundle_digest};
 pub use error::{Error, Result};
 pub use golden::{GOLDEN_FILE, Golden, GoldenCase, GoldenData, GoldenTensor};
-pub use manifest::{Decode, Encoding, Filter, InputSpec, Layout, Manifest, OutputSpec, Resize, ResizeMode};
+pub use manifest::{
+    Activation, Anchor, ClassificationSpec, Coordinates, Corners, DetectionFormat, DetectionSpec, Encoding, Filter, InputSpec, Layout,
+    Manifest, OutputSpec, PixelType, Resize, ResizeMode, SegmentationSpec, TensorsSpec,
+};
 pub use schema::{ElemType, OnnxSchema, ValueInfo, ValueKind};

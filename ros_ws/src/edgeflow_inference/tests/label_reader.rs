@@ -35,7 +35,7 @@ fn scores_are_what_python_computes() {
         for (i, entry) in frames.iter().enumerate() {
             let data = render(i as u64, entry["pixels"].as_str().unwrap());
             let frame = Frame { width: 96, height: 96, step: 96, encoding: "mono8", is_bigendian: false, data: &data };
-            let class = model.infer_frame(&frame.check().unwrap()).unwrap().classification.unwrap();
+            let class = model.infer_frame(&frame.check().unwrap()).unwrap().classification().cloned().unwrap();
             let expected: Vec<f64> = entry[version].as_array().unwrap().iter().map(|s| s.as_f64().unwrap()).collect();
             assert_eq!(class.scores.len(), expected.len());
             for (got, want) in class.scores.iter().zip(&expected) {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::{Inference, Limits, Model};
+use crate::decode::Thresholds;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -117,7 +118,7 @@ fn together(batch: &[Job], rows: usize) -> Option<Vec<Result<Inference>>> {
             shape[0] = job.rows as i64;
             Tensor { name: output.name.clone(), shape, data: output.data.slice(range.start * width..range.end * width) }
         };
-        model.decoded(outputs.iter().map(part).collect())
+        model.decoded(outputs.iter().map(part).collect(), None, &Thresholds::default())
     });
     Some(answers.collect())
 }

@@ -10,8 +10,8 @@ use edgeflow_drift::{Baseline, IMAGE_FEATURES};
 
 use super::backend::{Backend, Session, SessionOptions};
 use super::golden;
-use crate::decode::{Classification, Decoder};
-use crate::image::{CheckedFrame, Frame, Preparer, Scratch};
+use crate::decode::{Classification, Decoded, Decoder, Thresholds};
+use crate::image::{CheckedFrame, Frame, Placement, Prepared, Preparer, Scratch};
 use crate::tensor::{Data, Tensor, TensorSpec, element_count};
 use crate::{Error, Result};
 
@@ -41,10 +41,20 @@ impl LoadRequest {
 /// What one run gave.
 #[derive(Clone, Debug)]
 pub struct Inference {
-    /// The decoded class, when the manifest has a decoder.
-    pub classification: Option<Classification>,
+    /// What they mean, by the manifest.
+    pub decoded: Decoded,
     /// The graph's outputs, in its order.
     pub outputs: Vec<Tensor>,
+}
+
+impl Inference {
+    /// The class, when the manifest says that there is one.
+    pub fn classification(&self) -> Option<&Classification> {
+        match &self.decoded {
+            Decoded::Classification(class) => Some(class),
+            _ => None,
+        }
+    }
 }
 
 /// A model that can take frames.
@@ -178,6 +188,11 @@ impl Model {
         &self.outputs
     }
 
+    /// How its outputs are read.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
     /// Whether frames can be fed to this model.
     pub fn takes_images(&self) -> bool {
         self.preparer.is_some()
@@ -189,6 +204,14 @@ impl Model {
     /// [`Error::NoImageInput`] when the manifest describes no image input; [`Error::Tensor`] when the frame's size
     /// does not fit the graph; [`Error::Run`] and [`Error::Decode`] from the run itself.
     pub fn infer_frame(&self, frame: &CheckedFrame<'_>) -> Result<Inference> {
+        self.infer_frame_with(frame, &Thresholds::default())
+    }
+
+    /// As [`Model::infer_frame`], with thresholds in place of the manifest's.
+    ///
+    /// # Errors
+    /// As [`Model::infer_frame`].
+    pub fn infer_frame_with(&self, frame: &CheckedFrame<'_>, asked: &Thresholds) -> Result<Inference> {
         let Some(preparer) = &self.preparer else {
             return Err(Error::NoImageInput {
                 reason: "its bundle has no edgeflow.yaml with `input`; add one, or call ~/infer with the graph's input tensors".into(),
@@ -196,12 +219,12 @@ impl Model {
         };
         let began = Instant::now();
         let mut runner = self.runner();
-        let tensor = preparer.prepare(frame, &mut runner.scratch)?;
+        let Prepared { tensor, placement } = preparer.prepare(frame, &mut runner.scratch)?;
         self.check(std::slice::from_ref(&tensor))?;
         let outputs = runner.session.run(&[tensor])?;
         drop(runner);
         self.took(began.elapsed());
-        self.decoded(outputs)
+        self.decoded(outputs, Some(&placement), asked)
     }
 
     /// Runs the model on tensors: each of the graph's inputs once, in any order.
@@ -240,7 +263,7 @@ impl Model {
 
     /// As [`Model::infer_tensors`], for tensors that were checked.
     pub(super) fn infer_checked(&self, tensors: &[Tensor]) -> Result<Inference> {
-        self.decoded(self.run(tensors)?)
+        self.decoded(self.run(tensors)?, None, &Thresholds::default())
     }
 
     /// The graph's outputs for tensors that were checked.
@@ -251,8 +274,9 @@ impl Model {
         outputs
     }
 
-    pub(super) fn decoded(&self, outputs: Vec<Tensor>) -> Result<Inference> {
-        Ok(Inference { classification: self.decoder.decode(&outputs)?, outputs })
+    /// What a run's outputs mean; `placement` says where the frame was, if there was one.
+    pub(super) fn decoded(&self, outputs: Vec<Tensor>, placement: Option<&Placement>, asked: &Thresholds) -> Result<Inference> {
+        Ok(Inference { decoded: self.decoder.decode(&outputs, placement, asked)?, outputs })
     }
 
     /// Whether every input and output has an open first dimension, so that requests can be put behind each other. A graph whose
@@ -288,7 +312,7 @@ impl Model {
         let Some(preparer) = &self.preparer else { return self.warm_up_tensors() };
         let (width, height) = warm_up_size(preparer.input(), self.inputs.iter().find(|s| s.name == preparer.tensor()));
         let encoding = preparer.input().encoding;
-        let step = width * encoding.channels() as u32;
+        let step = width * (encoding.channels() * encoding.channel_bytes()) as u32;
         let data = vec![0; step as usize * height as usize];
         let frame = Frame { width, height, step, encoding: encoding.name(), is_bigendian: false, data: &data };
         self.infer_frame(&frame.check()?).map(drop)
@@ -321,14 +345,16 @@ impl Model {
 
 /// The preparer for the graph input a manifest names, or the only one.
 fn preparer(input: InputSpec, inputs: &[TensorSpec]) -> Result<Preparer> {
-    let name = match (&input.tensor, inputs) {
-        (Some(name), _) => name.clone(),
-        (None, [only]) => only.name.clone(),
-        (None, _) => {
-            return Err(Error::NoImageInput { reason: "the graph has several inputs; name one as `input.tensor` in edgeflow.yaml".into() });
-        }
+    let spec = match (&input.tensor, inputs) {
+        (Some(name), _) => inputs.iter().find(|spec| spec.name == *name),
+        (None, [only]) => Some(only),
+        (None, _) => None,
     };
-    Ok(Preparer::new(input, name))
+    let Some(spec) = spec else {
+        let reason = "the graph has other inputs than edgeflow.yaml says; name one of them as `input.tensor`".into();
+        return Err(Error::NoImageInput { reason });
+    };
+    Preparer::new(input, spec)
 }
 
 /// Size of the warm-up's frame: one that has to be resized when the manifest resizes, else what the graph wants.

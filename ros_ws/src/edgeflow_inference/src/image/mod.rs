@@ -3,11 +3,17 @@
 //! A frame is described by four numbers that may contradict each other and its data; every contradiction is an error
 //! that says which, because a silently misread image is a wrong answer with a high score.
 
+mod bayer;
 mod convert;
+mod format;
+mod placement;
 mod prepare;
+mod shrink;
 
 pub use convert::gray;
-pub use prepare::{Preparer, Scratch};
+pub use format::{Cfa, PixelFormat};
+pub use placement::{Placement, Rect};
+pub use prepare::{Prepared, Preparer, Scratch};
 
 use crate::{Error, Result};
 
@@ -25,56 +31,10 @@ pub struct Frame<'a> {
     pub step: u32,
     /// Name from `sensor_msgs/image_encodings`.
     pub encoding: &'a str,
-    /// Byte order of 16-bit pixels.
+    /// Byte order of pixels of 16 and 32 bits.
     pub is_bigendian: bool,
-    /// `height * step` bytes.
+    /// `height * step` bytes; half as many again where rows of chroma follow.
     pub data: &'a [u8],
-}
-
-/// Pixel formats this crate reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PixelFormat {
-    /// One channel, 8 bits.
-    Mono8,
-    /// One channel, 16 bits, full scale 65535.
-    Mono16,
-    /// Red, green, blue.
-    Rgb8,
-    /// Blue, green, red.
-    Bgr8,
-    /// Red, green, blue, alpha (ignored).
-    Rgba8,
-    /// Blue, green, red, alpha (ignored).
-    Bgra8,
-}
-
-/// The encodings understood, as error messages list them.
-const ENCODINGS: &str = "mono8, 8UC1, mono16, 16UC1, rgb8, bgr8, 8UC3, rgba8, bgra8";
-
-impl PixelFormat {
-    /// From a name of `sensor_msgs/image_encodings`. `8UC1`, `16UC1` and `8UC3` count as mono8, mono16 and bgr8, as
-    /// OpenCV has them.
-    pub fn from_encoding(encoding: &str) -> Option<Self> {
-        Some(match encoding {
-            "mono8" | "8UC1" => Self::Mono8,
-            "mono16" | "16UC1" => Self::Mono16,
-            "rgb8" => Self::Rgb8,
-            "bgr8" | "8UC3" => Self::Bgr8,
-            "rgba8" => Self::Rgba8,
-            "bgra8" => Self::Bgra8,
-            _ => return None,
-        })
-    }
-
-    /// Bytes per pixel.
-    pub fn pixel_bytes(self) -> usize {
-        match self {
-            Self::Mono8 => 1,
-            Self::Mono16 => 2,
-            Self::Rgb8 | Self::Bgr8 => 3,
-            Self::Rgba8 | Self::Bgra8 => 4,
-        }
-    }
 }
 
 /// A frame whose numbers agree with each other and with its data.
@@ -96,7 +56,7 @@ impl<'a> Frame<'a> {
     pub fn check(&self) -> Result<CheckedFrame<'a>> {
         let refuse = |reason: String| Err(Error::Image { reason });
         let Some(format) = PixelFormat::from_encoding(self.encoding) else {
-            return refuse(format!("encoding `{}` is not supported; publish one of {ENCODINGS}", self.encoding));
+            return refuse(format!("encoding `{}` is not supported; publish one of {}", self.encoding, format::ENCODINGS));
         };
         if self.width == 0 || self.height == 0 {
             return refuse(format!("it is {} x {} pixels; both must be at least 1", self.width, self.height));
@@ -105,22 +65,28 @@ impl<'a> Frame<'a> {
             return refuse(format!("it is {} x {} pixels; at most {MAX_EDGE} a side are read", self.width, self.height));
         }
         let (width, height, step) = (self.width as usize, self.height as usize, self.step as usize);
-        let row = width * format.pixel_bytes();
+        let (pairs_across, pairs_down) = format.pairs();
+        if (pairs_across && width % 2 != 0) || (pairs_down && height % 2 != 0) {
+            return refuse(format!("it is {width} x {height} pixels, but {} shares colours between pairs of them", self.encoding));
+        }
+        let row = format.row_bytes(width);
         if step < row {
             return refuse(format!("step is {step} bytes, but {width} pixels of {} need {row}", self.encoding));
         }
-        if self.data.len() != height * step {
-            return refuse(format!("data has {} bytes, but height x step is {height} x {step} = {}", self.data.len(), height * step));
+        let rows = format.rows(height);
+        if self.data.len() != rows * step {
+            let times = if rows == height { "height" } else { "1.5 height" };
+            return refuse(format!("data has {} bytes, but {times} x step is {rows} x {step} = {}", self.data.len(), rows * step));
         }
         Ok(CheckedFrame { width, height, step, format, is_bigendian: self.is_bigendian, data: self.data })
     }
 }
 
 impl<'a> CheckedFrame<'a> {
-    /// The rows, without their padding.
+    /// The rows, without their padding and without rows of chroma.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let row = self.width * self.format.pixel_bytes();
-        self.data.chunks_exact(self.step).map(move |r| &r[..row])
+        let row = self.format.row_bytes(self.width);
+        self.data.chunks_exact(self.step).take(self.height).map(move |r| &r[..row])
     }
 }
 
@@ -136,8 +102,9 @@ mod tests {
     fn frames_that_contradict_themselves_are_refused_by_name() {
         let data = [0; 12];
         frame(&data).check().unwrap();
+        Frame { height: 2, encoding: "nv12", ..frame(&data) }.check().unwrap();
         let cases = [
-            (Frame { encoding: "yuv422", ..frame(&data) }, "encoding `yuv422` is not supported; publish one of mono8"),
+            (Frame { encoding: "yuv411", ..frame(&data) }, "encoding `yuv411` is not supported; publish one of mono8"),
             (Frame { encoding: "", ..frame(&data) }, "encoding `` is not supported"),
             (Frame { width: 0, ..frame(&data) }, "it is 0 x 3 pixels"),
             (Frame { height: 0, ..frame(&[]) }, "it is 4 x 0 pixels"),
@@ -147,6 +114,10 @@ mod tests {
             (Frame { step: 5, ..frame(&data) }, "data has 12 bytes, but height x step is 3 x 5 = 15"),
             (Frame { height: 2, ..frame(&data) }, "data has 12 bytes, but height x step is 2 x 4 = 8"),
             (frame(&data[..11]), "data has 11 bytes"),
+            (Frame { width: 3, encoding: "uyvy", step: 8, ..frame(&data) }, "it is 3 x 3 pixels, but uyvy shares colours between pairs"),
+            (Frame { encoding: "bayer_rggb8", ..frame(&data) }, "it is 4 x 3 pixels, but bayer_rggb8"),
+            (Frame { height: 2, encoding: "nv12", ..frame(&data[..11]) }, "data has 11 bytes, but 1.5 height x step is 3 x 4 = 12"),
+            (Frame { encoding: "32FC1", ..frame(&data) }, "4 pixels of 32FC1 need 16"),
         ];
         for (bad, want) in cases {
             let err = bad.check().unwrap_err().to_string();

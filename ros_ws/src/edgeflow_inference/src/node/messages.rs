@@ -8,6 +8,7 @@ use edgeflow_ros::sensor_msgs::msg::Image;
 use edgeflow_ros::std_msgs::msg::Header;
 
 use crate::Result;
+use crate::decode::Decoded;
 use crate::engine::{Inference, Model};
 use crate::image::Frame;
 use crate::tensor::{Data, Tensor, TensorSpec};
@@ -35,14 +36,16 @@ pub(super) fn result(model: &Model, header: Header, inference: &Inference) -> In
         score: f32::NAN,
         ..InferenceResult::default()
     };
-    match &inference.classification {
-        Some(class) => {
+    match &inference.decoded {
+        Decoded::Classification(class) => {
             message.label = class.label.clone();
             message.class_id = class.class_id;
             message.score = class.score;
             message.scores = class.scores.clone();
         }
-        None => message.outputs = inference.outputs.iter().map(tensor).collect(),
+        Decoded::Tensors(which) => message.outputs = which.iter().filter_map(|i| inference.outputs.get(*i)).map(tensor).collect(),
+        // What they mean has a topic of its own.
+        Decoded::Detections(_) | Decoded::Segmentation(_) => {}
     }
     message
 }

@@ -110,7 +110,7 @@ impl Watcher {
         let began = Instant::now();
         let own = self.infer(&answered.input);
         let took = began.elapsed();
-        let label = |inference: &Inference| inference.classification.as_ref().map(|c| c.label.clone()).unwrap_or_default();
+        let label = |inference: &Inference| inference.classification().map(|c| c.label.clone()).unwrap_or_default();
         let mut result = ShadowResult {
             header: answered.input.header().clone(),
             slot: self.slot.clone(),
@@ -158,7 +158,7 @@ fn microseconds(duration: Duration) -> u32 {
 
 /// The same class; without classes: every number within 1e-3 + 1 % of the other.
 fn agree(active: &Inference, shadow: &Inference) -> bool {
-    if let (Some(a), Some(b)) = (&active.classification, &shadow.classification) {
+    if let (Some(a), Some(b)) = (active.classification(), shadow.classification()) {
         return a.label == b.label;
     }
     let close = |a: f64, b: f64| (a - b).abs() <= 1e-3 + 0.01 * a.abs() || a == b || (a.is_nan() && b.is_nan());

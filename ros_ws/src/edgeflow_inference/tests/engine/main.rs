@@ -24,7 +24,7 @@ fn load(engine: &Engine, request: &LoadRequest) -> Result<u32, Error> {
 }
 
 fn label(engine: &Engine, frame: &Frame<'_>) -> String {
-    engine.current().unwrap().infer_frame(&frame.check().unwrap()).unwrap().classification.unwrap().label
+    engine.current().unwrap().infer_frame(&frame.check().unwrap()).unwrap().classification().cloned().unwrap().label
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_bundle_is_loaded_in_stages_and_classifies_frames() {
     }
     let frame = Frame { data: &data, ..black() };
     let inference = engine.current().unwrap().infer_frame(&frame.check().unwrap()).unwrap();
-    let class = inference.classification.unwrap();
+    let class = inference.classification().cloned().unwrap();
     assert_eq!((class.label.as_str(), class.class_id), ("b", 1));
     assert!((class.score - (2.0 + 255.0 / 256.0)).abs() < 1e-6, "{}", class.score);
     assert_eq!(class.scores.len(), 4);
@@ -100,7 +100,7 @@ fn swaps_under_load_lose_no_frame_and_mix_no_models() {
             let mut seen = [0u64; 2];
             while !stop.load(Ordering::Relaxed) {
                 let model = engine.current().expect("there is always a model");
-                let class = model.infer_frame(&black().check().unwrap()).expect("no frame fails").classification.unwrap();
+                let class = model.infer_frame(&black().check().unwrap()).expect("no frame fails").classification().cloned().unwrap();
                 let which = digests.iter().position(|d| *d == model.digest).unwrap();
                 assert_eq!(class.class_id as usize, which, "the result is of the model it names");
                 seen[which] += 1;

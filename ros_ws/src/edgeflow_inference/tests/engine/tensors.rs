@@ -25,7 +25,7 @@ fn a_graph_without_manifest_serves_tensors_of_every_kind() {
     let names = Tensor::new("names", vec![2], Data::String(vec!["x".into(), "y".into()])).unwrap();
 
     let got = model.infer_tensors(&[names.clone(), b.clone(), a.clone()]).unwrap();
-    assert!(got.classification.is_none());
+    assert!(got.classification().is_none());
     let outputs: Vec<_> = got.outputs.iter().map(|t| (t.name.as_str(), t.shape.clone(), t.data.clone())).collect();
     assert_eq!(
         outputs,

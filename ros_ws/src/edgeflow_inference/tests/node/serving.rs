@@ -113,7 +113,7 @@ async fn bad_frames_and_requests_are_refused_and_the_next_good_one_is_served() {
     let dir = tempfile::tempdir().unwrap();
     let mut scene = Scene::loaded(&pixel_bundle(dir.path(), 2), &[]).await;
     let bad = [
-        (Image { encoding: "yuv422".into(), ..gray(0) }, "encoding `yuv422` is not supported"),
+        (Image { encoding: "yuv411".into(), ..gray(0) }, "encoding `yuv411` is not supported"),
         (Image { data: vec![0; 15], ..gray(0) }, "data has 15 bytes, but height x step is 4 x 4 = 16"),
         (Image { step: 3, ..gray(0) }, "step is 3 bytes"),
         (Image { width: 0, ..gray(0) }, "it is 0 x 4 pixels"),
