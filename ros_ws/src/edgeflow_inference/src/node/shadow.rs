@@ -193,14 +193,15 @@ fn max_difference(active: &Inference, shadow: &Inference) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::Classification;
+    use crate::decode::{Classification, Decoded};
     use crate::tensor::{Data, Tensor};
 
     fn inference(label: Option<&str>, values: &[f32]) -> Inference {
-        let classification =
-            label.map(|label| Classification { label: label.to_owned(), class_id: 0, score: 1.0, scores: values.to_vec() });
+        let class =
+            |label: &str| Classification { label: label.to_owned(), class_id: 0, score: 1.0, scores: values.to_vec(), best: vec![0] };
+        let decoded = label.map_or(Decoded::Tensors(vec![0]), |label| Decoded::Classification(class(label)));
         let data = Data::F32(values.to_vec());
-        Inference { classification, outputs: vec![Tensor::new("y", vec![values.len() as i64], data).unwrap()] }
+        Inference { decoded, outputs: vec![Tensor::new("y", vec![values.len() as i64], data).unwrap()] }
     }
 
     #[test]
