@@ -38,8 +38,8 @@ pub(super) const ALL: &[Stage] = &[
 
 /// The story and the browser share this long.
 const STORY_LIMIT: Duration = Duration::from_secs(600);
-/// Python packages of the tests, the stock MLflow client among them.
-const REQUIREMENTS: &[&str] = &["sim/models/requirements.txt", "server/tests/requirements.txt"];
+/// Python packages of the tests, the stock clients of MLflow and Triton among them.
+const REQUIREMENTS: &[&str] = &["sim/models/requirements.txt", "server/tests/requirements.txt", "ros_ws/src/edgeflow_inference/tests/requirements.txt"];
 
 fn format() -> Result<Counts> {
     repo::run(repo::cargo()?.args(["fmt", "--all", "--check"]))?;
@@ -122,9 +122,10 @@ fn python_tests() -> Result<Counts> {
     demo::build_programs()?;
     let report = fresh("python")?;
     let status = repo::command(python)?
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "sim/models", "server/tests", "rviz/test"])
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "sim/models", "server/tests", "rviz/test", "ros_ws/src/edgeflow_inference/tests"])
         .arg(format!("--junitxml={}", report.display()))
         .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))
+        .env("ORT_DYLIB_PATH", wheel::onnxruntime()?)
         .env("EDGEFLOW_RENDER_FRAMES", repo::target()?.join("release/render_frames"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()?;

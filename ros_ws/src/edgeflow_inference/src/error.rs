@@ -171,6 +171,14 @@ pub enum Error {
         #[from]
         source: edgeflow_drift::Error,
     },
+    /// Nothing can be served at this address.
+    #[error("http_address {address:?}: {source}; give an address of this machine with a free port, such as 127.0.0.1:8500")]
+    HttpAddress {
+        /// As given.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// ROS 2 refused something.
     #[error("ros 2: {source}")]
     Ros {

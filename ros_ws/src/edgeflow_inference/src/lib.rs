@@ -1,11 +1,12 @@
 //! The inference engine and its ROS 2 node.
 //!
 //! [`engine`], [`image`], [`decode`] and [`tensor`] know nothing of ROS: bytes of a frame go in, scores come out, and a
-//! model is swapped for another between two frames. [`node`] puts that behind topics and services.
+//! model is swapped for another between two frames. [`node`] puts that behind topics and services, [`http`] behind routes.
 
 pub mod decode;
 pub mod engine;
 mod error;
+pub mod http;
 pub mod image;
 pub mod node;
 pub mod tensor;

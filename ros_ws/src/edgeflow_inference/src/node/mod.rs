@@ -19,6 +19,7 @@ mod status;
 mod tally;
 mod worker;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use edgeflow_ros::lifecycle::{Lifecycle, Transition};
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use crate::Result;
 use crate::engine::ort::OrtBackend;
 use crate::engine::{Engine, Limits, Requests};
+use crate::http;
 use diagnostics::Diagnostics;
 use managed::{Serving, autostart};
 pub use params::{Parameters, QueuePolicy, RequestParameters, SessionParameters, SlotParameters, USAGE};
@@ -47,6 +49,7 @@ pub struct InferenceNode {
     lifecycle: Lifecycle,
     slots: Slots,
     tasks: Vec<JoinHandle<()>>,
+    http_address: Option<SocketAddr>,
 }
 
 impl InferenceNode {
@@ -69,18 +72,37 @@ impl InferenceNode {
         tasks.push(tokio::spawn(params.requests.follow(limits)));
         tasks.push(tokio::spawn(deploy::serve(node.create_action_server("~/deploy_model")?, Arc::clone(&services))));
         tasks.push(tokio::spawn(Diagnostics::new(&node, slots.clone())?.run()));
+        let http_address = match params.http_address.as_str() {
+            "" => None,
+            address => {
+                let (listener, bound) = http::bind(address)?;
+                let served = slots.iter().map(|slot| slot.served(node.fully_qualified_name())).collect();
+                tasks.push(tokio::spawn(async move {
+                    if let Err(error) = http::serve(listener, http::router(served)).await {
+                        tracing::error!(%error, "http is not served any more");
+                    }
+                }));
+                tracing::info!(address = %bound, "serving http without authentication");
+                Some(bound)
+            }
+        };
         let forgiving = Arc::default();
         let serving = Serving { slots: slots.clone(), services, forgiving: Arc::clone(&forgiving) };
         let lifecycle = Lifecycle::serve(&node, serving)?;
         if params.autostart {
             tasks.push(tokio::spawn(autostart(lifecycle.clone(), forgiving)));
         }
-        Ok(Self { node, lifecycle, slots, tasks })
+        Ok(Self { node, lifecycle, slots, tasks, http_address })
     }
 
     /// The node in the graph.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// Where HTTP is served, if it is.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
     }
 
     /// Takes no more frames and requests, computes the frames that wait (for at most ten seconds), and leaves. The counters
@@ -114,7 +136,7 @@ fn model_slot(
     let shadow = Arc::default();
     Ok(ModelSlot {
         name: slot.name.clone(),
-        requests: Requests::new(Arc::clone(&engine), Arc::clone(limits)),
+        requests: Arc::new(Requests::new(Arc::clone(&engine), Arc::clone(limits))),
         pipeline: Pipeline::new(node.clone(), Arc::clone(&engine), outputs, Arc::clone(&shadow), params.clone(), slot.clone()),
         status: StatusBoard::new(node.clone(), slot.name.clone(), status, Arc::clone(&engine)),
         shadow,

@@ -42,6 +42,7 @@ parameters
   max_concurrent_requests requests at the same time; more are answered with `busy`                (64)
   batch_max               rows in one run when requests come together; 1: no batching             (1)
   batch_deadline_us       how long a request waits for others                                     (1000)
+  http_address            address to serve HTTP at, without authentication; empty: no HTTP        (\"\")
   onnxruntime             path of libonnxruntime.so; empty: ORT_DYLIB_PATH, else beside the program
 ";
 
@@ -73,6 +74,8 @@ pub struct Parameters {
     pub session: SessionParameters,
     /// How requests are served.
     pub requests: RequestParameters,
+    /// Where HTTP is served; empty: nowhere.
+    pub http_address: String,
     /// Library named by the user; empty: search.
     pub onnxruntime: String,
 }
@@ -237,6 +240,9 @@ impl Parameters {
                     .range(0..=1_000_000)
                     .declare()?,
             },
+            http_address: text("http_address", "")
+                .description("Address to serve HTTP at, such as 127.0.0.1:8500. There is no authentication: keep it on the machine. Empty: no HTTP.")
+                .read_only()?,
             onnxruntime: text("onnxruntime", "")
                 .description("Path of libonnxruntime.so. Empty: ORT_DYLIB_PATH, else beside the executable.")
                 .read_only()?,

@@ -92,7 +92,7 @@ impl Services {
         result.latency_us = u32::try_from(arrived.elapsed().as_micros()).unwrap_or(u32::MAX);
         // Once is enough: they may be large.
         let outputs = match std::mem::take(&mut result.outputs) {
-            raw if !raw.is_empty() => raw,
+            raw if raw.len() == inference.outputs.len() => raw,
             _ => inference.outputs.iter().map(messages::tensor).collect(),
         };
         Ok(Infer::Response { success: true, message: String::new(), result, outputs })

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::pipeline::Pipeline;
 use super::shadow::ShadowSeat;
 use super::status::StatusBoard;
+use super::tally::Counters;
 use crate::engine::{Engine, LoadRequest, Requests};
+use crate::http::Served;
 use crate::{Error, Result};
 
 /// The slot of a node that names none. Its topics are the node's own.
@@ -21,7 +23,7 @@ pub(super) fn topic(slot: &str, leaf: &str) -> String {
 pub(super) struct ModelSlot {
     pub(super) name: String,
     pub(super) engine: Arc<Engine>,
-    pub(super) requests: Requests,
+    pub(super) requests: Arc<Requests>,
     pub(super) pipeline: Pipeline,
     pub(super) status: StatusBoard,
     pub(super) shadow: Arc<ShadowSeat>,
@@ -32,6 +34,21 @@ pub(super) struct ModelSlot {
 }
 
 impl ModelSlot {
+    /// As HTTP sees it.
+    pub(super) fn served(self: &Arc<Self>, node: &str) -> Served {
+        let (gate, counts, node) = (Arc::clone(self), Arc::clone(self), node.to_owned());
+        Served {
+            name: self.name.clone(),
+            engine: Arc::clone(&self.engine),
+            requests: Arc::clone(&self.requests),
+            available: Arc::new(move || if gate.pipeline.is_active() { Ok(()) } else { Err(Error::NotActive { node: node.clone() }) }),
+            frames: Arc::new(move || {
+                let Counters { results, refused, without_model, dropped } = counts.pipeline.counters();
+                vec![("result", results), ("refused", refused), ("without_model", without_model), ("dropped", dropped)]
+            }),
+        }
+    }
+
     /// Digest of the bundle that serves frames now; empty when none does.
     pub(super) fn running_digest(&self) -> String {
         self.engine.current().map(|m| m.digest.to_string()).unwrap_or_default()

@@ -1,6 +1,7 @@
 //! The engine on real graphs and the real runtime.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod http;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;

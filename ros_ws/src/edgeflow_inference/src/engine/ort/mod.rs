@@ -58,6 +58,13 @@ impl OrtBackend {
     }
 }
 
+impl OrtBackend {
+    /// The environment, for whoever runs sessions of their own on the same library, as the benchmark does.
+    pub fn environment(&self) -> &ort::environment::Environment {
+        &self.environment
+    }
+}
+
 /// Why a library was refused, without the advice of `ort`'s own message.
 fn unusable(error: &ort::LoadDynamicError) -> String {
     match error {
