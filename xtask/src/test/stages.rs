@@ -39,7 +39,8 @@ pub(super) const ALL: &[Stage] = &[
 /// The story and the browser share this long.
 const STORY_LIMIT: Duration = Duration::from_secs(600);
 /// Python packages of the tests, the stock clients of MLflow and Triton among them.
-const REQUIREMENTS: &[&str] = &["sim/models/requirements.txt", "server/tests/requirements.txt", "ros_ws/src/edgeflow_inference/tests/requirements.txt"];
+const REQUIREMENTS: &[&str] =
+    &["sim/models/requirements.txt", "server/tests/requirements.txt", "ros_ws/src/edgeflow_inference/tests/requirements.txt"];
 
 fn format() -> Result<Counts> {
     repo::run(repo::cargo()?.args(["fmt", "--all", "--check"]))?;
@@ -122,7 +123,17 @@ fn python_tests() -> Result<Counts> {
     demo::build_programs()?;
     let report = fresh("python")?;
     let status = repo::command(python)?
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "sim/models", "server/tests", "rviz/test", "ros_ws/src/edgeflow_inference/tests"])
+        .args([
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "sim/models",
+            "server/tests",
+            "rviz/test",
+            "ros_ws/src/edgeflow_inference/tests",
+        ])
         .arg(format!("--junitxml={}", report.display()))
         .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))
         .env("ORT_DYLIB_PATH", wheel::onnxruntime()?)
