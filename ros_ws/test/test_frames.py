@@ -3,10 +3,16 @@
 import array
 import time
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from conftest import RMW
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 NODE = "/inference_node"
 RELIABLE = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+SERVED = []
+if RMW == "rmw_zenoh_cpp":
+    # Reliable and yet not kept: a publisher that keeps only the last drops when the link is busy, one that keeps all waits.
+    RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
+    SERVED = ["-p", f"qos_overrides.{NODE}/result.publisher.history:=keep_all"]
 
 
 def frame(width, height, stamp, encoding="mono8", channels=1):
@@ -20,7 +26,7 @@ def frame(width, height, stamp, encoding="mono8", channels=1):
 
 def serving(world, bundles, *ros_args):
     program = world.inference(
-        "-p", f"bundle_path:={bundles / 'v1'}", "-p", f"qos_overrides.{NODE}/image.subscription.reliability:=reliable", *ros_args)
+        "-p", f"bundle_path:={bundles / 'v1'}", "-p", f"qos_overrides.{NODE}/image.subscription.reliability:=reliable", *SERVED, *ros_args)
     world.until(lambda: "active [3]" in world.ros2("lifecycle", "get", NODE, check=False), "an active node")
     return program
 
@@ -78,7 +84,7 @@ def test_latest_counts_what_it_dropped(world, bundles, talker):
 def test_150_frames_of_1080p_at_30_hz_are_all_received(world, bundles, talker):
     serving(world, bundles)
     ears = Ears(talker)
-    publisher = camera(talker, ears, QoSProfile(depth=150, reliability=ReliabilityPolicy.RELIABLE))
+    publisher = camera(talker, ears)
     image = frame(1920, 1080, 0, "rgb8", 3)
     began = time.monotonic()
     for stamp in range(150):

@@ -16,6 +16,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A command-line argument before `--ros-args`, where a node has none.
+    #[error("unknown argument `{argument}`; settings go behind --ros-args, see --help")]
+    UnknownArgument {
+        /// The argument as given.
+        argument: String,
+    },
     /// The interfaces that are installed are not those which this program was built with: they would disagree about memory.
     #[error(
         "{type_name} as installed in {share} is not what this program was built with (type hash {installed}, not {compiled}): \

@@ -63,7 +63,7 @@ pub use parameters::{DeclaredParameter, ParameterBuilder, ParameterClient, Param
 pub use publisher::Publisher;
 pub use qos::{Durability, EndpointInfo, History, ParsePolicyError, QosProfile, Reliability};
 pub use queue::{DropCounter, Queue};
-pub use runtime::shutdown_signal;
+pub use runtime::{Stop, program, shutdown_signal};
 pub use service::{ServiceRequest, ServiceStream};
 pub use stack::{Action, Message, Service};
 pub use subscription::Subscription;
