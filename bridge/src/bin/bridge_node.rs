@@ -2,24 +2,39 @@
 
 use anyhow::Context as _;
 use edgeflow_bridge::{Bridge, Config};
-use edgeflow_ros::{Context, Node};
+use edgeflow_ros::Node;
 use edgeflow_uplink::{Mqtt, MqttConfig};
+
+const USAGE: &str = "\
+bridge_node: keeps what happens on this robot in a log, and carries it to the control plane whenever there is a link
+
+usage: bridge_node [--help] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-file FILE -r __ns:=NAMESPACE --log-level LEVEL]
+
+for instance: bridge_node --ros-args -r __ns:=/robot_1 -p robot:=robot-1 -p data_dir:=/var/lib/edgeflow -p token_file:=/etc/edgeflow/token
+
+topics     ~/status (latched); in: inference_node/result, inference_node/drift, inference_node/status, evaluation, mission
+parameters
+  robot             its name in the control plane: lower-case letters, digits, dashes            (required)
+  data_dir          folder of the log, the desired state and the models; survives a restart      (required)
+  token_file        file with the robot's token                                                  (required)
+  mqtt              host:port of the control plane's broker, on loopback                         (127.0.0.1:1883)
+  http              address of the control plane, on loopback                                    (http://127.0.0.1:5000)
+  inference_node    whose topics and services are used                                           (inference_node)
+  summary_period_s  seconds between two inference summaries                                      (5.0)
+  log_budget_mb     most megabytes of entries the log keeps                                      (256)
+";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let ros = Context::create()?;
-    edgeflow_ros::init_tracing(&ros);
-    if let Some(argument) = ros.non_ros_args().first() {
-        anyhow::bail!("unknown argument {argument:?}: parameters are given as --ros-args -p name:=value");
-    }
-    let node = Node::create(&ros, "bridge_node", "")?;
-    let config = Config::declare(&node)?;
-    let uplink = Mqtt::new(MqttConfig::new(&config.mqtt, &config.robot, config.token.expose())).context("parameter mqtt")?;
-    let bridge = Bridge::start(&node, &config, Box::new(uplink))?;
-    tracing::info!(robot = config.robot, mqtt = config.mqtt, data_dir = %config.data_dir.display(), "bridge is up");
-    edgeflow_ros::shutdown_signal().await?;
-    bridge.stop().await;
-    drop(node);
-    ros.shutdown()?;
-    Ok(())
+    edgeflow_ros::program(USAGE, async |context, stop| {
+        let node = Node::create(context, "bridge_node", "")?;
+        let config = Config::declare(&node)?;
+        let uplink = Mqtt::new(MqttConfig::new(&config.mqtt, &config.robot, config.token.expose())).context("parameter mqtt")?;
+        let bridge = Bridge::start(&node, &config, Box::new(uplink))?;
+        tracing::info!(robot = config.robot, mqtt = config.mqtt, data_dir = %config.data_dir.display(), "bridge is up");
+        stop.await?;
+        bridge.stop().await;
+        anyhow::Ok(())
+    })
+    .await
 }
