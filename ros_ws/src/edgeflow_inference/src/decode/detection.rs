@@ -337,7 +337,8 @@ mod tests {
     fn outputs_that_are_not_as_described_are_named() {
         let ssd = "format: ssd, boxes: b, scores: s";
         let f = |n: usize| Data::F32(vec![0.9; n]);
-        let cases: [(&str, Vec<(&str, &[i64], Data)>, &str); 8] = [
+        type Outputs<'a> = Vec<(&'a str, &'a [i64], Data)>;
+        let cases: [(&str, Outputs<'_>, &str); 8] = [
             ("format: yolov5", vec![("y", &[1, 7, 2, 1], f(14))], "output `y` has shape [1, 7, 2, 1]; yolov5 has [1, boxes, 5 + classes]"),
             ("format: yolov8", vec![("y", &[1, 8, 2], f(16))], "output `y` has 4 classes, but edgeflow.yaml names 2 labels"),
             ("format: yolov8", vec![("y", &[1, 6, 1], Data::I32(vec![0; 6]))], "output `y` is int32; boxes are floats"),
