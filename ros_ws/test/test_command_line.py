@@ -77,7 +77,8 @@ def test_a_model_is_deployed_by_an_action_with_feedback(world, node, bundles):
 
 def test_the_latched_status_reaches_whoever_comes_late(world, node):
     status = world.ros2(
-        "topic", "echo", "--once", "--qos-durability", "transient_local", "--qos-reliability", "reliable", f"{NODE}/status")
+        "topic", "echo", "--once", "--qos-durability", "transient_local", "--qos-reliability", "reliable", f"{NODE}/status",
+        "edgeflow_msgs/msg/DeploymentStatus")  # without its type the topic must be known to a daemon that has just begun
     assert "status: 4" in status and "model_name: label-reader" in status
 
 

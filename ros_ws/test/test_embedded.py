@@ -29,7 +29,8 @@ def test_ros2_drives_an_embedded_node(world, embedded, bundles):
     assert NODE in world.ros2("node", "list")
     topics = world.ros2("topic", "list", "-t")
     assert f"{NODE}/result [edgeflow_msgs/msg/InferenceResult]" in topics
-    status = world.ros2("topic", "echo", "--once", "--qos-durability", "transient_local", f"{NODE}/status")
+    status = world.ros2(
+        "topic", "echo", "--once", "--qos-durability", "transient_local", f"{NODE}/status", "edgeflow_msgs/msg/DeploymentStatus")
     assert "status: 4" in status
     assert world.ros2("param", "get", NODE, "queue_depth").strip() == "Integer value is: 1000"
     assert "parameter queue_depth is read-only" in world.ros2("param", "set", NODE, "queue_depth", "5", check=False)
