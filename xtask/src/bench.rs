@@ -10,7 +10,11 @@ use std::{fs, path::PathBuf, process::Stdio};
 use crate::repo;
 
 /// Name, package and bench target.
-const BENCHMARKS: &[(&str, &str, &str)] = &[("drift", "edgeflow_drift", "drift"), ("edge-log", "edgeflow_edge_log", "edge_log")];
+const BENCHMARKS: &[(&str, &str, &str)] = &[
+    ("drift", "edgeflow_drift", "drift"),
+    ("edge-log", "edgeflow_edge_log", "edge_log"),
+    ("inference", "edgeflow_inference", "inference"),
+];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]

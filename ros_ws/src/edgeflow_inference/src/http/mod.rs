@@ -13,7 +13,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -56,7 +56,6 @@ pub fn router(slots: Vec<Served>) -> Router {
         .merge(protocol::routes())
         .route("/metrics", get(metrics::scrape))
         .fallback(async || HttpError::new(StatusCode::NOT_FOUND, "no such route: there are /infer, /v2/... and /metrics"))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(slots)
 }
 
@@ -79,6 +78,15 @@ pub fn bind(address: &str) -> Result<(TcpListener, SocketAddr)> {
 /// A listener that tokio cannot take.
 pub async fn serve(listener: TcpListener, router: Router) -> std::io::Result<()> {
     axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
+}
+
+/// The whole body. Not by a layer: that costs each request an allocation.
+async fn whole(body: Body) -> std::result::Result<Bytes, HttpError> {
+    let refuse = |error: axum::Error| {
+        let message = format!("the body cannot be read, or is larger than {MAX_BODY_BYTES} bytes: {error}");
+        HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    to_bytes(body, MAX_BODY_BYTES).await.map_err(refuse)
 }
 
 /// An answer that is no result: `{"error": "..."}`, as the Open Inference Protocol has it.

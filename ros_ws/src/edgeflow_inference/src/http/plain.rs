@@ -7,17 +7,18 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{Query, Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use edgeflow_bundle::Digest;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::json::{self, Nested};
-use super::{HttpError, Served, Slots};
+use super::{HttpError, Served, Slots, whole};
 use crate::engine::Model;
 use crate::tensor::{Tensor, TensorSpec};
 use crate::{Error, Result};
@@ -26,7 +27,7 @@ pub(super) fn routes() -> Router<Slots> {
     Router::new().route("/infer", post(infer))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
     slot: Option<String>,
@@ -36,7 +37,7 @@ struct Options {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body<'a> {
+struct Asked<'a> {
     #[serde(borrow)]
     inputs: &'a RawValue,
 }
@@ -46,7 +47,7 @@ struct Answer<'a> {
     slot: &'a str,
     model: &'a str,
     version: &'a str,
-    digest: String,
+    digest: Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,13 +70,14 @@ impl Serialize for Outputs<'_> {
     }
 }
 
-async fn infer(
-    State(slots): State<Slots>,
-    options: std::result::Result<Query<Options>, axum::extract::rejection::QueryRejection>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> std::result::Result<Response, HttpError> {
-    let Query(options) = options.map_err(|error| HttpError::bad(error.body_text()))?;
+// The request as it is: extracting its headers would copy them.
+async fn infer(State(slots): State<Slots>, request: Request) -> std::result::Result<Response, HttpError> {
+    let (Parts { uri, headers, .. }, body) = request.into_parts();
+    let body = whole(body).await?;
+    let options = match uri.query() {
+        None => Options::default(),
+        Some(_) => Query::try_from_uri(&uri).map(|Query(options)| options).map_err(|error| HttpError::bad(error.body_text()))?,
+    };
     let served = find(&slots, options.slot.as_deref().unwrap_or_default())?;
     (served.available)()?;
     let model = served.engine.current()?;
@@ -87,7 +89,7 @@ async fn infer(
         slot: &served.name,
         model: &model.name,
         version: &model.version,
-        digest: model.digest.to_string(),
+        digest: model.digest,
         label: class.map(|c| c.label.as_str()),
         class_id: class.map(|c| c.class_id),
         score: class.map(|c| c.score),
@@ -104,7 +106,7 @@ fn find<'s>(slots: &'s [Served], name: &str) -> Result<&'s Served> {
 }
 
 fn from_json(model: &Model, body: &[u8]) -> std::result::Result<Vec<Tensor>, HttpError> {
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|error| HttpError::bad(format!("the body is not understood: {error}")))?;
+    let body: Asked<'_> = serde_json::from_slice(body).map_err(|error| HttpError::bad(format!("the body is not understood: {error}")))?;
     if let [only] = model.inputs()
         && !body.inputs.get().starts_with('{')
     {

@@ -6,7 +6,7 @@
 
 use axum::Json;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::json::Nested;
-use super::{HttpError, Served, Slots, binary, json as lists};
+use super::{HttpError, Served, Slots, binary, json as lists, whole};
 use crate::engine::Model;
 use crate::tensor::{Tensor, TensorSpec};
 
@@ -152,7 +152,8 @@ struct Output<'a> {
     data: Option<Nested<'a>>,
 }
 
-async fn infer(State(slots): State<Slots>, Path(named): Path<Named>, headers: HeaderMap, body: Bytes) -> Answer<Response> {
+async fn infer(State(slots): State<Slots>, Path(named): Path<Named>, headers: HeaderMap, body: Body) -> Answer<Response> {
+    let body = whole(body).await?;
     let (served, _) = named.find(&slots)?;
     (served.available)()?;
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|e| e.as_bytes() != b"identity") {
