@@ -15,7 +15,11 @@ ROUTER = {"EDGEFLOW_ROS_ROUTER": "127.0.0.1:7447"}
 
 
 def arguments(bundles):
-    return ["-r", "__ns:=/robot_1", "-p", f"bundle_path:={bundles / 'v1'}", "-p", "model_name:=label-reader", "-p", "model_version:='1'"]
+    # Every frame and every result counts here.
+    kept = ["image.subscription.reliability:=reliable", "result.publisher.history:=keep_all"]
+    parameters = [f"bundle_path:={bundles / 'v1'}", "model_name:=label-reader", "model_version:='1'"]
+    parameters += [f"qos_overrides.{NODE}/{policy}" for policy in kept]
+    return ["-r", "__ns:=/robot_1", *(word for parameter in parameters for word in ("-p", parameter))]
 
 
 @pytest.fixture
@@ -43,13 +47,13 @@ def test_ros2_drives_an_embedded_node(world, embedded, bundles):
 
 
 def test_a_ros2_camera_is_seen_by_an_embedded_node_and_its_results_by_ros2(world, embedded, talker):
-    from test_frames import frame
+    from test_frames import RELIABLE, frame
     from edgeflow_msgs.msg import InferenceResult
     from sensor_msgs.msg import Image
 
     stamps = []
-    talker.create_subscription(InferenceResult, f"{NODE}/result", lambda r: stamps.append(r.header.stamp.sec), 100)
-    camera = talker.create_publisher(Image, f"{NODE}/image", 100)
+    talker.create_subscription(InferenceResult, f"{NODE}/result", lambda r: stamps.append(r.header.stamp.sec), RELIABLE)
+    camera = talker.create_publisher(Image, f"{NODE}/image", RELIABLE)
     talker.spin_until(lambda: camera.get_subscription_count() == 1 and talker.count_publishers(f"{NODE}/result") == 1, "both ends")
     for stamp in range(50):
         camera.publish(frame(64, 48, stamp))
