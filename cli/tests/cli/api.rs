@@ -176,7 +176,7 @@ async fn events_read_downwards() {
     let table = ran(&url, &["events", "--target", "robot-1", "--limit", "2"]).await.ok();
     assert_eq!(
         table,
-        "TIME                  ROBOT    SEVERITY  EVENT\n2023-11-14T22:13:20Z  robot-1  info      earlier\n2023-11-14T22:13:21Z  robot-1  error     later\n"
+        "TIME                      ROBOT    SEVERITY  EVENT\n2023-11-14T22:13:20.000Z  robot-1  info      earlier\n2023-11-14T22:13:21.000Z  robot-1  error     later\n"
     );
 }
 

@@ -140,7 +140,7 @@ async fn a_service_is_called_with_yaml_a_file_or_a_live_frame() {
         ])
         .await
         .ok();
-    assert!(out.starts_with("requester: making request:\nimage:\n  header:\n"), "{out}");
+    assert!(out.starts_with("requester: making request:\nslot: ''\nimage:\n  header:\n"), "{out}");
     let (request, response) = out.split_once("\nresponse:\n").unwrap();
     assert!(request.contains("  encoding: rgb8\n") && request.contains("inputs:\n- name: X\n"), "{request}");
     assert!(
