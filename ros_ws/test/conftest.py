@@ -88,9 +88,14 @@ class World:
         return self.node("edgeflow_inference", "inference_node", *ros_args)
 
     def ros2(self, *arguments, check=True, timeout_s=PATIENCE_S):
-        """What a `ros2` command prints."""
-        done = subprocess.run(
-            ["ros2", *map(str, arguments)], env=self.env, capture_output=True, text=True, timeout=timeout_s)
+        """What a `ros2` command prints. A daemon that has just begun does not know every node yet, so it is asked again."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            done = subprocess.run(
+                ["ros2", *map(str, arguments)], env=self.env, capture_output=True, text=True, timeout=timeout_s)
+            unknown = check and "Node not found" in done.stdout + done.stderr
+            if not unknown or time.monotonic() > deadline:
+                break
         if check and done.returncode != 0:
             raise AssertionError(f"ros2 {' '.join(map(str, arguments))}: {done.stdout}{done.stderr}")
         return done.stdout + done.stderr
