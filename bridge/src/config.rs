@@ -63,8 +63,8 @@ pub struct Config {
     pub inference_node: String,
     /// Period of inference summaries.
     pub summary_period: Duration,
-    /// Most bytes of entries the edge log keeps.
-    pub log_budget_bytes: u64,
+    /// What the edge log keeps.
+    pub log: edgeflow_edge_log::Options,
 }
 
 impl Config {
@@ -104,6 +104,12 @@ impl Config {
             .range(1..=1_048_576)
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
+        let max_age_h = node
+            .parameter("log_max_age_h", 72.0)
+            .description("Hours after which summaries and details that the control plane has not taken are given up. 0: never.")
+            .range(0.0..=8_784.0)
+            .read_only()
+            .map_err(BridgeError::ros("declare a parameter"))?;
         node.check_unknown_parameters().map_err(BridgeError::ros("read the parameters"))?;
 
         if token_file.is_empty() {
@@ -118,7 +124,7 @@ impl Config {
             token,
             inference_node,
             summary_period: Duration::from_secs_f64(period_s),
-            log_budget_bytes: budget_mb.unsigned_abs() * 1024 * 1024,
+            log: log_options(budget_mb.unsigned_abs(), max_age_h),
         };
         config.check()?;
         Ok(config)
@@ -138,6 +144,11 @@ impl Config {
         }
         check_http(&self.http)
     }
+}
+
+fn log_options(budget_mib: u64, max_age_h: f64) -> edgeflow_edge_log::Options {
+    let max_age = (max_age_h > 0.0).then(|| Duration::from_secs_f64(max_age_h * 3_600.0));
+    edgeflow_edge_log::Options { budget_bytes: budget_mib * 1024 * 1024, max_age: [None, None, max_age, max_age] }
 }
 
 /// Only this machine: the token crosses the connection in the clear until robots have certificates.
@@ -174,7 +185,7 @@ mod tests {
             token: Secret::new("hunter2"),
             inference_node: "inference_node".into(),
             summary_period: Duration::from_secs(5),
-            log_budget_bytes: 1,
+            log: edgeflow_edge_log::Options::default(),
         }
     }
 

@@ -3,7 +3,13 @@
 use edgeflow_edge_log::{ClassStats, EdgeLog, LogError, NewEntry, Opened, Options};
 use edgeflow_uplink::{Backlog, Ends, Limits};
 use edgeflow_wire::{Batch, Class, EntryBody, FaultBody, Hello, WIRE_VERSION};
-use std::{error::Error, path::Path, path::PathBuf, thread, time::Duration};
+use std::{
+    error::Error,
+    path::Path,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
@@ -19,6 +25,8 @@ const GROUP: usize = 512;
 const HELD_BACK: usize = 16_384;
 /// Between two attempts to write what the disk refused.
 const RETRY: Duration = Duration::from_secs(1);
+/// Between two looks for entries that have become too old.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// What the log says of itself, after every change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,6 +81,7 @@ impl LogHandle {
             clock,
             pending: Vec::new(),
             overflowed: 0,
+            expired: None,
             ends: watch::Sender::new([1; 4]),
             snapshot: watch::Sender::new(LogSnapshot::default()),
         };
@@ -183,6 +192,8 @@ struct Keeper {
     pending: Vec<NewEntry>,
     /// Entries given up because the disk took none for too long.
     overflowed: u64,
+    /// When it was last looked for entries that are too old.
+    expired: Option<Instant>,
     ends: watch::Sender<Ends>,
     snapshot: watch::Sender<LogSnapshot>,
 }
@@ -204,6 +215,8 @@ impl Keeper {
                 }
             };
             let Some(command) = command else { break };
+            // Before a hello says what is held.
+            self.expire();
             self.take(command);
             while self.pending.len() < GROUP
                 && let Ok(command) = commands.try_recv()
@@ -216,6 +229,22 @@ impl Keeper {
         self.write();
         if !self.pending.is_empty() {
             tracing::error!(entries = self.pending.len(), "entries could not be written before the bridge stopped");
+        }
+    }
+
+    /// Gives up what is too old. A log that nobody writes or reads does not grow, so nothing is lost by not looking then.
+    fn expire(&mut self) {
+        if self.expired.is_some_and(|at| at.elapsed() < EXPIRE_EVERY) {
+            return;
+        }
+        self.expired = Some(Instant::now());
+        let now = self.clock.now();
+        loop {
+            match self.with(|log| log.expire(now.t_us, now.boot_us)) {
+                Ok(0) => return,
+                Ok(entries) => tracing::warn!(entries, "entries became too old before the control plane took them"),
+                Err(error) => return tracing::error!(error = &error as &dyn Error, "the edge log gives up no entries"),
+            }
         }
     }
 

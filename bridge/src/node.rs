@@ -48,7 +48,7 @@ impl Bridge {
     pub fn start(node: &Node, config: &Config, uplink: Box<dyn Uplink>) -> Result<Self> {
         config.check()?;
         let clock = Clock::new()?;
-        let (log, thread) = LogHandle::open(&config.data_dir, Options { budget_bytes: config.log_budget_bytes }, clock)?;
+        let (log, thread) = LogHandle::open(&config.data_dir, config.log, clock)?;
         let store = DesiredStore::open(&config.data_dir, &config.robot)?;
         let downloader = Downloader::new(&config.http, config.token.clone(), &config.data_dir)?;
         let recorder = Recorder::new(log.clone(), clock);

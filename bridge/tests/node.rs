@@ -176,7 +176,7 @@ impl World {
             token: Secret::new(TOKEN),
             inference_node: "inference_node".into(),
             summary_period: Duration::from_millis(200),
-            log_budget_bytes: 64 * 1024 * 1024,
+            log: edgeflow_edge_log::Options::default(),
         };
         let uplink = Mqtt::new(MqttConfig::new(&config.mqtt, &config.robot, config.token.expose())).unwrap();
         let bridge = Bridge::start(&node, &config, Box::new(uplink)).unwrap();

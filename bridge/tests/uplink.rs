@@ -103,7 +103,7 @@ async fn a_backlog_cut_again_and_again_arrives_once_and_in_order() {
 async fn what_was_evicted_is_named_and_the_rest_arrives() {
     let dir = tempfile::tempdir().unwrap();
     let plane = ControlPlane::start(Held::default()).await;
-    let options = Options { budget_bytes: 8_000 };
+    let options = Options { budget_bytes: 8_000, ..Options::default() };
     let clock = Clock::new().unwrap();
     let (log, thread) = LogHandle::open(dir.path(), options, clock).unwrap();
     let recorder = Recorder::new(log.clone(), clock);

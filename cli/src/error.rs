@@ -9,6 +9,28 @@ pub(crate) enum CliError {
     /// The door to ROS refused.
     #[error(transparent)]
     Ros(#[from] edgeflow_ros::Error),
+    /// The edge log cannot be read.
+    #[error(transparent)]
+    EdgeLog(#[from] edgeflow_edge_log::LogError),
+    /// The edge log is not whole.
+    #[error(
+        "{path} is damaged: {problems} problems, listed above; the bridge sets a damaged log aside when it starts and begins a new epoch"
+    )]
+    Damaged {
+        /// The log.
+        path: String,
+        /// How many things are wrong.
+        problems: usize,
+    },
+    /// An MCAP file that cannot be written.
+    #[error("could not write {path} as MCAP")]
+    Mcap {
+        /// The path as given.
+        path: String,
+        /// Why.
+        #[source]
+        source: mcap::McapError,
+    },
     /// Nothing listens where the router should be.
     #[error(
         "no ROS router answers at {address}: start the robots (`cargo xtask demo`) or a router of your own (`edgeflow ros router`), or name another one with EDGEFLOW_ROS_ROUTER=HOST:PORT"

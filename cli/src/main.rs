@@ -1,13 +1,16 @@
 //! `edgeflow`: the command line for desks and robots.
 //!
 //! `edgeflow ros ...` speaks to the ROS 2 graph through the embedded stack, so that someone without a ROS 2 installation
-//! can look, listen and call. The other commands speak to the control plane's HTTP API.
+//! can look, listen and call; `edgeflow edge-log ...` looks at the log on a robot's disk. The other commands speak to the
+//! control plane's HTTP API.
 #![allow(clippy::print_stdout)] // standard output is this program's interface
 
 mod api;
+mod edge_log;
 mod error;
 mod output;
 mod ros;
+mod when;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -52,6 +55,9 @@ enum Command {
     Deploy(api::DeployArguments),
     /// What happened in the fleet, newest last.
     Events(api::EventsArguments),
+    /// The log that a bridge keeps on this machine: what it holds, whether it is whole, all of it as a file.
+    #[command(subcommand)]
+    EdgeLog(edge_log::EdgeLogCommand),
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -65,6 +71,7 @@ async fn main() -> ExitCode {
         Command::Model(command) => api::model(command).await,
         Command::Deploy(arguments) => api::deploy(arguments).await,
         Command::Events(arguments) => api::events(arguments).await,
+        Command::EdgeLog(command) => tokio::task::block_in_place(|| edge_log::run(command)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 //!
 //! One SQLite file holds one *epoch* (one incarnation of the log). Every value class is a sequence of its own, from 1
 //! and without gaps; entries leave only from the head of a class, either because the control plane acknowledged them or
-//! because the byte budget was spent, and then a loss record stays in their place until the control plane knows.
+//! because the byte budget was spent or they grew too old, and then a loss record stays in their place until the control plane knows.
 //!
 //! ```text
 //! seq   1 ........ acknowledged | lost (one or a few ranges) | held entries ........ | next append
@@ -17,12 +17,15 @@
 //! see [`LogError::BeyondEnd`] and [`EdgeLog::reopen_epoch`].
 
 mod error;
+mod evict;
+mod inspect;
 mod log;
 mod open;
 mod read;
 mod table;
 
 pub use error::LogError;
+pub use inspect::{ClassOverview, LogInspector};
 pub use log::{ClassStats, EdgeLog, MAX_ENTRY_BYTES, NewEntry};
 pub use open::{Opened, Options};
 pub use read::{DAMAGED_KIND, Run};

@@ -1,4 +1,4 @@
-//! Writing to the log: append, acknowledge, evict, begin a new epoch. Each is one transaction.
+//! Writing to the log: append, acknowledge, begin a new epoch. Each is one transaction.
 
 use edgeflow_wire::{Class, ClassPosition, Content};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -6,6 +6,7 @@ use std::fs::File;
 
 use crate::{
     LogError, Options,
+    evict::make_room,
     table::{self, ClassRow, cost, index, table},
 };
 
@@ -47,7 +48,9 @@ pub struct ClassStats {
 pub struct EdgeLog {
     pub(crate) conn: Connection,
     epoch: String,
-    budget_bytes: u64,
+    pub(crate) options: Options,
+    /// Per class: first number appended since the log was opened. Of these the boot clock can tell the age.
+    pub(crate) opened_at: [u64; 4],
     /// Per class: the newest loss record may have been sent, or is from an earlier life, so it must not grow any more.
     pub(crate) loss_sealed: [bool; 4],
     /// Held as long as the log is open.
@@ -55,8 +58,9 @@ pub struct EdgeLog {
 }
 
 impl EdgeLog {
-    pub(crate) fn from_parts(conn: Connection, epoch: String, options: Options, lock: File) -> Self {
-        Self { conn, epoch, budget_bytes: options.budget_bytes, loss_sealed: [true; 4], _lock: lock }
+    pub(crate) fn from_parts(conn: Connection, epoch: String, options: Options, lock: File) -> rusqlite::Result<Self> {
+        let opened_at = ClassRow::load_all(&conn)?.map(|row| row.next_seq);
+        Ok(Self { conn, epoch, options, opened_at, loss_sealed: [true; 4], _lock: lock })
     }
 
     /// Identity of this incarnation of the log.
@@ -80,7 +84,7 @@ impl EdgeLog {
     pub fn append_all(&mut self, entries: &[NewEntry]) -> Result<Vec<u64>, LogError> {
         let contents = entries.iter().map(|entry| encode(&entry.content)).collect::<Result<Vec<_>, _>>()?;
         let failed = LogError::sqlite("append to");
-        let (budget_bytes, sealed) = (self.budget_bytes, self.loss_sealed);
+        let (budget_bytes, sealed) = (self.options.budget_bytes, self.loss_sealed);
         let (seqs, sealed) = self.transact(|tx| append(tx, entries, &contents, budget_bytes, sealed)).map_err(failed)?;
         self.loss_sealed = sealed;
         Ok(seqs)
@@ -109,13 +113,17 @@ impl EdgeLog {
     /// What the disk answers.
     pub fn reopen_epoch(&mut self) -> Result<String, LogError> {
         let epoch = uuid::Uuid::new_v4().to_string();
+        let mut opened_at = self.opened_at;
         self.transact(|tx| {
             for class in Class::ALL {
-                renumber(tx, class)?;
+                let offset = renumber(tx, class)?;
+                let first = &mut opened_at[index(class)];
+                *first = first.saturating_sub(offset).max(1);
             }
             tx.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [&epoch]).map(drop)
         })
         .map_err(LogError::sqlite("begin a new epoch of"))?;
+        self.opened_at = opened_at;
         self.epoch.clone_from(&epoch);
         Ok(epoch)
     }
@@ -141,23 +149,28 @@ impl EdgeLog {
     /// # Errors
     /// What the disk answers.
     pub fn stats(&self) -> Result<Vec<ClassStats>, LogError> {
-        let rows = ClassRow::load_all(&self.conn).map_err(LogError::sqlite("read"))?;
-        let stats = Class::ALL.into_iter().zip(rows).map(|(class, row)| ClassStats {
-            class,
-            appended: row.next_seq - 1,
-            acknowledged: row.acked_next - 1,
-            lost: row.lost,
-            held_bytes: row.bytes,
-        });
-        Ok(stats.collect())
+        class_stats(&self.conn).map_err(LogError::sqlite("read"))
     }
 
-    fn transact<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    pub(crate) fn transact<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let result = work(&tx)?;
         tx.commit()?;
         Ok(result)
     }
+}
+
+/// Counters of each class, in the order of [`Class::ALL`].
+pub(crate) fn class_stats(conn: &Connection) -> rusqlite::Result<Vec<ClassStats>> {
+    let rows = ClassRow::load_all(conn)?;
+    let stats = Class::ALL.into_iter().zip(rows).map(|(class, row)| ClassStats {
+        class,
+        appended: row.next_seq - 1,
+        acknowledged: row.acked_next - 1,
+        lost: row.lost,
+        held_bytes: row.bytes,
+    });
+    Ok(stats.collect())
 }
 
 fn encode(content: &Content) -> Result<Vec<u8>, LogError> {
@@ -192,65 +205,13 @@ fn append(
         row.next_seq += 1;
         row.bytes += cost(content.len() as u64);
     }
-    evict(tx, &mut rows, budget_bytes, &mut sealed)?;
+    make_room(tx, &mut rows, budget_bytes, &mut sealed)?;
     for (class, (row, before)) in Class::ALL.into_iter().zip(rows.iter().zip(&before)) {
         if row != before {
             row.save(tx, class)?;
         }
     }
     Ok((seqs, sealed))
-}
-
-/// Makes room: the least valuable class gives first, each from its head.
-fn evict(tx: &Transaction<'_>, rows: &mut [ClassRow; 4], budget_bytes: u64, sealed: &mut [bool; 4]) -> rusqlite::Result<()> {
-    for class in Class::ALL.into_iter().rev() {
-        let total: u64 = rows.iter().map(|row| row.bytes).sum();
-        let row = &mut rows[index(class)];
-        if total <= budget_bytes {
-            return Ok(());
-        }
-        if row.bytes > 0 {
-            evict_from(tx, class, row, total - budget_bytes, &mut sealed[index(class)])?;
-        }
-    }
-    Ok(())
-}
-
-fn evict_from(tx: &Transaction<'_>, class: Class, row: &mut ClassRow, wanted_bytes: u64, sealed: &mut bool) -> rusqlite::Result<()> {
-    let (mut freed, mut first, mut last) = (0, None, None);
-    {
-        let mut head = tx.prepare_cached(&format!("SELECT seq, t_us, length(content) FROM {} ORDER BY seq", table(class)))?;
-        let mut head = head.query([])?;
-        while freed < wanted_bytes
-            && let Some(entry) = head.next()?
-        {
-            let at: (u64, i64) = (entry.get(0)?, entry.get(1)?);
-            freed += cost(entry.get(2)?);
-            first.get_or_insert(at);
-            last = Some(at);
-        }
-    }
-    let (Some((first_seq, first_t_us)), Some((last_seq, last_t_us))) = (first, last) else { return Ok(()) };
-    tx.prepare_cached(&format!("DELETE FROM {} WHERE seq <= ?1", table(class)))?.execute([last_seq])?;
-    row.bytes -= freed;
-    row.lost += last_seq - first_seq + 1;
-    let grown = !*sealed
-        && tx
-            .prepare_cached("UPDATE loss SET last_seq = ?3, bytes = bytes + ?4, last_t_us = ?5 WHERE class = ?1 AND last_seq = ?2")?
-            .execute(params![index(class) as i64, first_seq - 1, last_seq, freed, last_t_us])?
-            > 0;
-    if !grown {
-        tx.prepare_cached("INSERT INTO loss VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
-            index(class) as i64,
-            first_seq,
-            last_seq,
-            freed,
-            first_t_us,
-            last_t_us
-        ])?;
-        *sealed = false;
-    }
-    Ok(())
 }
 
 /// Forgets what lies below `next_seq`: entries, and losses that the control plane now knows.
@@ -274,8 +235,8 @@ fn trim(tx: &Transaction<'_>, class: Class, next_seq: u64) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Numbers one class from 1 again, keeping its order, its held entries and its unreported losses.
-fn renumber(tx: &Transaction<'_>, class: Class) -> rusqlite::Result<()> {
+/// Numbers one class from 1 again, keeping its order, its held entries and its unreported losses. Gives what was taken off.
+fn renumber(tx: &Transaction<'_>, class: Class) -> rusqlite::Result<u64> {
     let mut row = ClassRow::load(tx, class)?;
     let offset = row.acked_next - 1;
     // Each table is walked in ascending order, so that a number is free before it is taken.
@@ -290,5 +251,6 @@ fn renumber(tx: &Transaction<'_>, class: Class) -> rusqlite::Result<()> {
         })?;
     row.next_seq -= offset;
     row.acked_next = 1;
-    row.save(tx, class)
+    row.save(tx, class)?;
+    Ok(offset)
 }

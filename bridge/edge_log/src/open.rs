@@ -14,7 +14,8 @@ use crate::{
     table::{self, ClassRow},
 };
 
-const FILE: &str = "edge_log.db";
+/// The database in the log's folder.
+pub(crate) const FILE: &str = "edge_log.db";
 const LOCK: &str = "edge_log.lock";
 const DAMAGED_PREFIX: &str = "edge_log.damaged-";
 /// Damaged files kept for people to look at; older ones are removed, since they must not fill the robot's disk.
@@ -25,11 +26,16 @@ const DAMAGED_KEPT: usize = 2;
 pub struct Options {
     /// Most bytes the held entries may cost (content plus a small overhead each). Beyond it, the least valuable go.
     pub budget_bytes: u64,
+    /// How old held entries may become, in the order of [`Class::ALL`]; none: any age. See [`EdgeLog::expire`].
+    pub max_age: [Option<Duration>; 4],
 }
+
+/// Three days: a long weekend without a link.
+const SUMMARY_MAX_AGE: Duration = Duration::from_secs(72 * 3_600);
 
 impl Default for Options {
     fn default() -> Self {
-        Self { budget_bytes: 256 * 1024 * 1024 }
+        Self { budget_bytes: 256 * 1024 * 1024, max_age: [None, None, Some(SUMMARY_MAX_AGE), Some(SUMMARY_MAX_AGE)] }
     }
 }
 
@@ -77,7 +83,8 @@ impl EdgeLog {
         };
         let epoch = table::meta(&conn, "epoch").map_err(LogError::sqlite("read"))?;
         let epoch = epoch.ok_or_else(|| LogError::Damaged(damage("it has no epoch".to_owned())))?;
-        Ok((Self::from_parts(conn, epoch, options, lock), opened))
+        let log = Self::from_parts(conn, epoch, options, lock).map_err(LogError::sqlite("read"))?;
+        Ok((log, opened))
     }
 }
 
@@ -145,7 +152,7 @@ fn try_connect(path: &Path) -> rusqlite::Result<Result<(Connection, Opened), Str
 }
 
 /// The first class whose held entries and losses do not join up, if there is one.
-fn gap(conn: &Connection) -> rusqlite::Result<Option<String>> {
+pub(crate) fn gap(conn: &Connection) -> rusqlite::Result<Option<String>> {
     for class in Class::ALL {
         let row = ClassRow::load(conn, class)?;
         let (count, first, last): (u64, Option<u64>, Option<u64>) =

@@ -71,7 +71,13 @@ fn loss(conn: &Connection, class: Class, from_seq: u64) -> rusqlite::Result<Opti
     Ok(whole)
 }
 
-fn entries(conn: &Connection, class: Class, from_seq: u64, max_entries: usize, max_bytes: usize) -> rusqlite::Result<Vec<Entry>> {
+pub(crate) fn entries(
+    conn: &Connection,
+    class: Class,
+    from_seq: u64,
+    max_entries: usize,
+    max_bytes: usize,
+) -> rusqlite::Result<Vec<Entry>> {
     let mut rows = conn
         .prepare_cached(&format!("SELECT seq, t_us, boot_us, crc, content FROM {} WHERE seq >= ?1 ORDER BY seq LIMIT ?2", table(class)))?;
     let mut rows = rows.query(params![from_seq, max_entries.max(1)])?;
@@ -94,8 +100,22 @@ fn decode(class: Class, seq: u64, crc: u32, content: &[u8]) -> Content {
         tracing::error!(%class, seq, reason, "an edge log entry is damaged");
         Content::Unknown { kind: DAMAGED_KIND.to_owned(), body: json!({ "bytes": content.len(), "reason": reason }) }
     };
-    if crc32fast::hash(content) != crc {
-        return damaged("its checksum does not match: the disk returned other bytes than were written".to_owned());
+    if let Some(reason) = rotten(crc, content) {
+        return damaged(reason.to_owned());
     }
-    serde_json::from_slice(content).unwrap_or_else(|error| damaged(format!("it is not the JSON that was written: {error}")))
+    serde_json::from_slice(content).unwrap_or_else(|error| damaged(not_json(&error)))
+}
+
+/// What is wrong with the bytes of an entry, if anything is.
+pub(crate) fn damage(crc: u32, content: &[u8]) -> Option<String> {
+    let parsed = || serde_json::from_slice::<Content>(content).err().map(|error| not_json(&error));
+    rotten(crc, content).map(str::to_owned).or_else(parsed)
+}
+
+fn rotten(crc: u32, content: &[u8]) -> Option<&'static str> {
+    (crc32fast::hash(content) != crc).then_some("its checksum does not match: the disk returned other bytes than were written")
+}
+
+fn not_json(error: &serde_json::Error) -> String {
+    format!("it is not the JSON that was written: {error}")
 }

@@ -119,7 +119,7 @@ fn a_newer_format_is_left_alone() {
 #[test]
 fn the_budget_takes_details_before_facts_even_the_one_just_appended() {
     let dir = tempfile::tempdir().unwrap();
-    let mut log = EdgeLog::open(dir.path(), Options { budget_bytes: 1_000 }).unwrap().0;
+    let mut log = EdgeLog::open(dir.path(), Options { budget_bytes: 1_000, ..Options::default() }).unwrap().0;
     for n in 1..=3 {
         log.append(Class::Critical, n, n, content(n as usize)).unwrap();
     }

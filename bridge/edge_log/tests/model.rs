@@ -4,10 +4,13 @@
 use edgeflow_edge_log::{EdgeLog, LogError, NewEntry, Options};
 use edgeflow_wire::{Class, Content};
 use proptest::prelude::*;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 const BUDGET_BYTES: u64 = 4_000;
 const OVERHEAD_BYTES: u64 = 32;
+const MAX_AGE_US: i64 = 20;
+/// Between the two clocks.
+const BOOTED_US: i64 = 1_000_000;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -15,6 +18,8 @@ enum Step {
     /// Acknowledges this share of what is appended, in percent.
     Acknowledge(Class, u64),
     Read(Class, u64),
+    /// Lets time pass and gives up what is too old.
+    Expire(i64),
     Restart,
     NewEpoch,
 }
@@ -59,6 +64,20 @@ impl Model {
         }
     }
 
+    fn expire(&mut self, passed_us: i64) -> u64 {
+        self.clock += passed_us;
+        let mut lost = 0;
+        for class in [Class::Summary, Class::Detail] {
+            let model = &mut self.classes[class as usize];
+            while model.held.front().is_some_and(|(_, t_us, _)| self.clock - t_us > MAX_AGE_US) {
+                model.held.pop_front();
+                model.lost += 1;
+                lost += 1;
+            }
+        }
+        lost
+    }
+
     fn total(&self) -> u64 {
         self.classes.iter().flat_map(|model| &model.held).map(|(_, _, cost)| cost).sum()
     }
@@ -81,6 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => prop::collection::vec((class(), 0_usize..400), 1..8).prop_map(Step::Append),
         3 => (class(), 0_u64..=100).prop_map(|(class, percent)| Step::Acknowledge(class, percent)),
         3 => (class(), 0_u64..=100).prop_map(|(class, percent)| Step::Read(class, percent)),
+        1 => (0_i64..40).prop_map(Step::Expire),
         1 => Just(Step::Restart),
         1 => Just(Step::NewEpoch),
     ]
@@ -92,7 +112,8 @@ proptest! {
     #[test]
     fn the_log_behaves_like_the_model(steps in prop::collection::vec(step(), 1..40)) {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options { budget_bytes: BUDGET_BYTES };
+        let max_age = Some(Duration::from_micros(MAX_AGE_US as u64));
+        let options = Options { budget_bytes: BUDGET_BYTES, max_age: [None, None, max_age, max_age] };
         let mut log = EdgeLog::open(dir.path(), options).unwrap().0;
         let mut model = Model::new();
         for step in steps {
@@ -103,7 +124,7 @@ proptest! {
                     for (class, size) in entries {
                         let (seq, t_us) = model.append(class, cost(size));
                         expected.push(seq);
-                        new.push(NewEntry { class, t_us, boot_us: -t_us, content: content(size) });
+                        new.push(NewEntry { class, t_us, boot_us: t_us - BOOTED_US, content: content(size) });
                     }
                     model.evict();
                     prop_assert_eq!(log.append_all(&new).unwrap(), expected);
@@ -119,6 +140,10 @@ proptest! {
                     prop_assert!(refused, "acknowledged what was never appended");
                 }
                 Step::Read(class, percent) => check_read(&mut log, &model, class, percent)?,
+                Step::Expire(passed_us) => {
+                    let lost = model.expire(passed_us);
+                    prop_assert_eq!(log.expire(model.clock, model.clock - BOOTED_US).unwrap(), lost);
+                }
                 Step::Restart => {
                     let epoch = log.epoch().to_owned();
                     drop(log);
@@ -169,6 +194,6 @@ fn check_read(log: &mut EdgeLog, model: &Model, class: Class, percent: u64) -> R
     let read: Vec<_> = run.entries.iter().map(|entry| (entry.seq, entry.t_us)).collect();
     let expected: Vec<_> = model.held.iter().filter(|entry| entry.0 >= from).map(|entry| (entry.0, entry.1)).collect();
     prop_assert_eq!(read, expected);
-    prop_assert!(run.entries.iter().all(|entry| entry.boot_us == -entry.t_us));
+    prop_assert!(run.entries.iter().all(|entry| entry.boot_us == entry.t_us - BOOTED_US));
     Ok(())
 }

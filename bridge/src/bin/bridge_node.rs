@@ -22,6 +22,7 @@ parameters
   inference_node    whose topics and services are used                                           (inference_node)
   summary_period_s  seconds between two inference summaries                                      (5.0)
   log_budget_mb     most megabytes of entries the log keeps                                      (256)
+  log_max_age_h     hours after which summaries and details are given up; 0: never               (72.0)
 ";
 
 #[tokio::main]

@@ -1,0 +1,123 @@
+//! What the log gives up before the control plane has it: by the byte budget and by age. Always from the head of a class, so
+//! that what is lost is one range, and always with a loss record in its place.
+
+use edgeflow_wire::Class;
+use rusqlite::{Transaction, params};
+use std::time::Duration;
+
+use crate::{
+    EdgeLog, LogError,
+    table::{ClassRow, cost, index, table},
+};
+
+/// Entries that one transaction gives up because of their age: the log stays free for those who append.
+const EXPIRED_AT_ONCE: u64 = 10_000;
+
+/// An entry at the head of a class.
+struct Head {
+    seq: u64,
+    t_us: i64,
+    boot_us: i64,
+}
+
+impl EdgeLog {
+    /// Gives up entries older than their class may be, with loss records in their place, and returns how many. At most
+    /// 10,000 a call: call again until it is 0. `now_t_us` and `now_boot_us` are the same moment, as entries carry them.
+    ///
+    /// The age of an entry of this life of the process is told by the boot clock, which never steps; that of an earlier
+    /// one by the wall clock, which is all that is left of it.
+    ///
+    /// # Errors
+    /// What the disk answers.
+    pub fn expire(&mut self, now_t_us: i64, now_boot_us: i64) -> Result<u64, LogError> {
+        let (ages, opened_at, mut sealed) = (self.options.max_age, self.opened_at, self.loss_sealed);
+        let lost = self
+            .transact(|tx| {
+                let mut lost = 0;
+                for class in Class::ALL {
+                    let Some(max_age) = ages[index(class)] else { continue };
+                    let mut row = ClassRow::load(tx, class)?;
+                    let (before, mut budget) = (row, EXPIRED_AT_ONCE - lost);
+                    evict_from(tx, class, &mut row, &mut sealed[index(class)], |head, _| {
+                        let age_us = if head.seq >= opened_at[index(class)] { now_boot_us - head.boot_us } else { now_t_us - head.t_us };
+                        let old = budget > 0 && older(age_us, max_age);
+                        budget = budget.saturating_sub(1);
+                        old
+                    })?;
+                    if row != before {
+                        row.save(tx, class)?;
+                    }
+                    lost += row.lost - before.lost;
+                }
+                Ok(lost)
+            })
+            .map_err(LogError::sqlite("expire entries of"))?;
+        self.loss_sealed = sealed;
+        Ok(lost)
+    }
+}
+
+fn older(age_us: i64, max_age: Duration) -> bool {
+    u128::try_from(age_us).is_ok_and(|age_us| age_us > max_age.as_micros())
+}
+
+/// Makes room: the least valuable class gives first.
+pub(crate) fn make_room(tx: &Transaction<'_>, rows: &mut [ClassRow; 4], budget_bytes: u64, sealed: &mut [bool; 4]) -> rusqlite::Result<()> {
+    for class in Class::ALL.into_iter().rev() {
+        let total: u64 = rows.iter().map(|row| row.bytes).sum();
+        let row = &mut rows[index(class)];
+        if total <= budget_bytes {
+            return Ok(());
+        }
+        if row.bytes > 0 {
+            let surplus = total - budget_bytes;
+            evict_from(tx, class, row, &mut sealed[index(class)], |_, freed| freed < surplus)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes entries from the head as long as `goes` says so, which is told the entry and the bytes freed before it.
+fn evict_from(
+    tx: &Transaction<'_>,
+    class: Class,
+    row: &mut ClassRow,
+    sealed: &mut bool,
+    mut goes: impl FnMut(&Head, u64) -> bool,
+) -> rusqlite::Result<()> {
+    let (mut freed, mut first, mut last) = (0, None, None);
+    {
+        let mut head = tx.prepare_cached(&format!("SELECT seq, t_us, boot_us, length(content) FROM {} ORDER BY seq", table(class)))?;
+        let mut head = head.query([])?;
+        while let Some(entry) = head.next()? {
+            let at = Head { seq: entry.get(0)?, t_us: entry.get(1)?, boot_us: entry.get(2)? };
+            if !goes(&at, freed) {
+                break;
+            }
+            freed += cost(entry.get(3)?);
+            first.get_or_insert((at.seq, at.t_us));
+            last = Some((at.seq, at.t_us));
+        }
+    }
+    let (Some((first_seq, first_t_us)), Some((last_seq, last_t_us))) = (first, last) else { return Ok(()) };
+    tx.prepare_cached(&format!("DELETE FROM {} WHERE seq <= ?1", table(class)))?.execute([last_seq])?;
+    row.bytes -= freed;
+    row.lost += last_seq - first_seq + 1;
+    let grown = !*sealed
+        && tx
+            .prepare_cached("UPDATE loss SET last_seq = ?3, bytes = bytes + ?4, last_t_us = ?5 WHERE class = ?1 AND last_seq = ?2")?
+            .execute(params![index(class) as i64, first_seq - 1, last_seq, freed, last_t_us])?
+            > 0;
+    if !grown {
+        tx.prepare_cached("INSERT INTO loss VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+            index(class) as i64,
+            first_seq,
+            last_seq,
+            freed,
+            first_t_us,
+            last_t_us
+        ])?;
+        *sealed = false;
+    }
+    Ok(())
+}
