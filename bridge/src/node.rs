@@ -1,6 +1,5 @@
 //! The node: topics and services on one side, log and uplink on the other, and a task for each thing that can happen.
 
-use edgeflow_edge_log::Options;
 use edgeflow_ros::{
     Message, Node, Publisher, QosProfile, Queue, Subscription,
     edgeflow_msgs::{
