@@ -148,15 +148,24 @@ fn check_tensors(given: &[GoldenTensor], known: &[ValueInfo], role: &str) -> Res
         if given[..i].iter().any(|other| other.name == *name) {
             return Err(format!("{role} {name:?} is given twice"));
         }
-        let elements = tensor.shape.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?));
-        if elements != Some(tensor.data.len()) {
-            return Err(format!("{role} {name:?} has shape {:?}, but {} elements", tensor.shape, tensor.data.len()));
-        }
-        if !tensor.data.fits(value.elem_type) {
-            return Err(format!("{role} {name:?} is {value}, but its elements are of another type"));
-        }
+        tensor.check(value, role)?;
     }
     Ok(())
+}
+
+impl GoldenTensor {
+    /// Whether it has as many elements as its shape says, of the type the graph's `value` has.
+    pub(crate) fn check(&self, value: &ValueInfo, role: &str) -> Result<(), String> {
+        let name = &self.name;
+        let elements = self.shape.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?));
+        if elements != Some(self.data.len()) {
+            return Err(format!("{role} {name:?} has shape {:?}, but {} elements", self.shape, self.data.len()));
+        }
+        if !self.data.fits(value.elem_type) {
+            return Err(format!("{role} {name:?} is {value}, but its elements are of another type"));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

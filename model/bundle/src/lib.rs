@@ -20,7 +20,8 @@ pub use digest::{BundleFile, Digest, bundle_digest};
 pub use error::{Error, Result};
 pub use golden::{GOLDEN_FILE, Golden, GoldenCase, GoldenData, GoldenTensor};
 pub use manifest::{
-    Activation, Anchor, ClassificationSpec, Coordinates, Corners, DetectionFormat, DetectionSpec, Encoding, Filter, InputSpec, Layout,
-    Manifest, OutputSpec, PixelType, Resize, ResizeMode, SegmentationSpec, TensorsSpec,
+    Activation, Anchor, ArraySpec, ClassificationSpec, Coordinates, Corners, DetectionFormat, DetectionSpec, Encoding, Filter, ImageSpec,
+    ImuField, ImuSpec, InputSpec, JointField, JointStateSpec, Layout, Manifest, OutputSpec, PixelType, PointCloudSpec, Resize, ResizeMode,
+    RowLayout, Rows, SegmentationSpec, TensorsSpec, WhenFewer, WhenMore, WindowSpec,
 };
 pub use schema::{ElemType, OnnxSchema, ValueInfo, ValueKind};

@@ -138,3 +138,105 @@ fn defaults_follow_the_format() {
     let spec = detection("decode: detection, format: detr, boxes: b, scores: s");
     assert_eq!((spec.iou_threshold(), spec.has_no_object_class()), (1.0, true));
 }
+
+/// What is wrong with an `input` for a graph with these inputs; empty: nothing.
+fn input_verdict(input: &str, inputs: Vec<ValueInfo>) -> String {
+    let parsed = Manifest::parse(&format!("v: 1\ninput: {{{input}}}\n")).and_then(|manifest| {
+        let graph = OnnxSchema { inputs, ..graph(Vec::new()) };
+        check_manifest(&graph, &manifest)
+    });
+    parsed.err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn tables_take_the_graphs_they_are_for_and_refuse_others() {
+    use ElemType::{Float16, Float32 as F, Float64, Int64 as I};
+    let one = |ty, shape: &[i64]| vec![value("x", ty, shape)];
+    let cloud = "kind: point_cloud, fields: [x, y, z], points: 8";
+    let open = "kind: point_cloud, fields: [x, y, z]";
+    let imu = "kind: imu, window: 50";
+    let joints = "kind: joint_state, joints: [a, b], fields: [position, velocity], layout: flat";
+    let array = "kind: array, elements: 3, window: 2";
+    for (input, inputs, want) in [
+        (cloud.to_owned(), one(F, &[1, 8, 3]), ""),
+        (format!("{cloud}, layout: columns_rows"), one(Float64, &[-1, 3, 8]), ""),
+        (format!("{cloud}, layout: flat"), one(Float16, &[1, 24]), ""),
+        (open.to_owned(), one(F, &[1, 1024, 3]), ""),
+        (open.to_owned(), one(F, &[1, -1, 3]), ""),
+        (open.to_owned(), one(F, &[1, -1, 4]), "point_cloud described (as many rows of 3 numbers, layout rows_columns), which is x: float32[1, ?, 3]"),
+        (cloud.to_owned(), one(F, &[1, 3, 8]), "input x: float32[1, 3, 8] does not take the point_cloud described (8 rows of 3 numbers"),
+        (cloud.to_owned(), one(I, &[1, 8, 3]), "point_cloud becomes a tensor of float32, float16 or float64, but the graph's input is x: int64"),
+        (format!("{cloud}, tensor: y"), one(F, &[1, 8, 3]), "`input.tensor` is \"y\", but the graph's inputs are x"),
+        (imu.to_owned(), one(F, &[-1, 50, 6]), ""),
+        (imu.to_owned(), one(F, &[-1, 50, 3]), "(50 rows of 6 numbers"),
+        (joints.to_owned(), one(F, &[1, 4]), ""),
+        (joints.to_owned(), one(F, &[1, 2]), "which is x: float32[1, 4]"),
+        (array.to_owned(), one(F, &[1, 2, 3]), ""),
+        (array.to_owned(), vec![value("x", F, &[1, 2, 3]), value("y", F, &[1])], "`input.tensor` is missing and the graph's inputs are x, y"),
+    ] {
+        let shown: Vec<String> = inputs.iter().map(ToString::to_string).collect();
+        let got = input_verdict(&input, inputs);
+        assert!(if want.is_empty() { got.is_empty() } else { got.contains(want) }, "{input} on {shown:?}: {got:?}");
+    }
+}
+
+#[test]
+fn tables_that_make_no_sense_name_the_key() {
+    for (input, want) in [
+        ("kind: lidar", "unknown variant `lidar`, expected one of `image`, `point_cloud`"),
+        ("kind: image, encoding: rgb8, layout: nchw, fields: [x]", "unknown field `fields`"),
+        ("kind: point_cloud, points: 3", "missing field `fields`"),
+        ("kind: point_cloud, fields: []", "input.fields: is empty"),
+        ("kind: point_cloud, fields: [x, x]", "input.fields: \"x\" is there twice"),
+        ("kind: point_cloud, fields: [\"\"]", "is no name of a field"),
+        ("kind: point_cloud, fields: [x], points: 0", "input.points: 0 is out of range"),
+        ("kind: point_cloud, fields: [x], window: 3", "unknown field `window`"),
+        ("kind: point_cloud, fields: [x], when_more: shuffle", "unknown variant `shuffle`"),
+        ("kind: point_cloud, fields: [x, y], scale: [1, 2, 3]", "input.scale: has 3 values; give 1, or 2 for the columns"),
+        ("kind: point_cloud, fields: [x], scale: [0]", "input.scale: 0 would make every number the same"),
+        ("kind: point_cloud, fields: [x], std: [0]", "input.std: 0 cannot be divided by"),
+        ("kind: point_cloud, fields: [x], mean: [.inf]", "input.mean: inf is no finite number"),
+        ("kind: imu, window: 0", "input.window: 0 is out of range"),
+        ("kind: imu, stride: 0", "input.stride: 0"),
+        ("kind: imu, max_gap_s: 0", "input.max_gap_s: 0 is out of range"),
+        ("kind: imu, fields: [magnetic_field.x]", "unknown variant `magnetic_field.x`"),
+        ("kind: imu, windw: 3", "unknown field `windw`"),
+        ("kind: joint_state, joints: [a, a]", "input.joints: \"a\" is there twice"),
+        ("kind: joint_state, joints: []", "input.joints: is empty"),
+        ("kind: array, elements: 0", "input.elements: 0 is out of range"),
+    ] {
+        let got = input_verdict(input, vec![value("x", ElemType::Float32, &[1])]);
+        assert!(got.starts_with("edgeflow.yaml:") && got.contains(want), "{input}: {got:?}");
+    }
+    let boxes = "v: 1\ninput: {kind: imu}\noutput: {decode: segmentation}\n";
+    let error = Manifest::parse(boxes).map(drop).unwrap_err().to_string();
+    assert!(error.contains("output.decode: boxes and label images are in a frame's pixels"), "{error}");
+}
+
+#[test]
+fn what_an_image_does_not_fill_is_a_constant() {
+    let inputs = || vec![value("X", ElemType::Float32, &[1, 3, 64, 64]), value("size", ElemType::Int64, &[1, 2])];
+    let verdict = |constants: &str| {
+        let text = format!(
+            "v: 1\ninput: {{tensor: X, encoding: rgb8, resize: {{width: 64, height: 64}}, layout: nchw}}\nconstants: [{constants}]\n"
+        );
+        let manifest = Manifest::parse(&text).unwrap();
+        check_manifest(&OnnxSchema { inputs: inputs(), ..graph(Vec::new()) }, &manifest).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    let size = "{name: size, shape: [1, 2], data: [64, 64]}";
+    assert_eq!(verdict(size), "");
+    for (constants, want) in [
+        (String::new(), "fills one input (X) but the graph also wants size; give what is always the same as `constants`"),
+        ("{name: X, shape: [1], data: [0]}".to_owned(), "the graph also wants size"),
+        (format!("{size}, {{name: X, shape: [1], data: [0]}}"), "`constants` has \"X\", but the inputs beside the one that is filled are size"),
+        (format!("{size}, {size}"), "`constants` has \"size\" twice"),
+        ("{name: size, shape: [2], data: [64, 64]}".to_owned(), "constant \"size\" has the shape [2], but the graph's input is size: int64[1, 2]"),
+        ("{name: size, shape: [1, 2], data: [64]}".to_owned(), "constant \"size\" has shape [1, 2], but 1 elements"),
+        ("{name: size, shape: [1, 2], data: [a, b]}".to_owned(), "but its elements are of another type"),
+    ] {
+        let got = verdict(&constants);
+        assert!(got.contains(want), "{constants}: {got:?}");
+    }
+    let alone = Manifest::parse(&format!("v: 1\nconstants: [{size}]\n")).map(drop).unwrap_err().to_string();
+    assert!(alone.contains("constants: mean something beside `input` only"), "{alone}");
+}

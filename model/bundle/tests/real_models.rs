@@ -203,5 +203,5 @@ fn a_manifest_that_does_not_fit_the_graph_is_refused() {
 fn a_manifest_survives_being_written() {
     let manifest = Manifest::parse(MANIFEST).unwrap();
     assert_eq!(Manifest::parse(&manifest.to_yaml().unwrap()).unwrap(), manifest);
-    assert_eq!(manifest.input.unwrap().std_of(2), 1.0);
+    assert_eq!(manifest.input.unwrap().image().unwrap().std_of(2), 1.0);
 }

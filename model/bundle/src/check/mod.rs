@@ -5,14 +5,14 @@ mod output;
 
 use crate::{Error, Manifest, OnnxSchema, Result, ValueInfo};
 
-/// Checks that the frame `manifest` describes fits the graph's input, and that the outputs it decodes are there in the
-/// shapes its decoder reads, with as many classes as there are labels.
+/// Checks that the message `manifest` describes fits the graph's input, that its constants fit the others, and that the
+/// outputs it decodes are there in the shapes its decoder reads, with as many classes as there are labels.
 ///
 /// # Errors
 /// [`Error::Mismatch`] says what was expected and what the graph has.
 pub fn check_manifest(schema: &OnnxSchema, manifest: &Manifest) -> Result<()> {
     if let Some(spec) = &manifest.input {
-        input::check(schema, spec)?;
+        input::check(schema, spec, &manifest.constants)?;
     }
     if let Some(spec) = &manifest.output {
         output::check(schema, spec, &manifest.labels)?;

@@ -135,6 +135,22 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A message that contradicts itself, or lacks what the manifest takes of it.
+    #[error("{kind} refused: {reason}")]
+    Message {
+        /// Kind of the input, as the manifest says it.
+        kind: &'static str,
+        /// What is wrong, with what was expected.
+        reason: String,
+    },
+    /// A message of a kind the model does not take.
+    #[error("this model takes no {given}: {reason}")]
+    NoInput {
+        /// Kind of what came, as the manifest says it.
+        given: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// The model takes tensors only, or its image input cannot be fed.
     #[error("this model takes no images: {reason}")]
     NoImageInput {

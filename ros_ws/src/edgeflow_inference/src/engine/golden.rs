@@ -1,6 +1,7 @@
-//! Runs a bundle's golden cases on the session that is about to serve, and says how far off it is.
+//! Runs a bundle's golden cases on the session that is about to serve, and says how far off it is. Also turns tensors as
+//! people write them into the graph's.
 
-use edgeflow_bundle::{Golden, GoldenCase, GoldenData, GoldenTensor};
+use edgeflow_bundle::{GOLDEN_FILE, Golden, GoldenCase, GoldenData, GoldenTensor};
 use half::{bf16, f16};
 use serde_json::Number;
 
@@ -14,7 +15,7 @@ use crate::{Error, Result};
 pub(super) fn check(golden: &Golden, inputs: &[TensorSpec], mut run: impl FnMut(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<()> {
     for (i, case) in golden.cases.iter().enumerate() {
         let refuse = |reason: String| Error::Golden { case: case.label(i), reason };
-        let tensors = case.inputs.iter().map(|given| input(given, inputs)).collect::<Result<Vec<_>>>()?;
+        let tensors = case.inputs.iter().map(|given| input(given, inputs, GOLDEN_FILE)).collect::<Result<Vec<_>>>()?;
         let outputs = run(&tensors).map_err(|error| refuse(error.to_string()))?;
         for expected in &case.outputs {
             let got = outputs.iter().find(|tensor| tensor.name == expected.name);
@@ -24,11 +25,12 @@ pub(super) fn check(golden: &Golden, inputs: &[TensorSpec], mut run: impl FnMut(
     Ok(())
 }
 
-fn input(given: &GoldenTensor, inputs: &[TensorSpec]) -> Result<Tensor> {
+/// A written tensor as the graph's input of its name; `file` is where it was written.
+pub(super) fn input(given: &GoldenTensor, inputs: &[TensorSpec], file: &str) -> Result<Tensor> {
     let refuse = |reason: String| Error::Tensor { name: given.name.clone(), reason };
     let ty = inputs.iter().find(|spec| spec.name == given.name).and_then(|spec| spec.element_type);
-    let ty = ty.ok_or_else(|| refuse("golden.json cannot feed it: it is no tensor".to_owned()))?;
-    let data = elements(&given.data, ty).ok_or_else(|| refuse(format!("golden.json has elements that are no {ty}")))?;
+    let ty = ty.ok_or_else(|| refuse(format!("{file} cannot feed it: it is no tensor")))?;
+    let data = elements(&given.data, ty).ok_or_else(|| refuse(format!("{file} has elements that are no {ty}")))?;
     Tensor::new(given.name.clone(), given.shape.clone(), data)
 }
 

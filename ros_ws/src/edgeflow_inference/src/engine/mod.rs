@@ -5,6 +5,7 @@
 
 pub mod backend;
 mod batch;
+mod feed;
 mod golden;
 pub mod library;
 mod model;

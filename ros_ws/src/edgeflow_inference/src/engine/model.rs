@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use edgeflow_bundle::{Bundle, Digest, InputSpec, Layout, Manifest, OnnxSchema};
+use edgeflow_bundle::{Bundle, Digest, MANIFEST_FILE, Manifest, OnnxSchema};
 use edgeflow_drift::{Baseline, IMAGE_FEATURES};
 
 use super::backend::{Backend, Session, SessionOptions};
+use super::feed::{Feed, warm_up_size};
 use super::golden;
+use crate::adapt::{Adapter, Cloud};
 use crate::decode::{Classification, Decoded, Decoder, Thresholds};
-use crate::image::{CheckedFrame, Frame, Placement, Prepared, Preparer, Scratch};
+use crate::image::{CheckedFrame, Frame, Placement, Prepared, Scratch};
 use crate::tensor::{Data, Tensor, TensorSpec, element_count};
 use crate::{Error, Result};
 
@@ -75,7 +77,9 @@ pub struct Model {
     pub baseline: Option<(String, Baseline)>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
-    preparer: Option<Preparer>,
+    feed: Option<Feed>,
+    /// Graph inputs that are the same for every message.
+    constants: Vec<Tensor>,
     decoder: Decoder,
     runner: Mutex<Runner>,
     /// How long runs take; 0 before the first.
@@ -152,7 +156,9 @@ impl Model {
         }
         let manifest = bundle.manifest.as_ref();
         let decoder = Decoder::new(manifest, session.outputs())?;
-        let preparer = manifest.and_then(|m| m.input.clone()).map(|input| preparer(input, &inputs)).transpose()?;
+        let feed = manifest.and_then(|m| m.input.clone()).map(|input| Feed::new(input, &inputs)).transpose()?;
+        let constants = manifest.map(|m| m.constants.as_slice()).unwrap_or_default().iter();
+        let constants = constants.map(|written| golden::input(written, &inputs, MANIFEST_FILE)).collect::<Result<_>>()?;
         let model = Self {
             name: request.model_name(),
             version: request.version.clone(),
@@ -163,7 +169,8 @@ impl Model {
             baseline,
             inputs,
             outputs,
-            preparer,
+            feed,
+            constants,
             decoder,
             runner: Mutex::new(Runner { session, scratch: Scratch::default() }),
             run_ns: AtomicU64::new(0),
@@ -195,7 +202,41 @@ impl Model {
 
     /// Whether frames can be fed to this model.
     pub fn takes_images(&self) -> bool {
-        self.preparer.is_some()
+        matches!(self.feed, Some(Feed::Image(_)))
+    }
+
+    /// What turns messages of a kind that is no image into the graph's input.
+    ///
+    /// # Errors
+    /// [`Error::NoInput`] when the manifest describes no such input; `given` is the kind of what came.
+    pub fn adapter(&self, given: &'static str) -> Result<&Adapter> {
+        let reason = match &self.feed {
+            Some(Feed::Table(adapter)) => return Ok(adapter),
+            Some(Feed::Image(_)) => "its edgeflow.yaml describes image",
+            None => "its bundle has no edgeflow.yaml with `input`; add one, or send the graph's input tensors",
+        };
+        Err(Error::NoInput { given, reason: reason.to_owned() })
+    }
+
+    /// Runs the model on the points of a scan.
+    ///
+    /// # Errors
+    /// As [`Model::adapter`], [`Adapter::cloud`] and [`Model::infer_table`].
+    pub fn infer_cloud(&self, cloud: &Cloud<'_>) -> Result<Inference> {
+        self.infer_table(self.adapter("point_cloud")?.cloud(cloud)?)
+    }
+
+    /// Runs the model on a tensor that its [`Adapter`] made.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when its size does not fit the graph; [`Error::Run`] and [`Error::Decode`] from the run itself.
+    pub fn infer_table(&self, tensor: Tensor) -> Result<Inference> {
+        self.infer_tensors(&self.with_constants(tensor))
+    }
+
+    /// The graph's inputs: one that was made of a message, and those that are always the same.
+    fn with_constants(&self, tensor: Tensor) -> Vec<Tensor> {
+        std::iter::once(tensor).chain(self.constants.iter().cloned()).collect()
     }
 
     /// Runs the model on one frame.
@@ -212,16 +253,23 @@ impl Model {
     /// # Errors
     /// As [`Model::infer_frame`].
     pub fn infer_frame_with(&self, frame: &CheckedFrame<'_>, asked: &Thresholds) -> Result<Inference> {
-        let Some(preparer) = &self.preparer else {
-            return Err(Error::NoImageInput {
-                reason: "its bundle has no edgeflow.yaml with `input`; add one, or call ~/infer with the graph's input tensors".into(),
-            });
+        let preparer = match &self.feed {
+            Some(Feed::Image(preparer)) => preparer,
+            Some(Feed::Table(adapter)) => {
+                return Err(Error::NoImageInput { reason: format!("its edgeflow.yaml describes {}", adapter.spec().kind()) });
+            }
+            None => {
+                return Err(Error::NoImageInput {
+                    reason: "its bundle has no edgeflow.yaml with `input`; add one, or call ~/infer with the graph's input tensors".into(),
+                });
+            }
         };
         let began = Instant::now();
         let mut runner = self.runner();
         let Prepared { tensor, placement } = preparer.prepare(frame, &mut runner.scratch)?;
-        self.check(std::slice::from_ref(&tensor))?;
-        let outputs = runner.session.run(&[tensor])?;
+        let tensors = self.with_constants(tensor);
+        self.check(&tensors)?;
+        let outputs = runner.session.run(&tensors)?;
         drop(runner);
         self.took(began.elapsed());
         self.decoded(outputs, Some(&placement), asked)
@@ -309,7 +357,11 @@ impl Model {
     /// Sends an empty frame (or empty tensors) the whole way, so that the first real one finds everything allocated and
     /// a model that cannot run is found out before it serves.
     fn warm_up(&self) -> Result<()> {
-        let Some(preparer) = &self.preparer else { return self.warm_up_tensors() };
+        let preparer = match &self.feed {
+            Some(Feed::Image(preparer)) => preparer,
+            Some(Feed::Table(adapter)) => return self.forgiving(self.infer_table(adapter.zeros()?), adapter.is_open()),
+            None => return self.warm_up_tensors(),
+        };
         let (width, height) = warm_up_size(preparer.input(), self.inputs.iter().find(|s| s.name == preparer.tensor()));
         let encoding = preparer.input().encoding;
         let step = width * (encoding.channels() * encoding.channel_bytes()) as u32;
@@ -332,43 +384,19 @@ impl Model {
                 .ok_or_else(|| Error::Tensor { name: spec.name.clone(), reason: format!("shape {shape:?} is too large") })?;
             tensors.push(Tensor::new(spec.name.clone(), shape, Data::zeros(ty, count))?);
         }
-        match self.infer_tensors(&tensors) {
-            // One element in an open dimension, or an empty string, may be nothing this graph can take: not its fault.
-            Err(Error::Run { reason }) if self.inputs.iter().any(|s| !s.rank_known || s.shape.iter().any(|d| *d < 0)) => {
-                tracing::warn!(model = %self.name, %reason, "the warm-up with ones for the graph's open dimensions failed; it is not warmed up");
+        let is_open = self.inputs.iter().any(|s| !s.rank_known || s.shape.iter().any(|d| *d < 0));
+        self.forgiving(self.infer_tensors(&tensors), is_open)
+    }
+
+    /// So many elements in an open dimension, or an empty string, may be nothing this graph can take: not its fault.
+    fn forgiving(&self, ran: Result<Inference>, is_open: bool) -> Result<()> {
+        match ran {
+            Err(Error::Run { reason }) if is_open => {
+                tracing::warn!(model = %self.name, %reason, "the warm-up with guesses for the graph's open dimensions failed; it is not warmed up");
                 Ok(())
             }
             other => other.map(drop),
         }
-    }
-}
-
-/// The preparer for the graph input a manifest names, or the only one.
-fn preparer(input: InputSpec, inputs: &[TensorSpec]) -> Result<Preparer> {
-    let spec = match (&input.tensor, inputs) {
-        (Some(name), _) => inputs.iter().find(|spec| spec.name == *name),
-        (None, [only]) => Some(only),
-        (None, _) => None,
-    };
-    let Some(spec) = spec else {
-        let reason = "the graph has other inputs than edgeflow.yaml says; name one of them as `input.tensor`".into();
-        return Err(Error::NoImageInput { reason });
-    };
-    Preparer::new(input, spec)
-}
-
-/// Size of the warm-up's frame: one that has to be resized when the manifest resizes, else what the graph wants.
-fn warm_up_size(input: &InputSpec, spec: Option<&TensorSpec>) -> (u32, u32) {
-    const ANY: u32 = 64;
-    if let Some(resize) = input.resize {
-        return (resize.width.saturating_mul(2).min(16_384), resize.height.saturating_mul(2).min(16_384));
-    }
-    let shape = spec.map(|s| s.shape.as_slice()).unwrap_or_default();
-    let at = |i: usize| shape.get(i).and_then(|d| u32::try_from(*d).ok()).filter(|d| *d > 0);
-    match input.layout {
-        Layout::Nchw => (at(3).unwrap_or(ANY), at(2).unwrap_or(ANY)),
-        Layout::Nhwc => (at(2).unwrap_or(ANY), at(1).unwrap_or(ANY)),
-        Layout::Flat => (at(1).map_or(ANY, |n| n / input.encoding.channels() as u32).max(1), if at(1).is_some() { 1 } else { ANY }),
     }
 }
 

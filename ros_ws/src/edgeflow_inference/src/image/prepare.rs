@@ -3,7 +3,7 @@
 //! Pixels of 8 bits stay 8 bits through the resize, as in OpenCV and Pillow, which models were trained with, so that
 //! scaling is a look-up of one of 256 values. Wider ones are floats from the beginning.
 
-use edgeflow_bundle::{Encoding, Filter, InputSpec, Layout, PixelType};
+use edgeflow_bundle::{Encoding, Filter, ImageSpec, Layout, PixelType};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{F32, InnerPixel, U8, U8x3, U8x4};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
@@ -19,7 +19,7 @@ use crate::{Error, Result};
 /// Turns frames into one graph input.
 #[derive(Clone, Debug)]
 pub struct Preparer {
-    input: InputSpec,
+    input: ImageSpec,
     tensor: String,
     levels: Levels,
 }
@@ -96,7 +96,7 @@ impl Preparer {
     ///
     /// # Errors
     /// [`Error::NoImageInput`] when no image becomes a tensor of the graph's type.
-    pub fn new(input: InputSpec, spec: &TensorSpec) -> Result<Self> {
+    pub fn new(input: ImageSpec, spec: &TensorSpec) -> Result<Self> {
         let dtype = match spec.element_type {
             Some(ElementType::F32) => PixelType::Float32,
             Some(ElementType::F16) => PixelType::Float16,
@@ -117,7 +117,7 @@ impl Preparer {
     }
 
     /// What the manifest says.
-    pub fn input(&self) -> &InputSpec {
+    pub fn input(&self) -> &ImageSpec {
         &self.input
     }
 
@@ -252,7 +252,7 @@ fn failed(at: &Placement, error: &dyn std::fmt::Display) -> Error {
 }
 
 /// What a pixel's channel becomes: `((pixel or full scale - pixel) * scale - mean) / std`.
-fn value_of(input: &InputSpec, channel: usize, pixel: f32) -> f32 {
+fn value_of(input: &ImageSpec, channel: usize, pixel: f32) -> f32 {
     let pixel = match input.encoding.full_scale() {
         Some(full) if input.invert => full - pixel,
         _ => pixel,
@@ -261,7 +261,7 @@ fn value_of(input: &InputSpec, channel: usize, pixel: f32) -> f32 {
 }
 
 /// A table for each channel.
-fn levels<T: Element>(input: &InputSpec) -> Vec<[T; 256]> {
+fn levels<T: Element>(input: &ImageSpec) -> Vec<[T; 256]> {
     let table = |channel| std::array::from_fn(|level| T::of(value_of(input, channel, level as f32)));
     (0..input.encoding.channels()).map(table).collect()
 }
@@ -312,7 +312,7 @@ mod tests {
             shape: vec![],
             rank_known: false,
         };
-        Preparer::new(manifest.input.unwrap(), &spec).unwrap()
+        Preparer::new(manifest.input.unwrap().image().unwrap().clone(), &spec).unwrap()
     }
 
     fn prepared(input: &str, element_type: ElementType, width: u32, height: u32, encoding: &str, data: &[u8]) -> Tensor {

@@ -89,7 +89,7 @@ struct Seen {
 impl Seen {
     fn status(&self, name: String) -> DiagnosticStatus {
         let (level, message) = self.verdict();
-        let Counters { results, refused, without_model, dropped } = self.now;
+        let Counters { results, refused, without_model, dropped, gathered, interrupted } = self.now;
         let rate_hz = (results - self.before.results) as f64 / self.elapsed.as_secs_f64();
         let (model, version, digest) = self.model.clone().unwrap_or_default();
         let milliseconds = |v: Option<f64>| v.map_or_else(|| "none".to_owned(), |v| format!("{v:.3}"));
@@ -110,6 +110,8 @@ impl Seen {
             ("frames dropped", dropped.to_string()),
             ("frames refused", refused.to_string()),
             ("frames without model", without_model.to_string()),
+            ("messages gathered", gathered.to_string()),
+            ("windows interrupted", interrupted.to_string()),
             ("drift", drift.0),
             ("drift max PSI", drift.1),
         ];
@@ -121,6 +123,7 @@ impl Seen {
     fn verdict(&self) -> (u8, String) {
         let lost = self.now.dropped - self.before.dropped;
         let refused = self.now.refused - self.before.refused;
+        let interrupted = self.now.interrupted - self.before.interrupted;
         if !self.active {
             (level::OK, "inactive".into())
         } else if self.model.is_none() {
@@ -129,6 +132,8 @@ impl Seen {
             (level::ERROR, format!("{refused} frames without a result in the last second"))
         } else if lost > 0 {
             (level::WARN, format!("{lost} frames dropped in the last second"))
+        } else if interrupted > 0 {
+            (level::WARN, format!("{interrupted} windows began anew in the last second: there are gaps between the messages, or stamps run backwards"))
         } else if self.drift.is_some_and(|w| w.flagged) {
             (level::WARN, "the camera's frames have drifted from the baseline".into())
         } else {
@@ -175,6 +180,9 @@ mod tests {
         assert_eq!(verdict(Seen { drift, ..seen() }).0, level::WARN);
         let now = Counters { results: 30, dropped: 2, ..Counters::default() };
         assert_eq!(verdict(Seen { drift, now, ..seen() }), (level::WARN, "2 frames dropped in the last second".into()));
+        let interrupted = Counters { results: 30, interrupted: 1, ..Counters::default() };
+        let (warned, message) = verdict(Seen { drift, now: interrupted, ..seen() });
+        assert!(warned == level::WARN && message.starts_with("1 windows began anew"), "{message}");
         let now = Counters { refused: 1, ..now };
         assert_eq!(verdict(Seen { drift, now, ..seen() }).0, level::ERROR);
         assert_eq!(verdict(Seen { model: None, ..seen() }).0, level::ERROR);

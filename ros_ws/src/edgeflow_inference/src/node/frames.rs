@@ -8,8 +8,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use edgeflow_ros::edgeflow_msgs::msg::TensorList;
-use edgeflow_ros::sensor_msgs::msg::Image;
-use edgeflow_ros::std_msgs::msg::Header;
+use edgeflow_ros::sensor_msgs::msg::{Image, Imu, JointState, PointCloud2};
+use edgeflow_ros::std_msgs::msg::{Float32MultiArray, Header};
 
 use super::params::QueuePolicy;
 
@@ -17,6 +17,11 @@ use super::params::QueuePolicy;
 pub(super) enum Input {
     Image(Image),
     Tensors(TensorList),
+    Points(PointCloud2),
+    Imu(Imu),
+    Joints(JointState),
+    /// With the header it was given when it came.
+    Array(Header, Float32MultiArray),
 }
 
 impl Input {
@@ -24,6 +29,10 @@ impl Input {
         match self {
             Self::Image(image) => &image.header,
             Self::Tensors(list) => &list.header,
+            Self::Points(cloud) => &cloud.header,
+            Self::Imu(imu) => &imu.header,
+            Self::Joints(joints) => &joints.header,
+            Self::Array(header, _) => header,
         }
     }
 }
@@ -37,6 +46,24 @@ impl From<Image> for Input {
 impl From<TensorList> for Input {
     fn from(list: TensorList) -> Self {
         Self::Tensors(list)
+    }
+}
+
+impl From<PointCloud2> for Input {
+    fn from(cloud: PointCloud2) -> Self {
+        Self::Points(cloud)
+    }
+}
+
+impl From<Imu> for Input {
+    fn from(imu: Imu) -> Self {
+        Self::Imu(imu)
+    }
+}
+
+impl From<JointState> for Input {
+    fn from(joints: JointState) -> Self {
+        Self::Joints(joints)
     }
 }
 

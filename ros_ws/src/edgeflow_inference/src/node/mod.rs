@@ -4,6 +4,7 @@
 //! other on a thread of their own, so that neither a slow model nor a slow subscriber holds up the executor: the
 //! [pipeline]. Loads run beside that thread; see [`services`].
 
+mod adapted;
 mod deploy;
 mod diagnostics;
 mod drift;

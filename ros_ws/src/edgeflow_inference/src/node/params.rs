@@ -18,7 +18,9 @@ usage: inference_node [--help] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-f
 
 for instance: inference_node --ros-args -p bundle_path:=models/v1 -r '~/image:=camera/image'
 
-topics     ~/image (in, sensor_msgs/Image), ~/tensors (in, edgeflow_msgs/TensorList), ~/result, ~/drift, ~/status (latched), ~/shadow
+topics     ~/image (in, sensor_msgs/Image), ~/tensors (in, edgeflow_msgs/TensorList), ~/result, ~/drift, ~/status (latched), ~/shadow,
+           ~/points (in, sensor_msgs/PointCloud2), ~/imu (in, sensor_msgs/Imu), ~/joint_states (in, sensor_msgs/JointState),
+           ~/array (in, std_msgs/Float32MultiArray)
 services   ~/infer, ~/load_model, ~/rollback_model, ~/set_shadow, ~/get_model_info
 actions    ~/deploy_model
 lifecycle  configure loads bundle_path, activate takes frames, deactivate takes none, cleanup frees the model
@@ -29,7 +31,7 @@ parameters
   model_version           registry version of that model                                          (\"\")
   queue_policy            all: every frame in order; latest: only the newest                      (all)
   queue_depth             frames that may wait; what does not fit is dropped and counted          (1000)
-  qos_overrides.TOPIC.subscription.reliability and its like, for ~/image and ~/tensors (sensor data), ~/result and ~/drift
+  qos_overrides.TOPIC.subscription.reliability and its like, for what comes in (sensor data), ~/result and ~/drift
   drift_window_frames     frames per drift window, at least 20                                    (100)
   drift_false_alarm_rate  chance of a false significance per window                               (0.001)
   drift_baseline_frames   frames to learn a baseline from when the bundle has none, at least 100  (1000)
@@ -89,8 +91,16 @@ pub struct SlotParameters {
     pub bundle: Option<LoadRequest>,
     /// Quality of service of the camera.
     pub image_qos: QosProfile,
-    /// Of the other inputs.
+    /// Of tensors.
     pub tensors_qos: QosProfile,
+    /// Of scans.
+    pub points_qos: QosProfile,
+    /// Of the inertial measurement unit.
+    pub imu_qos: QosProfile,
+    /// Of joint states.
+    pub joint_states_qos: QosProfile,
+    /// Of arrays.
+    pub array_qos: QosProfile,
     /// Of results.
     pub result_qos: QosProfile,
     /// Of drift reports.
@@ -271,6 +281,10 @@ impl SlotParameters {
             bundle: Some(bundle).filter(|bundle| !bundle.path.as_os_str().is_empty()),
             image_qos: node.subscription_qos(&topic(slot, "image"), input)?,
             tensors_qos: node.subscription_qos(&topic(slot, "tensors"), input)?,
+            points_qos: node.subscription_qos(&topic(slot, "points"), input)?,
+            imu_qos: node.subscription_qos(&topic(slot, "imu"), input)?,
+            joint_states_qos: node.subscription_qos(&topic(slot, "joint_states"), input)?,
+            array_qos: node.subscription_qos(&topic(slot, "array"), input)?,
             result_qos: node.publisher_qos(&topic(slot, "result"), QosProfile::default().keep_last(100))?,
             drift_qos: node.publisher_qos(&topic(slot, "drift"), QosProfile::default().keep_last(10))?,
         })

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use edgeflow_ros::edgeflow_msgs::msg::TensorList;
-use edgeflow_ros::sensor_msgs::msg::Image;
-use edgeflow_ros::{Message, Node, Queue, Subscription};
+use edgeflow_ros::sensor_msgs::msg::{Image, Imu, JointState, PointCloud2};
+use edgeflow_ros::std_msgs::msg::Float32MultiArray;
+use edgeflow_ros::{Message, Node, QosProfile, Queue, Subscription};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::adapted::{self, Gatherer};
 use super::drift::DriftWatch;
 use super::frames::{FrameQueue, Input};
 use super::params::{Parameters, SlotParameters};
@@ -68,9 +70,13 @@ impl Pipeline {
     pub(super) fn start(&self) -> Result<()> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let drift = DriftWatch::new(self.params.drift, self.params.drift_baseline_frames)?;
-        let waiting = Queue::All { depth: self.params.queue_depth };
-        let images = self.node.subscribe::<Image>(&topic(&self.slot.name, "image"), self.slot.image_qos, waiting)?;
-        let tensors = self.node.subscribe::<TensorList>(&topic(&self.slot.name, "tensors"), self.slot.tensors_qos, waiting)?;
+        let images = self.subscribe::<Image>("image", self.slot.image_qos)?;
+        let tensors = self.subscribe::<TensorList>("tensors", self.slot.tensors_qos)?;
+        // Whatever the model takes: the next one may take something else.
+        let points = self.subscribe::<PointCloud2>("points", self.slot.points_qos)?;
+        let imu = self.subscribe::<Imu>("imu", self.slot.imu_qos)?;
+        let joints = self.subscribe::<JointState>("joint_states", self.slot.joint_states_qos)?;
+        let arrays = self.subscribe::<Float32MultiArray>("array", self.slot.array_qos)?;
         self.queue.open();
         self.tally.forget_window();
         let worker = Worker {
@@ -81,6 +87,7 @@ impl Pipeline {
             drift,
             shadow: Arc::clone(&self.shadow),
             tally: Arc::clone(&self.tally),
+            gatherer: Gatherer::default(),
             logged: None,
         };
         let runtime = tokio::runtime::Handle::current();
@@ -93,12 +100,31 @@ impl Pipeline {
             })
             .map_err(|source| Error::Io { operation: "start the inference thread".into(), source })?;
         let (stop, stopped) = watch::channel(false);
+        let node = self.node.clone();
         let pumps = vec![
-            tokio::spawn(pump(images, Arc::clone(&self.queue), stopped.clone())),
-            tokio::spawn(pump(tensors, Arc::clone(&self.queue), stopped)),
+            self.pump(images, Input::from, &stopped),
+            self.pump(tensors, Input::from, &stopped),
+            self.pump(points, Input::from, &stopped),
+            self.pump(imu, Input::from, &stopped),
+            self.pump(joints, Input::from, &stopped),
+            self.pump(arrays, move |array| adapted::stamped(&node, array), &stopped),
         ];
         *running = Some(Running { stop, pumps, worker });
         Ok(())
+    }
+
+    fn subscribe<T: Message>(&self, leaf: &str, qos: QosProfile) -> Result<Subscription<T>> {
+        let waiting = Queue::All { depth: self.params.queue_depth };
+        Ok(self.node.subscribe(&topic(&self.slot.name, leaf), qos, waiting)?)
+    }
+
+    fn pump<T: Message>(
+        &self,
+        messages: Subscription<T>,
+        input: impl Fn(T) -> Input + Send + 'static,
+        stopped: &watch::Receiver<bool>,
+    ) -> JoinHandle<()> {
+        tokio::spawn(pump(messages, input, Arc::clone(&self.queue), stopped.clone()))
     }
 
     /// Takes no more frames, and computes those that wait, for at most ten seconds.
@@ -131,7 +157,12 @@ impl Pipeline {
 }
 
 /// Moves messages from a subscription into the frame queue, stamping their arrival.
-async fn pump<T: Message + Into<Input>>(mut messages: Subscription<T>, queue: Arc<FrameQueue>, mut stopped: watch::Receiver<bool>) {
+async fn pump<T: Message>(
+    mut messages: Subscription<T>,
+    input: impl Fn(T) -> Input,
+    queue: Arc<FrameQueue>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut lost_before = 0;
     loop {
         let message = tokio::select! {
@@ -140,7 +171,7 @@ async fn pump<T: Message + Into<Input>>(mut messages: Subscription<T>, queue: Ar
             message = messages.next() => message,
         };
         let Some(message) = message else { break };
-        queue.push(message.into());
+        queue.push(input(message));
         let lost = messages.dropped();
         if lost > lost_before {
             queue.count_dropped(lost - lost_before);
@@ -148,6 +179,6 @@ async fn pump<T: Message + Into<Input>>(mut messages: Subscription<T>, queue: Ar
         }
     }
     while let Some(Some(message)) = messages.next().now_or_never() {
-        queue.push(message.into());
+        queue.push(input(message));
     }
 }

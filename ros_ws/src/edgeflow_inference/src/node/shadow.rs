@@ -10,9 +10,11 @@ use edgeflow_bundle::Digest;
 use edgeflow_ros::Publisher;
 use edgeflow_ros::edgeflow_msgs::msg::ShadowResult;
 
+use super::adapted;
 use super::frames::Input;
 use super::messages;
 use crate::engine::{Inference, Model};
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Frames that may wait for the shadow.
@@ -21,6 +23,8 @@ const LAG: usize = 2;
 /// A frame and what the active model made of it.
 pub(super) struct Answered {
     pub(super) input: Input,
+    /// The graph's input, where it was gathered from this message and others.
+    pub(super) window: Option<Tensor>,
     pub(super) model: Arc<Model>,
     pub(super) inference: Inference,
     /// From its arrival to its result.
@@ -108,7 +112,7 @@ impl Watcher {
             self.score = Score { skipped_before: skipped, ..Score::default() };
         }
         let began = Instant::now();
-        let own = self.infer(&answered.input);
+        let own = self.infer(answered);
         let took = began.elapsed();
         let label = |inference: &Inference| inference.classification().map(|c| c.label.clone()).unwrap_or_default();
         let mut result = ShadowResult {
@@ -141,14 +145,31 @@ impl Watcher {
         ShadowResult { compared, agreed, failed, skipped: skipped - skipped_before, ..result }
     }
 
-    fn infer(&self, input: &Input) -> Result<Inference> {
-        match input {
+    fn infer(&self, answered: &Answered) -> Result<Inference> {
+        if let Some(window) = &answered.window {
+            return self.infer_window(window, &answered.model);
+        }
+        match &answered.input {
             Input::Image(image) => self.model.infer_frame(&messages::frame(image).check()?),
             Input::Tensors(list) => {
                 let tensors = list.tensors.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
                 self.model.infer_tensors(&tensors)
             }
+            Input::Points(cloud) => self.model.infer_cloud(&adapted::cloud(cloud)),
+            // They come as windows.
+            Input::Imu(_) | Input::Joints(_) | Input::Array(..) => Err(Error::NoInput { given: "message", reason: "it is no window".into() }),
         }
+    }
+
+    /// A shadow gathers no messages, since it is skipped when it is slow: it is given the active model's window.
+    fn infer_window(&self, window: &Tensor, active: &Model) -> Result<Inference> {
+        let given = "window";
+        let (own, active) = (self.model.adapter(given)?, active.adapter(given)?);
+        if own.spec() != active.spec() {
+            let reason = "its `input` is another than that of the active model, whose windows it is given".into();
+            return Err(Error::NoInput { given, reason });
+        }
+        self.model.infer_table(Tensor { name: own.tensor().to_owned(), ..window.clone() })
     }
 }
 

@@ -43,8 +43,9 @@ impl ModelSlot {
             requests: Arc::clone(&self.requests),
             available: Arc::new(move || if gate.pipeline.is_active() { Ok(()) } else { Err(Error::NotActive { node: node.clone() }) }),
             frames: Arc::new(move || {
-                let Counters { results, refused, without_model, dropped } = counts.pipeline.counters();
-                vec![("result", results), ("refused", refused), ("without_model", without_model), ("dropped", dropped)]
+                let Counters { results, refused, without_model, dropped, gathered, .. } = counts.pipeline.counters();
+                let [refused, gathered] = [("refused", refused), ("gathered", gathered)];
+                vec![("result", results), refused, ("without_model", without_model), ("dropped", dropped), gathered]
             }),
         }
     }

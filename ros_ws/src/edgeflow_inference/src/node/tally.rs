@@ -19,6 +19,10 @@ pub struct Counters {
     pub without_model: u64,
     /// Frames that did not fit the queue.
     pub dropped: u64,
+    /// Messages that went into a window and gave no result of their own.
+    pub gathered: u64,
+    /// Windows that began anew because of a gap behind their newest message, or of stamps that ran backwards.
+    pub interrupted: u64,
 }
 
 impl std::ops::Add for Counters {
@@ -30,6 +34,8 @@ impl std::ops::Add for Counters {
             refused: self.refused + other.refused,
             without_model: self.without_model + other.without_model,
             dropped: self.dropped + other.dropped,
+            gathered: self.gathered + other.gathered,
+            interrupted: self.interrupted + other.interrupted,
         }
     }
 }
@@ -75,6 +81,13 @@ impl Tally {
             Error::NoModel => counters.without_model += 1,
             _ => counters.refused += 1,
         }
+    }
+
+    /// A message went into a window: whether it is without a result, and whether those before it were forgotten.
+    pub(super) fn gathered(&self, without_result: bool, interrupted: bool) {
+        let counters = &mut self.lock().counters;
+        counters.gathered += u64::from(without_result);
+        counters.interrupted += u64::from(interrupted);
     }
 
     pub(super) fn window(&self, report: &DriftReport) {

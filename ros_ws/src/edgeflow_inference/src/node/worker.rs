@@ -7,6 +7,7 @@ use edgeflow_ros::Publisher;
 use edgeflow_ros::edgeflow_msgs::msg::{DriftReport, InferenceResult};
 use edgeflow_ros::std_msgs::msg::Header;
 
+use super::adapted::{self, Gatherer};
 use super::drift::DriftWatch;
 use super::frames::{FrameQueue, Input, Queued};
 use super::messages;
@@ -33,6 +34,7 @@ pub(super) struct Worker {
     pub(super) drift: DriftWatch,
     pub(super) shadow: Arc<ShadowSeat>,
     pub(super) tally: Arc<Tally>,
+    pub(super) gatherer: Gatherer,
     /// When a frame without a result was logged last.
     pub(super) logged: Option<Instant>,
 }
@@ -43,7 +45,9 @@ impl Worker {
         while let Some(queued) = self.queue.pop() {
             let arrived = queued.arrived;
             match self.one(queued) {
-                Ok(()) => self.tally.result(arrived.elapsed()),
+                Ok(true) => self.tally.result(arrived.elapsed()),
+                // It waits in a window for others.
+                Ok(false) => {}
                 Err(error) => {
                     self.tally.without_result(&error);
                     self.log(&error);
@@ -52,9 +56,10 @@ impl Worker {
         }
     }
 
-    /// One frame: the model is taken once, so that result, drift and shadow are about the same one.
-    fn one(&mut self, Queued { input, arrived }: Queued) -> Result<()> {
+    /// One frame: the model is taken once, so that result, drift and shadow are about the same one. Whether it gave a result.
+    fn one(&mut self, Queued { input, arrived }: Queued) -> Result<bool> {
         let model = self.engine.current()?;
+        let mut window = None;
         let inference = match &input {
             Input::Image(image) => {
                 let frame = messages::frame(image).check()?;
@@ -72,9 +77,20 @@ impl Worker {
                 self.publish(&model, input.header(), arrived, &inference)?;
                 inference
             }
+            Input::Points(cloud) => {
+                let inference = model.infer_cloud(&adapted::cloud(cloud))?;
+                self.publish(&model, input.header(), arrived, &inference)?;
+                inference
+            }
+            Input::Imu(_) | Input::Joints(_) | Input::Array(..) => {
+                let Some(tensor) = self.gatherer.gather(&model, &input, &self.tally)? else { return Ok(false) };
+                let inference = model.infer_table(window.insert(tensor).clone())?;
+                self.publish(&model, input.header(), arrived, &inference)?;
+                inference
+            }
         };
-        self.shadow.offer(|| Answered { input, model, inference, latency: arrived.elapsed() });
-        Ok(())
+        self.shadow.offer(|| Answered { input, window, model, inference, latency: arrived.elapsed() });
+        Ok(true)
     }
 
     fn observe(&mut self, model: &Model, frame: &CheckedFrame<'_>, header: &Header) -> Result<()> {

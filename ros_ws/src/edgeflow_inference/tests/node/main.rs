@@ -1,6 +1,7 @@
 //! The node as its neighbours see it: over topics, services, an action and its lifecycle, on a router of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adapted;
 mod deploy;
 mod lifecycle;
 mod serving;
