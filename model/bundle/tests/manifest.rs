@@ -163,16 +163,28 @@ fn tables_take_the_graphs_they_are_for_and_refuse_others() {
         (format!("{cloud}, layout: flat"), one(Float16, &[1, 24]), ""),
         (open.to_owned(), one(F, &[1, 1024, 3]), ""),
         (open.to_owned(), one(F, &[1, -1, 3]), ""),
-        (open.to_owned(), one(F, &[1, -1, 4]), "point_cloud described (as many rows of 3 numbers, layout rows_columns), which is x: float32[1, ?, 3]"),
+        (
+            open.to_owned(),
+            one(F, &[1, -1, 4]),
+            "point_cloud described (as many rows of 3 numbers, layout rows_columns), which is x: float32[1, ?, 3]",
+        ),
         (cloud.to_owned(), one(F, &[1, 3, 8]), "input x: float32[1, 3, 8] does not take the point_cloud described (8 rows of 3 numbers"),
-        (cloud.to_owned(), one(I, &[1, 8, 3]), "point_cloud becomes a tensor of float32, float16 or float64, but the graph's input is x: int64"),
+        (
+            cloud.to_owned(),
+            one(I, &[1, 8, 3]),
+            "point_cloud becomes a tensor of float32, float16 or float64, but the graph's input is x: int64",
+        ),
         (format!("{cloud}, tensor: y"), one(F, &[1, 8, 3]), "`input.tensor` is \"y\", but the graph's inputs are x"),
         (imu.to_owned(), one(F, &[-1, 50, 6]), ""),
         (imu.to_owned(), one(F, &[-1, 50, 3]), "(50 rows of 6 numbers"),
         (joints.to_owned(), one(F, &[1, 4]), ""),
         (joints.to_owned(), one(F, &[1, 2]), "which is x: float32[1, 4]"),
         (array.to_owned(), one(F, &[1, 2, 3]), ""),
-        (array.to_owned(), vec![value("x", F, &[1, 2, 3]), value("y", F, &[1])], "`input.tensor` is missing and the graph's inputs are x, y"),
+        (
+            array.to_owned(),
+            vec![value("x", F, &[1, 2, 3]), value("y", F, &[1])],
+            "`input.tensor` is missing and the graph's inputs are x, y",
+        ),
     ] {
         let shown: Vec<String> = inputs.iter().map(ToString::to_string).collect();
         let got = input_verdict(&input, inputs);
@@ -228,9 +240,15 @@ fn what_an_image_does_not_fill_is_a_constant() {
     for (constants, want) in [
         (String::new(), "fills one input (X) but the graph also wants size; give what is always the same as `constants`"),
         ("{name: X, shape: [1], data: [0]}".to_owned(), "the graph also wants size"),
-        (format!("{size}, {{name: X, shape: [1], data: [0]}}"), "`constants` has \"X\", but the inputs beside the one that is filled are size"),
+        (
+            format!("{size}, {{name: X, shape: [1], data: [0]}}"),
+            "`constants` has \"X\", but the inputs beside the one that is filled are size",
+        ),
         (format!("{size}, {size}"), "`constants` has \"size\" twice"),
-        ("{name: size, shape: [2], data: [64, 64]}".to_owned(), "constant \"size\" has the shape [2], but the graph's input is size: int64[1, 2]"),
+        (
+            "{name: size, shape: [2], data: [64, 64]}".to_owned(),
+            "constant \"size\" has the shape [2], but the graph's input is size: int64[1, 2]",
+        ),
         ("{name: size, shape: [1, 2], data: [64]}".to_owned(), "constant \"size\" has shape [1, 2], but 1 elements"),
         ("{name: size, shape: [1, 2], data: [a, b]}".to_owned(), "but its elements are of another type"),
     ] {

@@ -31,9 +31,10 @@ fn check_constants(schema: &OnnxSchema, filled: &ValueInfo, constants: &[GoldenT
     for (i, constant) in constants.iter().enumerate() {
         let name = &constant.name;
         let others = || names(schema.inputs.iter().filter(|input| input.name != filled.name));
-        let value = schema.inputs.iter().find(|input| input.name == *name && input.name != filled.name).ok_or_else(|| {
-            mismatch(format!("`constants` has {name:?}, but the inputs beside the one that is filled are {}", others()))
-        })?;
+        let value =
+            schema.inputs.iter().find(|input| input.name == *name && input.name != filled.name).ok_or_else(|| {
+                mismatch(format!("`constants` has {name:?}, but the inputs beside the one that is filled are {}", others()))
+            })?;
         if constants[..i].iter().any(|other| other.name == *name) {
             return Err(mismatch(format!("`constants` has {name:?} twice")));
         }

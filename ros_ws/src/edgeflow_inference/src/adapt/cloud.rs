@@ -121,7 +121,8 @@ impl Adapter {
         let points: Vec<&[u8]> = points.filter(|point| !spec.drop_invalid || is_valid(point)).collect();
         let chosen = self.choose(spec, points.len())?;
         let rows = self.count.unwrap_or(chosen.len());
-        let numbers: Vec<f64> = chosen.into_iter().flat_map(|i| columns.iter().map(move |c| (i, c))).map(|(i, c)| read(points[i], c)).collect();
+        let numbers: Vec<f64> =
+            chosen.into_iter().flat_map(|i| columns.iter().map(move |c| (i, c))).map(|(i, c)| read(points[i], c)).collect();
         self.table(&numbers, rows)
     }
 
@@ -130,8 +131,9 @@ impl Adapter {
             let names: Vec<&str> = cloud.fields.iter().map(|field| field.name).collect();
             return Err(self.refuse(format!("it has no field `{name}`, but {}", names.join(", "))));
         };
-        let number = Number::of(field.datatype)
-            .ok_or_else(|| self.refuse(format!("field `{name}` has the datatype {}, which is none of 1 (INT8) to 8 (FLOAT64)", field.datatype)))?;
+        let number = Number::of(field.datatype).ok_or_else(|| {
+            self.refuse(format!("field `{name}` has the datatype {}, which is none of 1 (INT8) to 8 (FLOAT64)", field.datatype))
+        })?;
         // Drivers leave the count at 0 where it is 1.
         if field.count > 1 {
             return Err(self.refuse(format!("field `{name}` has {} numbers, and a column has one", field.count)));
@@ -251,7 +253,8 @@ mod tests {
     fn more_and_fewer_points_than_rows_are_spread_filled_or_refused() {
         let seven: Vec<[f32; 2]> = (0..7).map(|i| [i as f32, 0.0]).collect();
         let (seven, two) = (bytes(&seven), bytes(&[[5.0, 0.0], [6.0, 0.0]]));
-        let take = |keys: &str, cloud: &Cloud<'_>| adapter(&format!("kind: point_cloud, fields: [x], points: 3{keys}"), &[1, 3, 1]).cloud(cloud);
+        let take =
+            |keys: &str, cloud: &Cloud<'_>| adapter(&format!("kind: point_cloud, fields: [x], points: 3{keys}"), &[1, 3, 1]).cloud(cloud);
         let (more, fewer) = (cloud(7, &seven), cloud(2, &two));
         assert_eq!(values(&take("", &more).unwrap()), [0.0, 2.0, 4.0]);
         assert_eq!(values(&take(", when_more: first", &more).unwrap()), [0.0, 1.0, 2.0]);

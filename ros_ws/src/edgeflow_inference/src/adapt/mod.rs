@@ -44,7 +44,9 @@ impl Adapter {
         let rows = spec.rows().cloned().ok_or_else(|| refuse("an image is no table".into()))?;
         let element = match graph.element_type {
             Some(element @ (ElementType::F32 | ElementType::F16 | ElementType::F64)) => element,
-            _ => return Err(refuse(format!("it becomes a tensor of float32, float16 or float64, but the graph wants {}", graph.type_name))),
+            _ => {
+                return Err(refuse(format!("it becomes a tensor of float32, float16 or float64, but the graph wants {}", graph.type_name)));
+            }
         };
         let columns = spec.columns();
         let dimension = match rows.layout {
@@ -130,7 +132,13 @@ pub(crate) mod tests {
     use edgeflow_bundle::Manifest;
 
     pub(crate) fn graph(element: ElementType, shape: &[i64]) -> TensorSpec {
-        TensorSpec { name: "x".into(), element_type: Some(element), type_name: element.to_string(), shape: shape.to_vec(), rank_known: true }
+        TensorSpec {
+            name: "x".into(),
+            element_type: Some(element),
+            type_name: element.to_string(),
+            shape: shape.to_vec(),
+            rank_known: true,
+        }
     }
 
     pub(crate) fn adapter_of(element: ElementType, input: &str, shape: &[i64]) -> Adapter {
@@ -167,7 +175,12 @@ pub(crate) mod tests {
             assert_eq!((tensor.data.element_type(), tensor.data.to_f64().unwrap()), (element, vec![0.5, -2.0]));
         }
         for (input, element, shape, want) in [
-            ("kind: imu", ElementType::I64, [1, 6], "takes no imu: it becomes a tensor of float32, float16 or float64, but the graph wants int64"),
+            (
+                "kind: imu",
+                ElementType::I64,
+                [1, 6],
+                "takes no imu: it becomes a tensor of float32, float16 or float64, but the graph wants int64",
+            ),
             ("kind: point_cloud, fields: [x, y], layout: flat", ElementType::F32, [1, 7], "rows of 2 numbers never make the 7 elements"),
         ] {
             let spec = Manifest::parse(&format!("v: 1\ninput: {{{input}}}\n")).unwrap().input.unwrap();

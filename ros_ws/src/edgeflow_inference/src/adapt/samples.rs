@@ -67,9 +67,7 @@ impl Adapter {
             (InputSpec::Array(spec), Sample::Array { dimensions, data_offset, data }) => {
                 self.array(spec.elements as usize, dimensions, data_offset, data)
             }
-            (other, sample) => {
-                Err(Error::NoInput { given: sample.kind(), reason: format!("edgeflow.yaml describes {}", other.kind()) })
-            }
+            (other, sample) => Err(Error::NoInput { given: sample.kind(), reason: format!("edgeflow.yaml describes {}", other.kind()) }),
         }
     }
 
@@ -104,7 +102,10 @@ impl Adapter {
 
     fn joints(&self, spec: &JointStateSpec, names: &[String], lists: [&[f64]; 3]) -> Result<Vec<f64>> {
         let place = |joint: &String| {
-            names.iter().position(|name| name == joint).ok_or_else(|| self.refuse(format!("it has no joint `{joint}`, but {}", names.join(", "))))
+            names
+                .iter()
+                .position(|name| name == joint)
+                .ok_or_else(|| self.refuse(format!("it has no joint `{joint}`, but {}", names.join(", "))))
         };
         let places = spec.joints.iter().map(place).collect::<Result<Vec<_>>>()?;
         let mut numbers = Vec::with_capacity(spec.fields.len() * places.len());
@@ -183,7 +184,10 @@ mod tests {
         assert_eq!(adapter(both, &[1, 1, 4]).row(&sample).unwrap(), [3.0, 2.0, 30.0, 20.0]);
         for (input, want) in [
             ("kind: joint_state, joints: [knee]", "joint_state refused: it has no joint `knee`, but wrist, elbow, shoulder"),
-            ("kind: joint_state, joints: [wrist], fields: [effort]", "joint_state refused: effort has 0 numbers for 3 joints, and the model takes effort"),
+            (
+                "kind: joint_state, joints: [wrist], fields: [effort]",
+                "joint_state refused: effort has 0 numbers for 3 joints, and the model takes effort",
+            ),
         ] {
             assert_eq!(refusal(input, &sample), want);
         }

@@ -133,7 +133,12 @@ impl Seen {
         } else if lost > 0 {
             (level::WARN, format!("{lost} frames dropped in the last second"))
         } else if interrupted > 0 {
-            (level::WARN, format!("{interrupted} windows began anew in the last second: there are gaps between the messages, or stamps run backwards"))
+            (
+                level::WARN,
+                format!(
+                    "{interrupted} windows began anew in the last second: there are gaps between the messages, or stamps run backwards"
+                ),
+            )
         } else if self.drift.is_some_and(|w| w.flagged) {
             (level::WARN, "the camera's frames have drifted from the baseline".into())
         } else {

@@ -157,7 +157,9 @@ impl Watcher {
             }
             Input::Points(cloud) => self.model.infer_cloud(&adapted::cloud(cloud)),
             // They come as windows.
-            Input::Imu(_) | Input::Joints(_) | Input::Array(..) => Err(Error::NoInput { given: "message", reason: "it is no window".into() }),
+            Input::Imu(_) | Input::Joints(_) | Input::Array(..) => {
+                Err(Error::NoInput { given: "message", reason: "it is no window".into() })
+            }
         }
     }
 

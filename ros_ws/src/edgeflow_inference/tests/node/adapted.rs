@@ -110,18 +110,21 @@ async fn windows_of_an_imu_are_computed_by_stride_and_never_over_a_gap() {
         seen.push((result.header.stamp.nanosec / 1_000_000, floats_of(&result.outputs[0])));
     }
     assert_eq!(seen, [(10, vec![0.0, 0.5]), (30, vec![1.0, 1.5]), (910, vec![4.5, 5.0]), (915, vec![4.0, 3.0])]);
-    let unknown = bundle(
-        &dir.path().join("upright"),
-        &mirror(&[1, 2, 1]),
-        Some("v: 1\ninput: {kind: imu, fields: [orientation.w], window: 2}\n"),
-    );
-    assert!(scene.call_load(&unknown, "").await.success);
+    // Another model takes what an IMU without a compass does not know.
+    let upright = "v: 1\ninput: {kind: imu, fields: [orientation.w]}\n";
+    let upright = bundle(&dir.path().join("upright"), &mirror(&[1, 1, 1]), Some(upright));
+    assert!(scene.call_load(&upright, "").await.success);
+    let mut known = turning(951, 0.0);
+    (known.orientation.w, known.orientation_covariance[0]) = (1.0, 0.1);
     imu.publish(&turning(950, 0.0)).unwrap();
+    imu.publish(&known).unwrap();
+    assert_eq!(told(&next(&mut scene.results).await).2, [1.0]);
+    // Its messages are no neighbours of the first one's.
     assert!(scene.call_load(&path, "").await.success);
     imu.publish(&turning(960, 2.0)).unwrap();
     imu.publish(&turning(970, 4.0)).unwrap();
     assert_eq!(told(&next(&mut scene.results).await).2, [1.0, 2.0]);
-    assert_eq!(scene.stop().await, Counters { results: 5, refused: 1, gathered: 6, interrupted: 2, ..Counters::default() });
+    assert_eq!(scene.stop().await, Counters { results: 6, refused: 1, gathered: 6, interrupted: 2, ..Counters::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,6 +230,9 @@ async fn an_image_fills_one_of_several_inputs() {
     scene.shoot(1, gray(0));
     assert_eq!(next(&mut scene.results).await.label, "c");
     let answer = scene.call_load(&bad, "").await;
-    assert!(!answer.success && answer.message.contains("the graph also wants bias; give what is always the same as `constants`"), "{answer:?}");
+    assert!(
+        !answer.success && answer.message.contains("the graph also wants bias; give what is always the same as `constants`"),
+        "{answer:?}"
+    );
     scene.stop().await;
 }
