@@ -24,6 +24,7 @@
 
 mod action;
 mod args;
+pub mod cdr;
 mod client;
 pub mod constants;
 mod context;

@@ -5,6 +5,7 @@
 //! have their ROS names, without Rust's escapes.
 
 mod cdr;
+mod definition;
 mod value;
 
 use crate::error::{Error, Result};

@@ -28,6 +28,7 @@ use hiroz::{
 use hiroz_protocol::qos::{QosDurability as WireDurability, QosReliability as WireReliability};
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize};
 
+pub(crate) use codec::{decode, encode};
 pub(crate) use log::LogOutlet;
 pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
 pub use typed::{Action, Message, Service};

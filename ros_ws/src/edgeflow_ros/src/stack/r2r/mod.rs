@@ -28,7 +28,7 @@ pub(crate) use log::LogOutlet;
 use spinner::Spinner;
 pub(crate) use spinner::Subscription;
 pub use typed::{Action, Message, Service};
-pub(crate) use typed::{Client, Publisher, Received, Reply, type_id};
+pub(crate) use typed::{Client, Publisher, Received, Reply, decode, encode, type_id};
 
 pub(crate) const NAME: &str = "r2r";
 

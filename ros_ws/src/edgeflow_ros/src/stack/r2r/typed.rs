@@ -73,6 +73,21 @@ pub(crate) fn type_id<T: Message>() -> Option<TypeId> {
     registry::message(&name).ok().map(|ty| TypeId { name: ty.name, hash: ty.hash })
 }
 
+/// Encapsulation and body, as published.
+pub(crate) fn encode<T: Message>(message: &T) -> Result<Vec<u8>> {
+    Lengths::of::<T>().check(message)?;
+    message.to_serialized_bytes().map_err(|e| Error::Encode { type_name: type_name::<T>(), reason: e.to_string() })
+}
+
+/// The message of encapsulation and body.
+pub(crate) fn decode<T: Message>(bytes: &[u8]) -> Result<T> {
+    T::from_serialized_bytes(bytes).map_err(|e| Error::Decode { type_name: type_name::<T>(), reason: e.to_string() })
+}
+
+fn type_name<T: Message>() -> String {
+    type_id::<T>().map_or(std::any::type_name::<T>(), |id| id.name).to_owned()
+}
+
 pub(crate) struct Publisher<T: Message> {
     inner: Held<r2r::Publisher<T>>,
     lengths: Lengths,
