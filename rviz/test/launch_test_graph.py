@@ -24,7 +24,7 @@ TYPES = {
 }
 FOXGLOVE = {
     '/robot_1/drift_markers_node/markers': 'visualization_msgs/msg/MarkerArray',
-    '/robot_1/camera/image': 'sensor_msgs/msg/Image',
+    '/robot_1/inference_node/annotated': 'sensor_msgs/msg/Image',
     '/robot_1/odom': 'nav_msgs/msg/Odometry',
     '/robot_1/inference_node/drift': 'edgeflow_msgs/msg/DriftReport',
     '/robot_1/inference_node/result': 'edgeflow_msgs/msg/InferenceResult',

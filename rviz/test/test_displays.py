@@ -50,8 +50,8 @@ def test_qualities_of_service_meet():
         topic, (_, offered) = display["Topic"], topics()[display["Topic"]["Value"]]
         if topic["Durability Policy"] == "Transient Local":
             assert "latched" in offered, f"{display['Name']} would wait for what nobody keeps"
-        if topic["Value"] in ROBOT:
-            assert topic["Reliability Policy"] == "Best Effort", "a camera may be best effort"
+        if topic["Value"] in ROBOT or "best effort" in offered:
+            assert topic["Reliability Policy"] == "Best Effort", f"{display['Name']} would hear nothing from what is best effort"
 
 
 def test_every_topic_of_the_foxglove_layout_is_there():

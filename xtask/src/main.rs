@@ -8,6 +8,7 @@ mod bench;
 mod debian;
 mod demo;
 mod fetch;
+mod interfaces;
 mod layers;
 mod node;
 mod python;
@@ -33,7 +34,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test --quick                                           the inner loop
   cargo xtask test                                                   everything, as CI does
   source /opt/ros/jazzy/setup.bash && cargo xtask test-ros           the same nodes on an installed ROS 2
-  cargo xtask readme                                                 after a parameter was added or changed
+  cargo xtask readme                                                 after a parameter, topic or service was added or changed
   cargo xtask bench --json target/bench.json                         every benchmark";
 
 #[derive(Subcommand)]

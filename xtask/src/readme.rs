@@ -1,5 +1,6 @@
-//! `cargo xtask readme`: the tables of parameters in the packages' READMEs are written by the nodes themselves, and
-//! what the READMEs and the launch files say of topics, services and parameters is held against nodes that run.
+//! `cargo xtask readme`: the tables of parameters in the packages' READMEs are written by the nodes themselves, and those of topics,
+//! services and actions, where a README has marks for them, by their `--help`. What READMEs, help and launch files say is
+//! held against nodes that run.
 
 use anyhow::{Context, Result, bail};
 use std::{
@@ -11,11 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{demo, repo, wheel};
+use crate::{
+    demo,
+    interfaces::{self, Interface},
+    repo, wheel,
+};
 
-/// Between these lines of a README nobody writes by hand.
-const BEGIN: &str = "<!-- parameters: written by `cargo xtask readme` -->";
-const END: &str = "<!-- end of parameters -->";
 /// Every parameter of every node, for launch files.
 const LAUNCHED: &str = "launch/config/robot.yaml";
 /// A node that is not on the graph by then has not come up.
@@ -54,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         eprintln!("{complaint}");
     }
     if !complaints.is_empty() {
-        bail!("{} statements about nodes are not so; `cargo xtask readme` writes the tables of parameters anew", complaints.len());
+        bail!("{} statements about nodes are not so; `cargo xtask readme` writes the tables anew", complaints.len());
     }
     Ok(())
 }
@@ -66,12 +68,21 @@ pub(crate) fn complaints(check: bool) -> Result<Vec<String>> {
     for subject in SUBJECTS {
         let node = graph.node(subject)?;
         let path = repo::root()?.join(subject.readme);
-        let readme = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
-        let table = node.parameters(subject)?;
-        match replaced(&readme, &table).with_context(|| subject.readme.to_owned())? {
-            same if same == readme => {}
-            _ if check => complaints.push(format!("{}: the table of parameters is not what {} says", subject.readme, subject.program)),
-            new => fs::write(&path, new).with_context(|| format!("could not write {}", path.display()))?,
+        let before = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+        let described = interfaces::parse(&help(subject.program)?)?;
+        let mut readme = replaced(&before, "parameters", &node.parameters(subject)?).with_context(|| subject.readme.to_owned())?;
+        for kind in interfaces::KINDS {
+            if readme.contains(&begin(kind)) {
+                readme = replaced(&readme, kind, &interfaces::table(&described, kind)).with_context(|| subject.readme.to_owned())?;
+            }
+        }
+        if readme != before && check {
+            complaints.push(format!("{}: its tables are not what {} says", subject.readme, subject.program));
+        } else if readme != before {
+            fs::write(&path, &readme).with_context(|| format!("could not write {}", path.display()))?;
+        }
+        for interface in &described {
+            complaints.extend(node.complaint(interface)?.map(|what| format!("{} --help: {what}", subject.program)));
         }
         for (name, of_type) in node.interfaces()? {
             if !says(&readme, &name, &of_type) {
@@ -83,11 +94,27 @@ pub(crate) fn complaints(check: bool) -> Result<Vec<String>> {
     Ok(complaints)
 }
 
+/// Between this line of a README and [`end`] nobody writes by hand.
+fn begin(kind: &str) -> String {
+    format!("<!-- {kind}: written by `cargo xtask readme` -->")
+}
+
+fn end(kind: &str) -> String {
+    format!("<!-- end of {kind} -->")
+}
+
 /// The README with another table between the marks.
-fn replaced(readme: &str, table: &str) -> Result<String> {
-    let (before, rest) = readme.split_once(BEGIN).with_context(|| format!("no line {BEGIN}"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("no line {END}"))?;
-    Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
+fn replaced(readme: &str, kind: &str, table: &str) -> Result<String> {
+    let (begin, end) = (begin(kind), end(kind));
+    let (before, rest) = readme.split_once(&begin).with_context(|| format!("no line {begin}"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("no line {end}"))?;
+    Ok(format!("{before}{begin}\n{table}{end}{after}"))
+}
+
+fn help(program: &str) -> Result<String> {
+    let mut command = Command::new(built(program)?);
+    let output = command.arg("--help").output().with_context(|| format!("could not start `{}`", repo::shown(&command)))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whether a row of a table names it with its type.
@@ -185,14 +212,46 @@ impl Node<'_> {
         Ok(table)
     }
 
+    /// What of a statement about a topic, service or action is not so.
+    fn complaint(&self, said: &Interface) -> Result<Option<String>> {
+        let name = match said.name.strip_prefix("~") {
+            Some(own) => format!("{}{own}", self.name),
+            None => format!("/{}", said.name.trim_start_matches('/')),
+        };
+        let tool = said.kind.trim_end_matches('s');
+        let Some((_, of_type)) = self.list(tool)?.into_iter().find(|(there, _)| *there == name) else {
+            // A condition that does not hold just now.
+            return Ok(said.condition.is_none().then(|| format!("the node has no {tool} {}", said.name)));
+        };
+        if of_type != said.of_type {
+            return Ok(Some(format!("{tool} {} is of type {of_type}, not {}", said.name, said.of_type)));
+        }
+        if tool == "topic" {
+            let side = if said.is_out { "Publisher" } else { "Subscription" };
+            if self.tool(&["topic", "info", &name])?.contains(&format!("{side} count: 0")) {
+                return Ok(Some(format!("the node has no {} of topic {}", side.to_lowercase(), said.name)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All topics, services or actions, with their types.
+    fn list(&self, kind: &str) -> Result<Vec<(String, String)>> {
+        let listed = self.tool(&[kind, "list", "-t"])?;
+        let row = |line: &str| {
+            let (name, of_type) = line.trim().split_once(" [")?;
+            let of_type = of_type.trim_end_matches(']').replace("/msg/", "/").replace("/srv/", "/").replace("/action/", "/");
+            Some((name.to_owned(), of_type))
+        };
+        Ok(listed.lines().filter_map(row).collect())
+    }
+
     /// Topics, services and actions below the node's name, with their types.
     fn interfaces(&self) -> Result<Vec<(String, String)>> {
         let mut found = Vec::new();
         for kind in ["topic", "service", "action"] {
-            for line in self.tool(&[kind, "list", "-t"])?.lines() {
-                let Some((name, of_type)) = line.trim().split_once(" [") else { continue };
+            for (name, of_type) in self.list(kind)? {
                 let Some(own) = name.strip_prefix(&format!("{}/", self.name)) else { continue };
-                let of_type = of_type.trim_end_matches(']').replace("/msg/", "/").replace("/srv/", "/").replace("/action/", "/");
                 // Of every node and every managed node, and not worth a row each.
                 if !of_type.starts_with("rcl_interfaces/") && !of_type.starts_with("lifecycle_msgs/Get") && own != "change_state" {
                     found.push((format!("~/{own}"), of_type));

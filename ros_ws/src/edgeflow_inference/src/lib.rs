@@ -1,9 +1,10 @@
 //! The inference engine and its ROS 2 node.
 //!
-//! [`engine`], [`image`], [`adapt`], [`decode`] and [`tensor`] know nothing of ROS: bytes of a frame go in, scores come out, and a
-//! model is swapped for another between two frames. [`node`] puts that behind topics and services, [`http`] behind routes.
+//! [`engine`], [`image`], [`adapt`], [`decode`], [`annotate`] and [`tensor`] know nothing of ROS: bytes of a frame go in, scores come
+//! out, and a model is swapped for another between two frames. [`node`] puts that behind topics and services, [`http`] behind routes.
 
 pub mod adapt;
+pub mod annotate;
 pub mod decode;
 pub mod engine;
 mod error;

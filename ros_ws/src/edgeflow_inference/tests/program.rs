@@ -1,12 +1,14 @@
 //! The program `inference_node`: help, unknown arguments, and leaving when told to.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use edgeflow_ros::router::{self, Router};
-use edgeflow_ros::{Context, Node};
+use edgeflow_ros::sensor_msgs::msg::Image;
+use edgeflow_ros::{Context, Node, QosProfile};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -19,7 +21,17 @@ fn help_lists_every_parameter() {
     let output = program().arg("--help").output().unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
-    for parameter in ["bundle_path", "queue_policy", "queue_depth", "qos_overrides", "drift_window_frames", "onnxruntime"] {
+    for parameter in [
+        "bundle_path",
+        "~/detections",
+        "score_threshold",
+        "labels",
+        "queue_policy",
+        "queue_depth",
+        "qos_overrides",
+        "drift_window_frames",
+        "onnxruntime",
+    ] {
         assert!(text.contains(parameter), "{parameter} is missing in {text}");
     }
 }
@@ -63,4 +75,36 @@ async fn what_it_does_not_know_is_an_error() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(want), "{arguments:?}: {text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_offers_less_than_is_asked_for_is_warned_about_with_the_remedy() {
+    let router = Router::start(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let context = Context::builder().router(router.addr()).build().unwrap();
+    let driver = Node::create(&context, "camera_driver", "").unwrap();
+    let _lossy = driver.create_publisher::<Image>("/camera/image", QosProfile::sensor_data()).unwrap();
+    let mut child = program()
+        .args(["--ros-args", "-r", "~/image:=/camera/image"])
+        .args(["-p", "qos_overrides./camera/image.subscription.reliability:=reliable"])
+        .env(router::ENVIRONMENT, router.addr().to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let warned = tokio::task::spawn_blocking(move || log.lines().map_while(Result::ok).find(|line| line.contains("incompatible QoS")));
+    let warned = tokio::time::timeout(PATIENCE, warned).await;
+    // Only then: the reader ends with the child.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let warning = warned.expect("no warning in time").unwrap().expect("the node ended");
+    for part in [
+        "incompatible QoS on /camera/image",
+        "/camera_driver publishes best_effort",
+        "/inference_node asks for reliable",
+        "-p qos_overrides./camera/image.subscription.reliability:=best_effort",
+    ] {
+        assert!(warning.contains(part), "{warning}");
+    }
+    context.shutdown().unwrap();
 }

@@ -5,6 +5,7 @@
 
 mod engine;
 mod http;
+mod image;
 mod node;
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -15,7 +16,8 @@ use std::time::Instant;
 fn main() {
     // One part by its name, or all: `cargo bench --bench inference -- http`.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 4] = [("engine", engine::run), ("swap", swap::run), ("http", http::run), ("node", node::run)];
+    let parts: [(&str, fn()); 5] =
+        [("engine", engine::run), ("image", image::run), ("swap", swap::run), ("http", http::run), ("node", node::run)];
     for (name, run) in parts {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
             run();

@@ -59,7 +59,11 @@ impl ClassificationDecoder {
             return Err(refuse(format!("output `{scores}` has shape {:?}; scores are [1, classes] or [classes]", tensor.shape)));
         }
         if !labels.is_empty() && labels.len() != values.len() {
-            return Err(refuse(format!("output `{scores}` has {} scores, but edgeflow.yaml names {} labels", values.len(), labels.len())));
+            return Err(refuse(format!(
+                "output `{scores}` has {} scores, but {} labels are named; mend those of edgeflow.yaml or the parameter `labels`",
+                values.len(),
+                labels.len()
+            )));
         }
         activation::apply(self.activation, &mut values);
         let threshold = asked.score_threshold.or(self.score_threshold).unwrap_or(f32::NEG_INFINITY);
@@ -132,7 +136,7 @@ mod tests {
     #[test]
     fn outputs_the_manifest_does_not_describe_are_named() {
         let cases = [
-            (scores(&[1, 2], Data::F32(vec![0.1, 0.9])), "has 2 scores, but edgeflow.yaml names 3 labels"),
+            (scores(&[1, 2], Data::F32(vec![0.1, 0.9])), "has 2 scores, but 3 labels are named"),
             (scores(&[2, 3], Data::F32(vec![0.0; 6])), "has shape [2, 3]"),
             (scores(&[3], Data::I64(vec![1, 2, 3])), "is int64"),
             (scores(&[1, 3], Data::F32(vec![0.0; 3]))[..1].to_vec(), "no output `probabilities`; the graph gives [\"label\"]"),

@@ -46,7 +46,10 @@ impl DetectionDecoder {
         let threshold = asked.score_threshold.unwrap_or(self.spec.score_threshold);
         let mut candidates = self.candidates(outputs, threshold)?;
         if let Some(unknown) = candidates.iter().find(|c| self.labels > 0 && c.class >= self.labels) {
-            return Err(refuse(format!("an object has class {}, but edgeflow.yaml names {} labels", unknown.class, self.labels)));
+            return Err(refuse(format!(
+                "an object has class {}, but {} labels are named; mend those of edgeflow.yaml or the parameter `labels`",
+                unknown.class, self.labels
+            )));
         }
         candidates.retain(|c| c.corners.iter().all(|v| v.is_finite()));
         if self.spec.coordinates() == Coordinates::Normalised {
@@ -138,7 +141,10 @@ impl DetectionDecoder {
         if self.labels == 0 || self.labels == classes {
             return Ok(());
         }
-        Err(refuse(format!("output `{name}` has {classes} classes, but edgeflow.yaml names {} labels", self.labels)))
+        Err(refuse(format!(
+            "output `{name}` has {classes} classes, but {} labels are named; mend those of edgeflow.yaml or the parameter `labels`",
+            self.labels
+        )))
     }
 }
 
@@ -340,12 +346,12 @@ mod tests {
         type Outputs<'a> = Vec<(&'a str, &'a [i64], Data)>;
         let cases: [(&str, Outputs<'_>, &str); 8] = [
             ("format: yolov5", vec![("y", &[1, 7, 2, 1], f(14))], "output `y` has shape [1, 7, 2, 1]; yolov5 has [1, boxes, 5 + classes]"),
-            ("format: yolov8", vec![("y", &[1, 8, 2], f(16))], "output `y` has 4 classes, but edgeflow.yaml names 2 labels"),
+            ("format: yolov8", vec![("y", &[1, 8, 2], f(16))], "output `y` has 4 classes, but 2 labels are named"),
             ("format: yolov8", vec![("y", &[1, 6, 1], Data::I32(vec![0; 6]))], "output `y` is int32; boxes are floats"),
             (
                 "format: yolov10",
                 vec![("y", &[1, 1, 6], Data::F32(vec![0.0, 0.0, 1.0, 1.0, 0.9, 2.0]))],
-                "has class 2, but edgeflow.yaml names 2",
+                "has class 2, but 2 labels are named",
             ),
             (ssd, vec![("b", &[1, 2, 5], f(10)), ("s", &[1, 2, 2], f(4))], "output `b` has shape [1, 2, 5]; ssd has [1, boxes, 4]"),
             (

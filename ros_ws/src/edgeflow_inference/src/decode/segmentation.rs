@@ -117,7 +117,10 @@ impl SegmentationDecoder {
         };
         let classes = channels.max(2);
         if self.labels > 0 && classes != self.labels {
-            return Err(refuse(format!("output `{}` has {classes} classes, but edgeflow.yaml names {} labels", tensor.name, self.labels)));
+            return Err(refuse(format!(
+                "output `{}` has {classes} classes, but {} labels are named; mend those of edgeflow.yaml or the parameter `labels`",
+                tensor.name, self.labels
+            )));
         }
         if classes >= usize::from(u16::MAX) {
             return Err(refuse(format!("output `{}` has {classes} classes; a label image has room for {}", tensor.name, u16::MAX)));
@@ -254,7 +257,7 @@ mod tests {
         for (labels, shape, data, want) in [
             (0, &[1, 2, 2][..], f(4), "output `y` has shape [1, 2, 2]; segmentation reads"),
             (0, &[1, 2, 1, 2], Data::I64(vec![0; 4]), "segmentation reads"),
-            (3, &[1, 2, 1, 2], f(4), "output `y` has 2 classes, but edgeflow.yaml names 3 labels"),
+            (3, &[1, 2, 1, 2], f(4), "output `y` has 2 classes, but 3 labels are named"),
             (0, &[1, 1, 1], Data::String(vec![String::new()]), "scores of pixels are floats"),
         ] {
             let error = decode(&decoder(labels), shape, data, &plain(1, 1)).unwrap_err().to_string();

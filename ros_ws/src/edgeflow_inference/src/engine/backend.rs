@@ -4,7 +4,7 @@ use super::ort::Provider;
 use crate::Result;
 use crate::tensor::{Tensor, TensorSpec};
 
-/// How a session is to be built.
+/// How a session is to be built, and what its classes are called.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     /// What may run its operators, in the order of preference. The CPU need not be named.
@@ -13,11 +13,13 @@ pub struct SessionOptions {
     pub intra_op_threads: usize,
     /// Operators run at the same time where the graph has branches; 1: one after the other.
     pub inter_op_threads: usize,
+    /// Class names in place of the manifest's; empty: the manifest's.
+    pub labels: Vec<String>,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { providers: vec![Provider::Cpu], intra_op_threads: 1, inter_op_threads: 1 }
+        Self { providers: vec![Provider::Cpu], intra_op_threads: 1, inter_op_threads: 1, labels: Vec::new() }
     }
 }
 

@@ -154,7 +154,11 @@ impl Model {
         for output in outputs.iter().filter(|output| output.element_type.is_none()) {
             tracing::warn!(model = %request.model_name(), output = %output.name, is = %output.type_name, "results will lack this output: it is no tensor and no sequence of maps");
         }
-        let manifest = bundle.manifest.as_ref();
+        let mut manifest = bundle.manifest;
+        if let Some(manifest) = manifest.as_mut().filter(|_| !options.labels.is_empty()) {
+            manifest.labels.clone_from(&options.labels);
+        }
+        let manifest = manifest.as_ref();
         let decoder = Decoder::new(manifest, session.outputs())?;
         let feed = manifest.and_then(|m| m.input.clone()).map(|input| Feed::new(input, &inputs)).transpose()?;
         let constants = manifest.map(|m| m.constants.as_slice()).unwrap_or_default().iter();
@@ -218,20 +222,20 @@ impl Model {
         Err(Error::NoInput { given, reason: reason.to_owned() })
     }
 
-    /// Runs the model on the points of a scan.
+    /// Runs the model on the points of a scan, with thresholds in place of the manifest's where `asked` has any.
     ///
     /// # Errors
     /// As [`Model::adapter`], [`Adapter::cloud`] and [`Model::infer_table`].
-    pub fn infer_cloud(&self, cloud: &Cloud<'_>) -> Result<Inference> {
-        self.infer_table(self.adapter("point_cloud")?.cloud(cloud)?)
+    pub fn infer_cloud(&self, cloud: &Cloud<'_>, asked: &Thresholds) -> Result<Inference> {
+        self.infer_table(self.adapter("point_cloud")?.cloud(cloud)?, asked)
     }
 
-    /// Runs the model on a tensor that its [`Adapter`] made.
+    /// Runs the model on a tensor that its [`Adapter`] made, with thresholds as for [`Model::infer_cloud`].
     ///
     /// # Errors
     /// [`Error::Tensor`] when its size does not fit the graph; [`Error::Run`] and [`Error::Decode`] from the run itself.
-    pub fn infer_table(&self, tensor: Tensor) -> Result<Inference> {
-        self.infer_tensors(&self.with_constants(tensor))
+    pub fn infer_table(&self, tensor: Tensor, asked: &Thresholds) -> Result<Inference> {
+        self.infer_tensors_with(&self.with_constants(tensor), asked)
     }
 
     /// The graph's inputs: one that was made of a message, and those that are always the same.
@@ -280,8 +284,16 @@ impl Model {
     /// # Errors
     /// [`Error::Tensor`] naming the input that is missing, unknown, doubled or of the wrong type or shape.
     pub fn infer_tensors(&self, tensors: &[Tensor]) -> Result<Inference> {
+        self.infer_tensors_with(tensors, &Thresholds::default())
+    }
+
+    /// As [`Model::infer_tensors`], with thresholds in place of the manifest's.
+    ///
+    /// # Errors
+    /// As [`Model::infer_tensors`].
+    pub fn infer_tensors_with(&self, tensors: &[Tensor], asked: &Thresholds) -> Result<Inference> {
         self.check(tensors)?;
-        self.infer_checked(tensors)
+        self.decoded(self.run(tensors)?, None, asked)
     }
 
     /// Checks tensors against the graph.
@@ -359,7 +371,9 @@ impl Model {
     fn warm_up(&self) -> Result<()> {
         let preparer = match &self.feed {
             Some(Feed::Image(preparer)) => preparer,
-            Some(Feed::Table(adapter)) => return self.forgiving(self.infer_table(adapter.zeros()?), adapter.is_open()),
+            Some(Feed::Table(adapter)) => {
+                return self.forgiving(self.infer_table(adapter.zeros()?, &Thresholds::default()), adapter.is_open());
+            }
             None => return self.warm_up_tensors(),
         };
         let (width, height) = warm_up_size(preparer.input(), self.inputs.iter().find(|s| s.name == preparer.tensor()));

@@ -126,6 +126,18 @@ pub(super) fn to_8_bits<'a>(frame: &CheckedFrame<'a>, encoding: Encoding) -> Res
     Ok(Pixels { order, ..pixels })
 }
 
+/// A frame's pixels as red, green and blue, row behind row.
+///
+/// # Errors
+/// [`Error::Image`] when a conversion refuses the frame.
+pub fn rgb(frame: &CheckedFrame<'_>) -> Result<Vec<u8>> {
+    let Pixels { data, channels, order: [r, g, b] } = to_8_bits(frame, Encoding::Rgb8)?;
+    if channels == 3 && [r, g, b] == FORWARD {
+        return Ok(data.into_owned());
+    }
+    Ok(data.chunks_exact(channels).flat_map(|p| [p[r], p[g], p[b]]).collect())
+}
+
 /// A frame's pixels for a model's encoding that is more than 8 bits wide, as floats: 0 to 65535 for mono16, the numbers
 /// themselves for 32FC1.
 pub(super) fn to_floats(frame: &CheckedFrame<'_>, encoding: Encoding) -> Vec<f32> {
@@ -210,6 +222,7 @@ mod tests {
             let frame = checked(encoding, 2, 1, data.len() as u32, data);
             assert_eq!(converted(&frame, Encoding::Mono8), [red, blue], "{encoding}");
             assert_eq!(converted(&frame, Encoding::Rgb8), [255, 0, 0, 0, 0, 255], "{encoding}");
+            assert_eq!(rgb(&frame).unwrap(), [255, 0, 0, 0, 0, 255], "{encoding}");
             assert_eq!(converted(&frame, Encoding::Bgr8), [0, 0, 255, 255, 0, 0], "{encoding}");
             assert_eq!(to_floats(&frame, Encoding::Float32), [f32::from(red), f32::from(blue)], "{encoding}");
             assert_eq!(to_floats(&frame, Encoding::Mono16), [f32::from(red) * 257.0, f32::from(blue) * 257.0], "{encoding}");
@@ -217,6 +230,7 @@ mod tests {
         let grey = checked("mono8", 2, 2, 3, &[1, 2, 9, 3, 4, 9]);
         assert_eq!(converted(&grey, Encoding::Mono8), [1, 2, 3, 4]);
         assert_eq!(converted(&grey, Encoding::Bgr8), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
+        assert_eq!(rgb(&grey).unwrap(), [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]);
         assert_eq!(to_floats(&grey, Encoding::Float32), [1.0, 2.0, 3.0, 4.0]);
     }
 

@@ -4,13 +4,15 @@
 //! that says which, because a silently misread image is a wrong answer with a high score.
 
 mod bayer;
+mod compressed;
 mod convert;
 mod format;
 mod placement;
 mod prepare;
 mod shrink;
 
-pub use convert::gray;
+pub use compressed::Decompressed;
+pub use convert::{gray, rgb};
 pub use format::{Cfa, PixelFormat};
 pub use placement::{Placement, Rect};
 pub use prepare::{Prepared, Preparer, Scratch};

@@ -51,7 +51,7 @@ impl Gatherer {
                 self.dimensions.extend(array.layout.dim.iter().map(|dimension| dimension.size));
                 Sample::Array { dimensions: &self.dimensions, data_offset: array.layout.data_offset, data: &array.data }
             }
-            Input::Image(_) | Input::Tensors(_) | Input::Points(_) => return Ok(None),
+            Input::Image(_) | Input::Compressed(_) | Input::Tensors(_) | Input::Points(_) => return Ok(None),
         };
         let gathered = self.window.push(model.adapter(sample.kind())?, nanoseconds(&input.header().stamp), &sample)?;
         tally.gathered(gathered.tensor.is_none(), gathered.interrupted);

@@ -8,14 +8,20 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use edgeflow_ros::edgeflow_msgs::msg::TensorList;
-use edgeflow_ros::sensor_msgs::msg::{Image, Imu, JointState, PointCloud2};
+use edgeflow_ros::sensor_msgs::msg::{CompressedImage, Image, Imu, JointState, PointCloud2};
 use edgeflow_ros::std_msgs::msg::{Float32MultiArray, Header};
 
 use super::params::QueuePolicy;
+use super::{adapted, messages};
+use crate::Result;
+use crate::adapt::Cloud;
+use crate::image::{Decompressed, Frame};
+use crate::tensor::Tensor;
 
 /// What the model is fed.
 pub(super) enum Input {
     Image(Image),
+    Compressed(CompressedImage),
     Tensors(TensorList),
     Points(PointCloud2),
     Imu(Imu),
@@ -28,6 +34,7 @@ impl Input {
     pub(super) fn header(&self) -> &Header {
         match self {
             Self::Image(image) => &image.header,
+            Self::Compressed(image) => &image.header,
             Self::Tensors(list) => &list.header,
             Self::Points(cloud) => &cloud.header,
             Self::Imu(imu) => &imu.header,
@@ -35,11 +42,37 @@ impl Input {
             Self::Array(header, _) => header,
         }
     }
+
+    /// What is in it. `space` is for the pixels of what came compressed.
+    pub(super) fn open<'a>(&'a self, space: &'a mut Option<Decompressed>) -> Result<Opened<'a>> {
+        Ok(match self {
+            Self::Image(image) => Opened::Frame(messages::frame(image)),
+            Self::Compressed(image) => Opened::Frame(space.insert(Decompressed::new(&image.data)?).frame()),
+            Self::Tensors(list) => Opened::Tensors(list.tensors.iter().map(messages::from_message).collect::<Result<_>>()?),
+            Self::Points(cloud) => Opened::Cloud(adapted::cloud(cloud)),
+            Self::Imu(_) | Self::Joints(_) | Self::Array(..) => Opened::Sample,
+        })
+    }
+}
+
+/// What a model takes.
+pub(super) enum Opened<'a> {
+    Frame(Frame<'a>),
+    Tensors(Vec<Tensor>),
+    Cloud(Cloud<'a>),
+    /// One of the messages that make a window.
+    Sample,
 }
 
 impl From<Image> for Input {
     fn from(image: Image) -> Self {
         Self::Image(image)
+    }
+}
+
+impl From<CompressedImage> for Input {
+    fn from(image: CompressedImage) -> Self {
+        Self::Compressed(image)
     }
 }
 
@@ -75,14 +108,13 @@ pub(super) struct Queued {
 
 /// Frames on their way to the one worker.
 pub(super) struct FrameQueue {
-    policy: QueuePolicy,
-    depth: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
+    policy: QueuePolicy,
+    depth: usize,
     frames: VecDeque<Queued>,
     dropped: u64,
     /// The worker holds a frame.
@@ -94,8 +126,22 @@ struct State {
 
 impl FrameQueue {
     pub(super) fn new(policy: QueuePolicy, depth: usize) -> Self {
-        let depth = if policy == QueuePolicy::Latest { 1 } else { depth };
-        Self { policy, depth, state: Mutex::default(), changed: Condvar::new() }
+        let (frames, dropped, busy, finished, closed) = (VecDeque::new(), 0, false, 0, false);
+        let state = State { policy, depth, frames, dropped, busy, finished, closed };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Another policy and depth from here on. What no longer fits of the frames that wait is dropped: the newest, or under
+    /// [`QueuePolicy::Latest`] all but it.
+    pub(super) fn set(&self, policy: QueuePolicy, depth: usize) {
+        let mut state = self.lock();
+        (state.policy, state.depth) = (policy, depth);
+        let before = state.frames.len();
+        match policy {
+            QueuePolicy::All => state.frames.truncate(depth),
+            QueuePolicy::Latest => drop(state.frames.drain(..before.saturating_sub(1))),
+        }
+        state.dropped += (before - state.frames.len()) as u64;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -110,9 +156,10 @@ impl FrameQueue {
             state.dropped += 1;
             return;
         }
-        if state.frames.len() >= self.depth {
+        let room = if state.policy == QueuePolicy::Latest { 1 } else { state.depth };
+        if state.frames.len() >= room {
             state.dropped += 1;
-            match self.policy {
+            match state.policy {
                 QueuePolicy::All => {
                     warn_dropped(state.dropped);
                     return;
@@ -222,6 +269,27 @@ mod tests {
         (1..=5).for_each(|w| queue.push(image(w)));
         assert_eq!(queue.dropped(), 4);
         assert_eq!(widths(&queue), [5]);
+    }
+
+    #[test]
+    fn another_policy_or_depth_drops_what_no_longer_fits() {
+        let filled = || {
+            let queue = FrameQueue::new(QueuePolicy::All, 5);
+            (1..=5).for_each(|w| queue.push(image(w)));
+            queue
+        };
+        let queue = filled();
+        queue.set(QueuePolicy::All, 2);
+        queue.push(image(6));
+        assert_eq!((queue.dropped(), widths(&queue)), (4, vec![1, 2]));
+        let queue = filled();
+        queue.set(QueuePolicy::Latest, 5);
+        queue.push(image(6));
+        assert_eq!((queue.dropped(), widths(&queue)), (5, vec![6]));
+        let queue = filled();
+        queue.set(QueuePolicy::All, 6);
+        queue.push(image(6));
+        assert_eq!((queue.dropped(), widths(&queue)), (0, vec![1, 2, 3, 4, 5, 6]));
     }
 
     #[test]

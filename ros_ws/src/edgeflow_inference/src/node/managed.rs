@@ -19,7 +19,7 @@ pub(super) struct Serving {
 impl Managed for Serving {
     async fn on_configure(&mut self) -> Result<(), HookError> {
         for slot in self.slots.iter() {
-            let Some(bundle) = slot.bundle.clone() else { continue };
+            let Some(bundle) = slot.bundle.request() else { continue };
             match self.services.load(&slot.name, bundle, |_| Ok(())).await {
                 Ok(_) => {}
                 // It has been logged and published; a better bundle may come by ~/load_model.

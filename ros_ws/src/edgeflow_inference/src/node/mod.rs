@@ -5,6 +5,7 @@
 //! [pipeline]. Loads run beside that thread; see [`services`].
 
 mod adapted;
+mod decoding;
 mod deploy;
 mod diagnostics;
 mod drift;
@@ -18,6 +19,7 @@ mod shadow;
 mod slots;
 mod status;
 mod tally;
+mod vision;
 mod worker;
 
 use std::net::SocketAddr;
@@ -31,14 +33,17 @@ use crate::Result;
 use crate::engine::ort::OrtBackend;
 use crate::engine::{Engine, Limits, Requests};
 use crate::http;
+pub use decoding::DecodingParameters;
 use diagnostics::Diagnostics;
 use managed::{Serving, autostart};
-pub use params::{Parameters, QueuePolicy, RequestParameters, SessionParameters, SlotParameters, USAGE};
+pub use params::{BundleParameters, Parameters, QueueParameters, QueuePolicy, RequestParameters, SessionParameters, SlotParameters, USAGE};
 use pipeline::Pipeline;
 use services::Services;
 use slots::{ModelSlot, Slots, topic};
 use status::StatusBoard;
 pub use tally::Counters;
+pub use vision::VisionQos;
+use vision::VisionTopics;
 use worker::Outputs;
 
 /// Name of the node before remaps.
@@ -71,6 +76,10 @@ impl InferenceNode {
 
         let mut tasks = services.serve()?;
         tasks.push(tokio::spawn(params.requests.follow(limits)));
+        let queues = slots.clone();
+        tasks.push(tokio::spawn(params.queue.follow(move |policy, depth| {
+            queues.iter().for_each(|slot| slot.pipeline.queue.set(policy, depth));
+        })));
         tasks.push(tokio::spawn(deploy::serve(node.create_action_server("~/deploy_model")?, Arc::clone(&services))));
         tasks.push(tokio::spawn(Diagnostics::new(&node, slots.clone())?.run()));
         let http_address = match params.http_address.as_str() {
@@ -135,12 +144,16 @@ fn model_slot(
         reports: node.create_publisher(&topic(&slot.name, "drift"), slot.drift_qos)?,
     };
     let shadow = Arc::default();
+    let vision = Arc::new(VisionTopics::new(node.clone(), slot.name.clone(), slot.vision_qos.clone()));
+    let (beside, shown) = (Arc::clone(&shadow), Arc::clone(&vision));
     Ok(ModelSlot {
         name: slot.name.clone(),
         requests: Arc::new(Requests::new(Arc::clone(&engine), Arc::clone(limits))),
-        pipeline: Pipeline::new(node.clone(), Arc::clone(&engine), outputs, Arc::clone(&shadow), params.clone(), slot.clone()),
+        pipeline: Pipeline::new(node.clone(), Arc::clone(&engine), outputs, beside, shown, params.clone(), slot.clone()),
         status: StatusBoard::new(node.clone(), slot.name.clone(), status, Arc::clone(&engine)),
         shadow,
+        vision,
+        decoding: slot.decoding.clone(),
         bundle: slot.bundle.clone(),
         loading: tokio::sync::Mutex::default(),
         engine,

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use edgeflow_drift::Config;
 use edgeflow_ros::{DeclaredParameter, Node, QosProfile};
 
-use super::slots::{DEFAULT_SLOT, topic};
+use super::decoding::DecodingParameters;
+use super::slots::{DEFAULT_SLOT, parameter, topic};
+use super::vision::VisionQos;
 use crate::Result;
 use crate::engine::{Limits, LoadRequest, Provider, SessionOptions};
 
@@ -18,11 +20,60 @@ usage: inference_node [--help] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-f
 
 for instance: inference_node --ros-args -p bundle_path:=models/v1 -r '~/image:=camera/image'
 
-topics     ~/image (in, sensor_msgs/Image), ~/tensors (in, edgeflow_msgs/TensorList), ~/result, ~/drift, ~/status (latched), ~/shadow,
-           ~/points (in, sensor_msgs/PointCloud2), ~/imu (in, sensor_msgs/Imu), ~/joint_states (in, sensor_msgs/JointState),
-           ~/array (in, std_msgs/Float32MultiArray)
-services   ~/infer, ~/load_model, ~/rollback_model, ~/set_shadow, ~/get_model_info
-actions    ~/deploy_model
+topics (those of a slot other than `default` are below ~/SLOT/)
+  ~/image in sensor_msgs/Image; sensor data (best effort), keep last `queue_depth`
+      frames, in any of the encodings below
+  ~/image/compressed in sensor_msgs/CompressedImage; sensor data (best effort), keep last `queue_depth`
+      frames as JPEG or PNG
+  ~/tensors in edgeflow_msgs/TensorList; sensor data (best effort), keep last `queue_depth`
+      the graph's input tensors, for models that take no images
+  ~/points in sensor_msgs/PointCloud2; sensor data (best effort), keep last `queue_depth`
+      scans
+  ~/imu in sensor_msgs/Imu; sensor data (best effort), keep last `queue_depth`
+      samples, gathered into windows
+  ~/joint_states in sensor_msgs/JointState; sensor data (best effort), keep last `queue_depth`
+      states of joints, gathered into windows
+  ~/array in std_msgs/Float32MultiArray; sensor data (best effort), keep last `queue_depth`
+      arrays, gathered into windows
+  ~/result out edgeflow_msgs/InferenceResult; reliable, 100
+      one for each frame, scan, window or list of tensors that was processed, in order, with its header; the raw outputs where no decoder applies
+  ~/classification out vision_msgs/Classification; reliable, 100; while the model's outputs are decoded so
+      the best classes of a frame, with their scores
+  ~/detections out vision_msgs/Detection2DArray; reliable, 100; while the model's outputs are decoded so
+      boxes in the pixels of the frame as the camera sent it, best first
+  ~/segmentation out sensor_msgs/Image; reliable, 10; while the model's outputs are decoded so
+      label image of the frame's size, `mono8` or, with more than 255 classes, `16UC1`, whose greatest number is no class
+  ~/annotated out sensor_msgs/Image; sensor data (best effort), 5; while the model's outputs are decoded to one of the three
+      the frame as `rgb8` with boxes, class or label image drawn in; drawn only when somebody subscribes
+  ~/vision_info out vision_msgs/VisionInfo; reliable, latched; while the model has labels
+      the model, and the topic where its labels are
+  ~/label_info out vision_msgs/LabelInfo; reliable, latched; while the model has labels
+      the labels by number, and the least score
+  ~/drift out edgeflow_msgs/DriftReport; reliable, 10
+      one for each full window of frames
+  ~/status out edgeflow_msgs/DeploymentStatus; reliable, latched
+      PENDING, VERIFYING, WARMING, ACTIVE, FAILED, ROLLED_BACK
+  ~/shadow out edgeflow_msgs/ShadowResult; reliable, 10; while a shadow runs
+      how the shadow model did on a frame beside the active one
+  /diagnostics out diagnostic_msgs/DiagnosticArray; reliable, 10
+      once a second: model, rate, latency percentiles, frames dropped and refused, drift
+  ~/transition_event out lifecycle_msgs/TransitionEvent; reliable, 10
+      each change of the lifecycle's state
+services
+  ~/infer edgeflow_msgs/Infer
+      runs the active model once, on an image or on the graph's input tensors; gives the raw outputs too
+  ~/load_model edgeflow_msgs/LoadModel
+      loads a bundle beside the running model and swaps it in between two frames
+  ~/rollback_model edgeflow_msgs/RollbackModel
+      puts the model that ran before back, at once: it is still in memory
+  ~/set_shadow edgeflow_msgs/SetShadow
+      runs a second model on the same frames, to compare; an empty path ends it
+  ~/get_model_info edgeflow_msgs/GetModelInfo
+      name, version, digests and labels of the active model; what its graph says: inputs and outputs with types and shapes, operator
+      sets, producer, metadata
+actions
+  ~/deploy_model edgeflow_msgs/DeployModel
+      as `~/load_model`, with feedback for each step, and a cancel that is honoured until the swap
 lifecycle  configure loads bundle_path, activate takes frames, deactivate takes none, cleanup frees the model
 parameters
   autostart               configure and activate without being told                               (true)
@@ -31,12 +82,17 @@ parameters
   model_version           registry version of that model                                          (\"\")
   queue_policy            all: every frame in order; latest: only the newest                      (all)
   queue_depth             frames that may wait; what does not fit is dropped and counted          (1000)
-  qos_overrides.TOPIC.subscription.reliability and its like, for what comes in (sensor data), ~/result and ~/drift
+  qos_overrides.TOPIC.subscription.reliability and its like, for what comes in (sensor data) and, with .publisher., for what goes out
+  score_threshold         least score of what is decoded; -1: the manifest's                      (-1)
+  iou_threshold           greatest overlap of two detections of one class; -1: the manifest's     (-1)
+  max_detections          most detections of a frame; -1: the manifest's                          (-1)
+  top_k                   most classes in ~/classification; -1: the manifest's                    (-1)
+  labels                  class names, from the next load on; empty: the manifest's               ([])
   drift_window_frames     frames per drift window, at least 20                                    (100)
   drift_false_alarm_rate  chance of a false significance per window                               (0.001)
   drift_baseline_frames   frames to learn a baseline from when the bundle has none, at least 100  (1000)
   slots                   model slots; topics of all but `default` are below ~/SLOT/              ([default])
-  SLOT.bundle_path        and SLOT.model_name, SLOT.model_version: of a slot other than `default` (\"\")
+  SLOT.bundle_path        and its like, from bundle_path to model_version and score_threshold to labels: of a slot other than `default`
   execution_providers     of cpu, cuda, tensorrt, openvino, in the order of preference            ([cpu])
   intra_op_threads        threads inside one operator                                             (1)
   inter_op_threads        operators at the same time, in a graph with branches                    (1)
@@ -57,6 +113,37 @@ pub enum QueuePolicy {
     Latest,
 }
 
+/// Which frames wait, and how many.
+#[derive(Clone, Debug)]
+pub struct QueueParameters {
+    policy: DeclaredParameter<String>,
+    depth: DeclaredParameter<i64>,
+}
+
+impl QueueParameters {
+    /// Policy and depth as they are set now.
+    pub fn get(&self) -> (QueuePolicy, usize) {
+        // Names were checked when they were set.
+        let policy = if self.policy.get() == "latest" { QueuePolicy::Latest } else { QueuePolicy::All };
+        (policy, self.depth.get() as usize)
+    }
+
+    /// Tells of policy and depth whenever one is set; ends with the node.
+    pub async fn follow(mut self, tell: impl Fn(QueuePolicy, usize)) {
+        loop {
+            let set = tokio::select! {
+                set = self.policy.changed() => set.map(drop),
+                set = self.depth.changed() => set.map(drop),
+            };
+            if set.is_none() {
+                return;
+            }
+            let (policy, depth) = self.get();
+            tell(policy, depth);
+        }
+    }
+}
+
 /// Values of the node's parameters, checked.
 #[derive(Clone, Debug)]
 pub struct Parameters {
@@ -65,9 +152,7 @@ pub struct Parameters {
     /// What each slot is told.
     pub slots: Vec<SlotParameters>,
     /// Which frames wait.
-    pub queue_policy: QueuePolicy,
-    /// How many may.
-    pub queue_depth: usize,
+    pub queue: QueueParameters,
     /// Drift windows.
     pub drift: Config,
     /// Frames a learnt baseline takes.
@@ -88,9 +173,11 @@ pub struct SlotParameters {
     /// Its name.
     pub name: String,
     /// Bundle that configure loads.
-    pub bundle: Option<LoadRequest>,
+    pub bundle: BundleParameters,
     /// Quality of service of the camera.
     pub image_qos: QosProfile,
+    /// Of a camera that compresses.
+    pub compressed_qos: QosProfile,
     /// Of tensors.
     pub tensors_qos: QosProfile,
     /// Of scans.
@@ -105,6 +192,26 @@ pub struct SlotParameters {
     pub result_qos: QosProfile,
     /// Of drift reports.
     pub drift_qos: QosProfile,
+    /// Of what outputs mean.
+    pub vision_qos: VisionQos,
+    /// How outputs are read.
+    pub decoding: DecodingParameters,
+}
+
+/// The bundle that configure loads.
+#[derive(Clone, Debug)]
+pub struct BundleParameters {
+    path: DeclaredParameter<String>,
+    name: DeclaredParameter<String>,
+    version: DeclaredParameter<String>,
+}
+
+impl BundleParameters {
+    /// As it is set now; `None` when none is named.
+    pub fn request(&self) -> Option<LoadRequest> {
+        let path = self.path.get();
+        (!path.is_empty()).then(|| LoadRequest { path: path.into(), name: self.name.get(), version: self.version.get(), expected: None })
+    }
 }
 
 /// How sessions are built from the next load on.
@@ -118,9 +225,10 @@ pub struct SessionParameters {
 }
 
 impl SessionParameters {
-    /// As they are set now.
+    /// As they are set now; classes are called what the manifest calls them.
     pub fn options(&self) -> SessionOptions {
         SessionOptions {
+            labels: Vec::new(),
             // Names were checked when they were set.
             providers: self.execution_providers.get().iter().filter_map(|name| Provider::from_name(name)).collect(),
             intra_op_threads: self.intra_op_threads.get() as usize,
@@ -178,7 +286,7 @@ impl Parameters {
         let queue_depth = whole("queue_depth", 1000)
             .description("Frames that may wait; what does not fit is dropped and counted.")
             .range(1..=100_000)
-            .read_only()? as usize;
+            .declare()?;
         let slots = node
             .parameter("slots", vec![DEFAULT_SLOT.to_owned()])
             .description("Model slots of this node. The topics of `default` are the node's own, those of any other are below ~/SLOT/.")
@@ -190,17 +298,14 @@ impl Parameters {
                 .parameter("autostart", true)
                 .description("Configure and activate by itself. False: wait for the lifecycle services, as under a lifecycle manager.")
                 .read_only()?,
-            slots: slots.iter().map(|slot| SlotParameters::declare(node, slot, queue_depth)).collect::<Result<_>>()?,
-            queue_policy: match text("queue_policy", "all")
-                .description("Frames that wait while the model is busy: all in order, or only the latest.")
-                .choices(&["all", "latest"])
-                .read_only()?
-                .as_str()
-            {
-                "latest" => QueuePolicy::Latest,
-                _ => QueuePolicy::All,
+            slots: slots.iter().map(|slot| SlotParameters::declare(node, slot, queue_depth.get() as usize)).collect::<Result<_>>()?,
+            queue: QueueParameters {
+                policy: text("queue_policy", "all")
+                    .description("Frames that wait while the model is busy: all in order, or only the latest.")
+                    .choices(&["all", "latest"])
+                    .declare()?,
+                depth: queue_depth,
             },
-            queue_depth,
             drift: Config {
                 window_frames: whole("drift_window_frames", 100)
                     .description("Frames per drift window.")
@@ -264,22 +369,19 @@ impl Parameters {
 
 impl SlotParameters {
     fn declare(node: &Node, slot: &str, queue_depth: usize) -> Result<Self> {
-        let text = |name: &str, description: &str| {
-            let name = if slot == DEFAULT_SLOT { name.to_owned() } else { format!("{slot}.{name}") };
-            node.parameter(&name, String::new()).description(description).read_only()
-        };
-        let bundle = LoadRequest {
-            path: text("bundle_path", "Folder with model.onnx, loaded when the node is configured. Empty: wait for ~/load_model.")?.into(),
+        let text = |name: &str, description: &str| node.parameter(&parameter(slot, name), String::new()).description(description).declare();
+        let bundle = BundleParameters {
+            path: text("bundle_path", "Folder with model.onnx, loaded when the node is configured. Empty: wait for ~/load_model.")?,
             name: text("model_name", "Registry name of the model at bundle_path. Empty: the folder's name.")?,
             version: text("model_version", "Registry version of the model at bundle_path.")?,
-            expected: None,
         };
         // Best effort meets every camera.
         let input = QosProfile::sensor_data().keep_last(queue_depth);
         Ok(Self {
             name: slot.to_owned(),
-            bundle: Some(bundle).filter(|bundle| !bundle.path.as_os_str().is_empty()),
+            bundle,
             image_qos: node.subscription_qos(&topic(slot, "image"), input)?,
+            compressed_qos: node.subscription_qos(&topic(slot, "image/compressed"), input)?,
             tensors_qos: node.subscription_qos(&topic(slot, "tensors"), input)?,
             points_qos: node.subscription_qos(&topic(slot, "points"), input)?,
             imu_qos: node.subscription_qos(&topic(slot, "imu"), input)?,
@@ -287,6 +389,8 @@ impl SlotParameters {
             array_qos: node.subscription_qos(&topic(slot, "array"), input)?,
             result_qos: node.publisher_qos(&topic(slot, "result"), QosProfile::default().keep_last(100))?,
             drift_qos: node.publisher_qos(&topic(slot, "drift"), QosProfile::default().keep_last(10))?,
+            vision_qos: VisionQos::declare(node, slot)?,
+            decoding: DecodingParameters::declare(node, slot)?,
         })
     }
 }

@@ -1,11 +1,11 @@
-//! From the camera to the results, while the node is active: a subscription, a task that moves its frames into the
-//! queue, and the thread that computes them. Inactive, none of the three exists.
+//! From the camera to the results, while the node is active: subscriptions, for each a task that moves its frames into
+//! the queue, and the thread that computes them. Inactive, none of them exists.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use edgeflow_ros::edgeflow_msgs::msg::TensorList;
-use edgeflow_ros::sensor_msgs::msg::{Image, Imu, JointState, PointCloud2};
+use edgeflow_ros::sensor_msgs::msg::{CompressedImage, Image, Imu, JointState, PointCloud2};
 use edgeflow_ros::std_msgs::msg::Float32MultiArray;
 use edgeflow_ros::{Message, Node, QosProfile, Queue, Subscription};
 use futures::{FutureExt, StreamExt};
@@ -19,6 +19,7 @@ use super::params::{Parameters, SlotParameters};
 use super::shadow::ShadowSeat;
 use super::slots::topic;
 use super::tally::{Counters, Tally};
+use super::vision::VisionTopics;
 use super::worker::{Outputs, Worker};
 use crate::engine::Engine;
 use crate::{Error, Result};
@@ -35,6 +36,7 @@ pub(super) struct Pipeline {
     params: Parameters,
     slot: SlotParameters,
     shadow: Arc<ShadowSeat>,
+    vision: Arc<VisionTopics>,
     running: Mutex<Option<Running>>,
 }
 
@@ -50,12 +52,14 @@ impl Pipeline {
         engine: Arc<Engine>,
         outputs: Outputs,
         shadow: Arc<ShadowSeat>,
+        vision: Arc<VisionTopics>,
         params: Parameters,
         slot: SlotParameters,
     ) -> Self {
-        let queue = Arc::new(FrameQueue::new(params.queue_policy, params.queue_depth));
+        let (policy, depth) = params.queue.get();
+        let queue = Arc::new(FrameQueue::new(policy, depth));
         let (outputs, tally, running) = (Arc::new(outputs), Arc::default(), Mutex::default());
-        Self { node, engine, outputs, queue, tally, params, slot, shadow, running }
+        Self { node, engine, outputs, queue, tally, params, slot, shadow, vision, running }
     }
 
     /// Whether frames are taken.
@@ -71,6 +75,7 @@ impl Pipeline {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let drift = DriftWatch::new(self.params.drift, self.params.drift_baseline_frames)?;
         let images = self.subscribe::<Image>("image", self.slot.image_qos)?;
+        let compressed = self.subscribe::<CompressedImage>("image/compressed", self.slot.compressed_qos)?;
         let tensors = self.subscribe::<TensorList>("tensors", self.slot.tensors_qos)?;
         // Whatever the model takes: the next one may take something else.
         let points = self.subscribe::<PointCloud2>("points", self.slot.points_qos)?;
@@ -86,6 +91,8 @@ impl Pipeline {
             outputs: Arc::clone(&self.outputs),
             drift,
             shadow: Arc::clone(&self.shadow),
+            vision: Arc::clone(&self.vision),
+            decoding: self.slot.decoding.clone(),
             tally: Arc::clone(&self.tally),
             gatherer: Gatherer::default(),
             logged: None,
@@ -103,6 +110,7 @@ impl Pipeline {
         let node = self.node.clone();
         let pumps = vec![
             self.pump(images, Input::from, &stopped),
+            self.pump(compressed, Input::from, &stopped),
             self.pump(tensors, Input::from, &stopped),
             self.pump(points, Input::from, &stopped),
             self.pump(imu, Input::from, &stopped),
@@ -114,7 +122,7 @@ impl Pipeline {
     }
 
     fn subscribe<T: Message>(&self, leaf: &str, qos: QosProfile) -> Result<Subscription<T>> {
-        let waiting = Queue::All { depth: self.params.queue_depth };
+        let waiting = Queue::All { depth: self.params.queue.get().1 };
         Ok(self.node.subscribe(&topic(&self.slot.name, leaf), qos, waiting)?)
     }
 

@@ -15,7 +15,7 @@ use super::messages;
 use super::params::SessionParameters;
 use super::shadow::Shadow;
 use super::slots::{ModelSlot, Slots, topic};
-use crate::engine::{LoadRequest, Loaded, Stage};
+use crate::engine::{LoadRequest, Loaded, SessionOptions, Stage};
 use crate::{Error, Result};
 
 /// What the services act on.
@@ -146,6 +146,7 @@ impl Services {
         .await;
         match &loaded {
             Ok(loaded) => {
+                slot.show(&loaded.model);
                 tracing::info!(slot = %slot.name, model = %loaded.model.name, version = %loaded.model.version, digest = %loaded.model.digest, swap_gap_us = loaded.swapped.gap_us(), "model active");
                 slot.status.active(&about, loaded);
             }
@@ -159,7 +160,7 @@ impl Services {
 
     /// What the parameters say now is how the next session is built.
     fn configure(&self, slot: &ModelSlot) {
-        slot.engine.set_options(self.session.options());
+        slot.engine.set_options(SessionOptions { labels: slot.decoding.labels(), ..self.session.options() });
         slot.engine.set_keep_previous(self.session.keep_previous.get());
     }
 
@@ -191,6 +192,7 @@ impl Services {
             Ok(())
         })
         .await?;
+        slot.show(&loaded.model);
         tracing::warn!(slot = %slot.name, model = %loaded.model.name, version = %loaded.model.version, digest = %loaded.model.digest, "rolled back");
         slot.status.rolled_back(&loaded);
         Ok(loaded)

@@ -10,9 +10,8 @@ use edgeflow_bundle::Digest;
 use edgeflow_ros::Publisher;
 use edgeflow_ros::edgeflow_msgs::msg::ShadowResult;
 
-use super::adapted;
-use super::frames::Input;
-use super::messages;
+use super::frames::{Input, Opened};
+use crate::decode::Thresholds;
 use crate::engine::{Inference, Model};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -149,17 +148,13 @@ impl Watcher {
         if let Some(window) = &answered.window {
             return self.infer_window(window, &answered.model);
         }
-        match &answered.input {
-            Input::Image(image) => self.model.infer_frame(&messages::frame(image).check()?),
-            Input::Tensors(list) => {
-                let tensors = list.tensors.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
-                self.model.infer_tensors(&tensors)
-            }
-            Input::Points(cloud) => self.model.infer_cloud(&adapted::cloud(cloud)),
+        let mut space = None;
+        match answered.input.open(&mut space)? {
+            Opened::Frame(frame) => self.model.infer_frame(&frame.check()?),
+            Opened::Tensors(tensors) => self.model.infer_tensors(&tensors),
+            Opened::Cloud(cloud) => self.model.infer_cloud(&cloud, &Thresholds::default()),
             // They come as windows.
-            Input::Imu(_) | Input::Joints(_) | Input::Array(..) => {
-                Err(Error::NoInput { given: "message", reason: "it is no window".into() })
-            }
+            Opened::Sample => Err(Error::NoInput { given: "message", reason: "it is no window".into() }),
         }
     }
 
@@ -171,7 +166,7 @@ impl Watcher {
             let reason = "its `input` is another than that of the active model, whose windows it is given".into();
             return Err(Error::NoInput { given, reason });
         }
-        self.model.infer_table(Tensor { name: own.tensor().to_owned(), ..window.clone() })
+        self.model.infer_table(Tensor { name: own.tensor().to_owned(), ..window.clone() }, &Thresholds::default())
     }
 }
 

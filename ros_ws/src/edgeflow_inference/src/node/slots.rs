@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use super::decoding::DecodingParameters;
+use super::params::BundleParameters;
 use super::pipeline::Pipeline;
 use super::shadow::ShadowSeat;
 use super::status::StatusBoard;
 use super::tally::Counters;
-use crate::engine::{Engine, LoadRequest, Requests};
+use super::vision::VisionTopics;
+use crate::engine::{Engine, Model, Requests};
 use crate::http::Served;
 use crate::{Error, Result};
 
@@ -19,6 +22,11 @@ pub(super) fn topic(slot: &str, leaf: &str) -> String {
     if slot == DEFAULT_SLOT { format!("~/{leaf}") } else { format!("~/{slot}/{leaf}") }
 }
 
+/// Name of a slot's parameter: `bundle_path`, or `SLOT.bundle_path` when the slot is not the default one.
+pub(super) fn parameter(slot: &str, leaf: &str) -> String {
+    if slot == DEFAULT_SLOT { leaf.to_owned() } else { format!("{slot}.{leaf}") }
+}
+
 /// Everything of one slot.
 pub(super) struct ModelSlot {
     pub(super) name: String,
@@ -27,8 +35,11 @@ pub(super) struct ModelSlot {
     pub(super) pipeline: Pipeline,
     pub(super) status: StatusBoard,
     pub(super) shadow: Arc<ShadowSeat>,
+    pub(super) vision: Arc<VisionTopics>,
+    /// How outputs are read.
+    pub(super) decoding: DecodingParameters,
     /// What configure loads.
-    pub(super) bundle: Option<LoadRequest>,
+    pub(super) bundle: BundleParameters,
     /// One load at a time, with its statuses in one piece.
     pub(super) loading: tokio::sync::Mutex<()>,
 }
@@ -55,9 +66,20 @@ impl ModelSlot {
         self.engine.current().map(|m| m.digest.to_string()).unwrap_or_default()
     }
 
+    /// Sees to it that the slot has the topics of a model that now serves its frames, if it is still the one.
+    pub(super) fn show(&self, model: &Arc<Model>) {
+        if !self.engine.current().is_ok_and(|current| Arc::ptr_eq(&current, model)) {
+            return;
+        }
+        if let Err(error) = self.vision.show(model, &self.decoding.thresholds()) {
+            tracing::error!(slot = %self.name, %error, "results cannot be published");
+        }
+    }
+
     /// Frees the model, the one before and the shadow.
     pub(super) fn unload(&self) {
         self.shadow.set(None);
+        self.vision.clear();
         if let Some(model) = self.engine.unload() {
             tracing::info!(slot = %self.name, model = %model.name, version = %model.version, "model unloaded");
         }

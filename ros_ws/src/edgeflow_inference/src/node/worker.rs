@@ -7,12 +7,14 @@ use edgeflow_ros::Publisher;
 use edgeflow_ros::edgeflow_msgs::msg::{DriftReport, InferenceResult};
 use edgeflow_ros::std_msgs::msg::Header;
 
-use super::adapted::{self, Gatherer};
+use super::adapted::Gatherer;
+use super::decoding::DecodingParameters;
 use super::drift::DriftWatch;
-use super::frames::{FrameQueue, Input, Queued};
+use super::frames::{FrameQueue, Opened, Queued};
 use super::messages;
 use super::shadow::{Answered, ShadowSeat};
 use super::tally::{Counters, Tally};
+use super::vision::VisionTopics;
 use crate::engine::{Engine, Inference, Model};
 use crate::image::CheckedFrame;
 use crate::{Error, Result};
@@ -33,6 +35,8 @@ pub(super) struct Worker {
     pub(super) outputs: Arc<Outputs>,
     pub(super) drift: DriftWatch,
     pub(super) shadow: Arc<ShadowSeat>,
+    pub(super) vision: Arc<VisionTopics>,
+    pub(super) decoding: DecodingParameters,
     pub(super) tally: Arc<Tally>,
     pub(super) gatherer: Gatherer,
     /// When a frame without a result was logged last.
@@ -59,33 +63,32 @@ impl Worker {
     /// One frame: the model is taken once, so that result, drift and shadow are about the same one. Whether it gave a result.
     fn one(&mut self, Queued { input, arrived }: Queued) -> Result<bool> {
         let model = self.engine.current()?;
-        let mut window = None;
-        let inference = match &input {
-            Input::Image(image) => {
-                let frame = messages::frame(image).check()?;
-                let inference = model.infer_frame(&frame);
+        let asked = self.decoding.thresholds();
+        let header = input.header();
+        let (mut space, mut window) = (None, None);
+        let inference = match input.open(&mut space)? {
+            Opened::Frame(frame) => {
+                let frame = frame.check()?;
+                let inference = model.infer_frame_with(&frame, &asked);
                 if let Ok(inference) = &inference {
-                    self.publish(&model, input.header(), arrived, inference)?;
+                    self.publish(&model, header, arrived, inference)?;
+                    self.vision.publish(&model, header, Some(&frame), inference, &asked)?;
                 }
                 // After the result, which somebody waits for. A frame the model failed on was still seen by the camera.
-                self.observe(&model, &frame, input.header())?;
+                self.observe(&model, &frame, header)?;
                 inference?
             }
-            Input::Tensors(list) => {
-                let tensors = list.tensors.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
-                let inference = model.infer_tensors(&tensors)?;
-                self.publish(&model, input.header(), arrived, &inference)?;
-                inference
-            }
-            Input::Points(cloud) => {
-                let inference = model.infer_cloud(&adapted::cloud(cloud))?;
-                self.publish(&model, input.header(), arrived, &inference)?;
-                inference
-            }
-            Input::Imu(_) | Input::Joints(_) | Input::Array(..) => {
-                let Some(tensor) = self.gatherer.gather(&model, &input, &self.tally)? else { return Ok(false) };
-                let inference = model.infer_table(window.insert(tensor).clone())?;
-                self.publish(&model, input.header(), arrived, &inference)?;
+            other => {
+                let inference = match other {
+                    Opened::Tensors(tensors) => model.infer_tensors_with(&tensors, &asked)?,
+                    Opened::Cloud(cloud) => model.infer_cloud(&cloud, &asked)?,
+                    _ => {
+                        let Some(tensor) = self.gatherer.gather(&model, &input, &self.tally)? else { return Ok(false) };
+                        model.infer_table(window.insert(tensor).clone(), &asked)?
+                    }
+                };
+                self.publish(&model, header, arrived, &inference)?;
+                self.vision.publish(&model, header, None, &inference, &asked)?;
                 inference
             }
         };

@@ -140,7 +140,7 @@ fn a_provider_the_library_lacks_is_refused_with_those_it_offers() {
     let error = load(&Engine::new(backend.clone(), options), &request(&pixel_bundle(dir.path(), 0))).unwrap_err().to_string();
     assert!(error.contains("has no execution provider `cuda`, it offers cpu"), "{error}");
     // Threads in both directions, on the provider that is there.
-    let options = SessionOptions { providers: vec![Provider::Cpu], intra_op_threads: 2, inter_op_threads: 2 };
+    let options = SessionOptions { providers: vec![Provider::Cpu], intra_op_threads: 2, inter_op_threads: 2, ..SessionOptions::default() };
     let engine = Engine::new(backend, options);
     load(&engine, &request(&pixel_bundle(dir.path(), 0))).unwrap();
     assert_eq!(super::label(&engine, &black()), "a");

@@ -7,6 +7,7 @@ use edgeflow_ros::lifecycle_msgs::{
     msg,
     srv::{ChangeState, GetState},
 };
+use edgeflow_ros::{ParameterClient, ParameterValue};
 
 use super::support::*;
 use super::{PATIENCE, Scene, gray, next};
@@ -81,6 +82,12 @@ async fn a_managed_node_is_not_configured_by_a_bundle_that_cannot_be_loaded() {
     let failed = scene.status_until(DeploymentStatus::FAILED).await;
     assert!(failed.reason.contains("nowhere"), "{failed:?}");
     assert!(!scene.change(Transition::TRANSITION_ACTIVATE).await, "not from unconfigured");
+    // Another one may be named, as for any managed node.
+    let path = pixel_bundle(dir.path(), 1).to_str().unwrap().to_owned();
+    let parameters = ParameterClient::new(&scene.neighbour, "/inference_node", PATIENCE).unwrap();
+    parameters.set("bundle_path", &ParameterValue::String(path)).await.unwrap();
+    assert!(scene.change(Transition::TRANSITION_CONFIGURE).await);
+    assert_eq!(scene.status_until(DeploymentStatus::ACTIVE).await.model_name, "says-1");
     scene.stop().await;
 }
 

@@ -3,11 +3,13 @@
 
 mod adapted;
 mod deploy;
+mod digits;
 mod lifecycle;
 mod serving;
 mod slots;
 #[path = "../support/mod.rs"]
 mod support;
+mod vision;
 
 use std::net::SocketAddr;
 use std::path::Path;
