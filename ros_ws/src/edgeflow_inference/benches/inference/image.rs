@@ -60,5 +60,6 @@ fn preparer(filter: &str, mode: &str) -> Preparer {
         shape: vec![1, 3, 224, 224],
         rank_known: true,
     };
-    Preparer::new(Manifest::parse(&manifest).unwrap().input.unwrap(), &spec).unwrap()
+    let input = Manifest::parse(&manifest).unwrap().input.unwrap();
+    Preparer::new(input.image().unwrap().clone(), &spec).unwrap()
 }
