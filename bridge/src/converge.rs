@@ -17,10 +17,15 @@ use std::{
 };
 use tokio::sync::watch;
 
-use crate::{Downloader, FetchError, Recorder, SOFTWARE, desired::write_durably, download::Wanted};
+use crate::{
+    Downloader, FetchError, Recorder, SOFTWARE,
+    desired::write_durably,
+    download::Wanted,
+    hold::{Held, Holder, Rollback},
+};
 
 /// The one slot an inference node has.
-const SLOT: &str = "default";
+pub(crate) const SLOT: &str = "default";
 /// How long the node may take to say what it runs.
 const ASK: Duration = Duration::from_secs(2);
 /// How long a node may take to build and warm up a session.
@@ -74,6 +79,8 @@ pub(crate) struct Converger {
     /// Counts what the inference node said of itself, its coming and its going: each is a reason to look again.
     pub(crate) node: watch::Receiver<u64>,
     pub(crate) link: watch::Receiver<LinkState>,
+    /// The newest rollback that somebody made on the robot.
+    pub(crate) rollback: watch::Receiver<Option<Rollback>>,
     pub(crate) progress: Progress,
 }
 
@@ -83,6 +90,10 @@ pub(crate) struct Progress {
     /// What was brought up last and served: it comes back when its successor failed and the node restarts.
     good: Option<SlotSpec>,
     good_path: PathBuf,
+    /// What served before that.
+    before: Option<SlotSpec>,
+    /// A desired state that was rolled back on the robot.
+    holder: Holder,
     status: Option<SlotStatus>,
     reason: String,
     /// The desired state whose good end was told.
@@ -103,6 +114,8 @@ impl Progress {
             running: Running::default(),
             good,
             good_path,
+            before: None,
+            holder: Holder::open(data_dir),
             status: None,
             reason: String::new(),
             settled: None,
@@ -174,8 +187,14 @@ impl Converger {
             }
             return Ok(());
         }
-        if self.has_failed(version, SLOT, spec) {
+        self.notice_rollback(version, spec).await;
+        if self.has_failed(version, SLOT, spec) || self.is_held(answer, version, spec) {
             return self.fall_back(answer, spec).await;
+        }
+        if self.progress.settled.as_ref() == Some(&key) && !self.progress.running.digest.is_empty() {
+            // It ran a moment ago. Whoever has changed that says so, a moment later perhaps.
+            self.progress.settled = None;
+            return Err(Short::Later("the node runs another bundle than it did".to_owned()));
         }
         let wanted = Wanted::new(spec)?;
         if !self.downloader.has(&wanted.digest) {
@@ -194,6 +213,36 @@ impl Converger {
         let swap_gap_us = self.load(spec, &folder).await?;
         self.settle(version, spec, swap_gap_us).await;
         Ok(())
+    }
+
+    /// A rollback that somebody made on the robot, of the very bundle this desired state asks for, stands until the control
+    /// plane, which is told, wants something again.
+    async fn notice_rollback(&mut self, version: Version, spec: &SlotSpec) {
+        let newest = self.rollback.borrow_and_update().clone();
+        let running = self.progress.running.digest.clone();
+        let of_this = |rollback: &Rollback| rollback.digest == spec.digest && rollback.running_digest == running;
+        let Some(rollback) = newest.filter(of_this).filter(|rollback| !self.progress.holder.knows(rollback)) else { return };
+        let before = self.progress.before.take().filter(|before| before.digest == running);
+        if let Some(before) = before {
+            self.note_good(&before).await;
+            self.progress.good = Some(before);
+        }
+        self.progress.settled = None;
+        let held = Held { version, digest: spec.digest.clone(), stamp_ns: rollback.stamp_ns, reason: rollback.reason.clone() };
+        self.progress.holder.hold(held).await;
+        self.step(version, SLOT, spec, SlotStatus::RolledBack, rollback.reason, 0).await;
+    }
+
+    /// Whether this bundle was rolled back under this version.
+    fn is_held(&mut self, answer: Answer, version: Version, spec: &SlotSpec) -> bool {
+        let Some(held) = self.progress.holder.held(version, &spec.digest) else { return false };
+        let has_good = self.progress.good.as_ref().is_some_and(|good| good.digest != spec.digest);
+        if answer == Answer::Known && self.progress.running.digest.is_empty() && !has_good {
+            // What was rolled back to is gone with the node: the bundle that is desired is better than none.
+            return false;
+        }
+        (self.progress.status, self.progress.reason) = (Some(SlotStatus::RolledBack), held.reason.clone());
+        true
     }
 
     fn expect(&self, answer: Answer) -> Result<(), Short> {
@@ -280,7 +329,15 @@ impl Converger {
         self.progress.unanswered = 0;
         self.step(version, SLOT, spec, SlotStatus::Active, String::new(), swap_gap_us).await;
         // The bundle that served before stays in the cache, so that the way back needs no network.
-        let before = self.progress.good.replace(spec.clone());
+        self.note_good(spec).await;
+        if let Some(before) = self.progress.good.replace(spec.clone()).filter(|before| before.digest != spec.digest) {
+            self.progress.before = Some(before);
+        }
+        let digests = [Some(spec), self.progress.before.as_ref()].into_iter().flatten().filter_map(|spec| spec.digest.parse().ok());
+        self.downloader.prune(&digests.collect::<Vec<Digest>>()).await;
+    }
+
+    async fn note_good(&self, spec: &SlotSpec) {
         let kept = match serde_json::to_vec(spec) {
             Ok(json) => {
                 let path = self.progress.good_path.clone();
@@ -291,8 +348,6 @@ impl Converger {
         if !kept {
             tracing::warn!("could not note what serves: after a restart there is nothing to fall back to");
         }
-        let digests = [Some(spec), before.as_ref()].into_iter().flatten().filter_map(|spec| spec.digest.parse().ok());
-        self.downloader.prune(&digests.collect::<Vec<Digest>>()).await;
     }
 
     fn has_failed(&self, version: Version, slot: &str, spec: &SlotSpec) -> bool {

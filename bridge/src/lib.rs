@@ -11,6 +11,7 @@ mod converge;
 mod desired;
 mod download;
 mod error;
+mod hold;
 mod log;
 mod node;
 mod record;

@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser,
     converge::{Converger, Progress},
+    hold::Rollback,
     record, status,
 };
 
@@ -55,6 +56,7 @@ impl Bridge {
         let link = watch::Sender::new(LinkState::default());
         let desired = watch::Sender::new(store.accepted().cloned());
         let reports = watch::Sender::new(0);
+        let rollbacks = watch::Sender::new(None);
         let (documents, incoming) = mpsc::channel(16);
         let name = uplink.name();
         let at = |leaf: &str| format!("{}/{leaf}", config.inference_node);
@@ -68,6 +70,7 @@ impl Bridge {
             desired: desired.subscribe(),
             node: reports.subscribe(),
             link: link.subscribe(),
+            rollback: rollbacks.subscribe(),
             progress: Progress::new(&config.data_dir),
         };
         let ticker = Ticker {
@@ -108,7 +111,7 @@ impl Bridge {
         let others = vec![
             tokio::spawn(status::record_link(recorder.clone(), name, link.subscribe())),
             tokio::spawn(take_up(store, incoming, desired, recorder.clone())),
-            tokio::spawn(listen(statuses, reports.clone())),
+            tokio::spawn(listen(statuses, reports.clone(), rollbacks)),
             tokio::spawn(watch_node(node.clone(), status_topic, reports, recorder)),
             tokio::spawn(converger.run()),
             tokio::spawn(ticker.run()),
@@ -243,8 +246,11 @@ async fn take_up(
 }
 
 /// Each word of the inference node about itself is a reason to ask it what it runs.
-async fn listen(mut statuses: Subscription<DeploymentStatus>, reports: watch::Sender<u64>) {
-    while statuses.next().await.is_some() {
+async fn listen(mut statuses: Subscription<DeploymentStatus>, reports: watch::Sender<u64>, rollbacks: watch::Sender<Option<Rollback>>) {
+    while let Some(status) = statuses.next().await {
+        if let Some(rollback) = Rollback::of(status) {
+            rollbacks.send_replace(Some(rollback));
+        }
         reports.send_modify(|count| *count += 1);
     }
 }

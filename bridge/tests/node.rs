@@ -31,7 +31,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 const NAMESPACE: &str = "/robot_1";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,10 +77,11 @@ fn desired(target: &str, generation: u64, spec: &SlotSpec) -> DesiredState {
 struct InferenceNode {
     context: Context,
     status: Arc<Publisher<DeploymentStatus>>,
+    running: Arc<Mutex<ModelInfo>>,
 }
 
 /// Bundle digests in the order in which they were to be loaded.
-type Loads = Arc<Mutex<Vec<String>>>;
+type Loads = Arc<watch::Sender<Vec<String>>>;
 
 impl InferenceNode {
     fn start(router: SocketAddr, loads: &Loads, refusal: Option<&'static str>) -> Self {
@@ -91,13 +92,14 @@ impl InferenceNode {
         let mut load = node.create_service::<LoadModel::Service>("~/load_model").unwrap();
         let mut info = node.create_service::<GetModelInfo::Service>("~/get_model_info").unwrap();
         let running = Arc::new(Mutex::new(ModelInfo::default()));
+        let shown = Arc::clone(&running);
         status.publish(&DeploymentStatus::default()).unwrap();
         let (publisher, now_running, loads) = (Arc::clone(&status), Arc::clone(&running), Arc::clone(loads));
         tokio::spawn(async move {
             while let Some(request) = load.next().await {
                 let asked = request.message.clone();
                 assert!(Path::new(&asked.bundle_path).join("model.onnx").exists(), "{}", asked.bundle_path);
-                loads.lock().unwrap().push(asked.digest.clone());
+                loads.send_modify(|loads| loads.push(asked.digest.clone()));
                 let mut response =
                     LoadModel::Response { digest: now_running.lock().unwrap().digest.clone(), ..LoadModel::Response::default() };
                 if let Some(refusal) = refusal {
@@ -123,7 +125,23 @@ impl InferenceNode {
                     .unwrap();
             }
         });
-        Self { context, status }
+        Self { context, status, running: shown }
+    }
+
+    /// What `~/rollback_model` does.
+    fn roll_back(&self, to: &SlotSpec) {
+        let model = ModelInfo { name: to.model.clone(), version: to.version.clone(), digest: to.digest.clone(), ..ModelInfo::default() };
+        let out = std::mem::replace(&mut *self.running.lock().unwrap(), model);
+        let mut status = DeploymentStatus {
+            slot: "default".into(),
+            status: DeploymentStatus::ROLLED_BACK,
+            digest: out.digest,
+            running_digest: to.digest.clone(),
+            reason: "rolled back by hand".into(),
+            ..DeploymentStatus::default()
+        };
+        status.stamp.sec = 7;
+        self.status.publish(&status).unwrap();
     }
 
     fn stop(self) {
@@ -184,7 +202,13 @@ impl World {
     }
 
     fn loads(&self) -> Vec<String> {
-        self.loads.lock().unwrap().clone()
+        self.loads.borrow().clone()
+    }
+
+    /// Waits until so many loads were asked for.
+    async fn until_loaded(&self, count: usize) {
+        let mut loads = self.loads.subscribe();
+        tokio::time::timeout(PATIENCE, loads.wait_for(|loads| loads.len() >= count)).await.unwrap().unwrap();
     }
 }
 
@@ -376,4 +400,56 @@ async fn a_newer_desired_state_supersedes_a_download_and_lower_or_foreign_ones_a
     bridge.stop().await;
     context.shutdown().unwrap();
     node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_on_the_robot_is_told_and_stands_until_the_next_desired_state() {
+    let world = World::new().await;
+    let node = world.inference_node();
+    let (context, ros, bridge) = world.bridge();
+    let (first, second) = (spec("1", b"model one"), spec("2", b"model two"));
+    world.register(b"model one");
+    world.register(b"model two");
+    for (generation, spec) in [(1, &first), (2, &second)] {
+        world.plane.declare(desired("robot-1", generation, spec));
+        world.plane.until("it is active", |held| has(held, generation, SlotStatus::Active)).await;
+    }
+    node.roll_back(&first);
+    world.plane.until("the rollback is told", |held| has(held, 2, SlotStatus::RolledBack)).await;
+    world.plane.until("the state attests it", |held| running_in_state(held) == Some((2, first.digest.clone()))).await;
+    {
+        let held = world.plane.held.lock().unwrap();
+        let (_, running, reason) = steps(&held, 2).pop().unwrap();
+        assert_eq!((running, reason.as_str()), (first.digest.clone(), "rolled back by hand"));
+    }
+    // The node restarts: what it was rolled back to serves again, not what was taken out.
+    node.stop();
+    world.plane.until("its end is told", |held| faults(held).contains("inference node has stopped")).await;
+    let node = world.inference_node();
+    world.until_loaded(3).await;
+    assert_eq!(world.loads(), [&first, &second, &first].map(|spec| spec.digest.clone()));
+
+    // The bridge restarts: it knows of the rollback, and says so.
+    bridge.stop().await;
+    drop(ros);
+    context.shutdown().unwrap();
+    let (context, _ros, bridge) = world.bridge();
+    let hellos = |held: &Held| held.kinds("link").len() >= 2;
+    world.plane.until("the bridge is back", hellos).await;
+    world.plane.until("the state says what it is", |held| last_status(held) == Some(SlotStatus::RolledBack)).await;
+
+    // A new generation is a new word, even if it asks for the same.
+    world.plane.declare(desired("robot-1", 3, &second));
+    world.plane.until("generation 3 is active", |held| has(held, 3, SlotStatus::Active)).await;
+    assert_eq!(world.loads(), [&first, &second, &first, &second].map(|spec| spec.digest.clone()));
+    bridge.stop().await;
+    context.shutdown().unwrap();
+    node.stop();
+}
+
+fn last_status(held: &Held) -> Option<SlotStatus> {
+    held.kinds("state").into_iter().rev().find_map(|entry| match entry.content {
+        Content::Known(EntryBody::State(state)) => Some(state.slots["default"].status),
+        _ => None,
+    })
 }

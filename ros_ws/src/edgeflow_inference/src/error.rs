@@ -202,6 +202,14 @@ pub enum Error {
         #[from]
         source: edgeflow_ros::Error,
     },
+    /// A snapshot that is not written.
+    #[error("snapshot {path}: {reason}", path = path.display())]
+    Snapshot {
+        /// The file, or the folder it was to be in.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A file or thread could not be had.
     #[error("{operation}: {source}")]
     Io {

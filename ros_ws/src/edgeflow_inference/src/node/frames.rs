@@ -53,6 +53,22 @@ impl Input {
             Self::Imu(_) | Self::Joints(_) | Self::Array(..) => Opened::Sample,
         })
     }
+
+    /// Roughly the memory it takes.
+    pub(super) fn size_bytes(&self) -> usize {
+        let content = match self {
+            Self::Image(image) => image.data.len(),
+            Self::Compressed(image) => image.data.len(),
+            Self::Tensors(list) => {
+                list.tensors.iter().map(|tensor| tensor.data.len() + tensor.strings.iter().map(String::len).sum::<usize>()).sum()
+            }
+            Self::Points(cloud) => cloud.data.len(),
+            Self::Imu(imu) => 8 * 3 * imu.orientation_covariance.len(),
+            Self::Joints(joints) => 8 * 3 * joints.position.len() + joints.name.iter().map(String::len).sum::<usize>(),
+            Self::Array(_, array) => 4 * array.data.len(),
+        };
+        size_of::<Self>() + content
+    }
 }
 
 /// What a model takes.

@@ -17,6 +17,7 @@ mod pipeline;
 mod services;
 mod shadow;
 mod slots;
+mod snapshot;
 mod status;
 mod tally;
 mod vision;
@@ -40,6 +41,7 @@ pub use params::{BundleParameters, Parameters, QueueParameters, QueuePolicy, Req
 use pipeline::Pipeline;
 use services::Services;
 use slots::{ModelSlot, Slots, topic};
+use snapshot::{Recorder, Topics};
 use status::StatusBoard;
 pub use tally::Counters;
 pub use vision::VisionQos;
@@ -139,9 +141,11 @@ fn model_slot(
     // Whoever subscribes late must still see the status; results are for those who listen.
     let latched = QosProfile::default().keep_last(1).transient_local();
     let status = node.create_publisher(&topic(&slot.name, "status"), latched)?;
+    let recorder = Recorder::new(&slot.name, Topics::new(node, &slot.name)?, params.snapshot.clone());
     let outputs = Outputs {
         results: node.create_publisher(&topic(&slot.name, "result"), slot.result_qos)?,
         reports: node.create_publisher(&topic(&slot.name, "drift"), slot.drift_qos)?,
+        recorder: Arc::clone(&recorder),
     };
     let shadow = Arc::default();
     let vision = Arc::new(VisionTopics::new(node.clone(), slot.name.clone(), slot.vision_qos.clone()));
@@ -153,6 +157,7 @@ fn model_slot(
         status: StatusBoard::new(node.clone(), slot.name.clone(), status, Arc::clone(&engine)),
         shadow,
         vision,
+        recorder,
         decoding: slot.decoding.clone(),
         bundle: slot.bundle.clone(),
         loading: tokio::sync::Mutex::default(),

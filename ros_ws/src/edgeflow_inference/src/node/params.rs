@@ -8,6 +8,7 @@ use edgeflow_ros::{DeclaredParameter, Node, QosProfile};
 
 use super::decoding::DecodingParameters;
 use super::slots::{DEFAULT_SLOT, parameter, topic};
+use super::snapshot::SnapshotParameters;
 use super::vision::VisionQos;
 use crate::Result;
 use crate::engine::{Limits, LoadRequest, Provider, SessionOptions};
@@ -68,6 +69,8 @@ services
       puts the model that ran before back, at once: it is still in memory
   ~/set_shadow edgeflow_msgs/SetShadow
       runs a second model on the same frames, to compare; an empty path ends it
+  ~/save_snapshot edgeflow_msgs/SaveSnapshot
+      writes the newest frames, with their results and drift reports, to an MCAP file
   ~/get_model_info edgeflow_msgs/GetModelInfo
       name, version, digests and labels of the active model; what its graph says: inputs and outputs with types and shapes, operator
       sets, producer, metadata
@@ -100,6 +103,12 @@ parameters
   max_concurrent_requests requests at the same time; more are answered with `busy`                (64)
   batch_max               rows in one run when requests come together; 1: no batching             (1)
   batch_deadline_us       how long a request waits for others                                     (1000)
+  snapshot_frames         newest frames kept for ~/save_snapshot; 0: none                         (100)
+  snapshot_max_bytes      most memory of these frames                                             (33554432)
+  snapshot_dir            where snapshots go; empty: edgeflow/snapshots in ROS_HOME or ~/.ros     (\"\")
+  snapshot_on_drift       save the frames around a flag of drift                                  (false)
+  snapshot_after_frames   frames after the flag                                                   (30)
+  snapshot_keep           files of flags that stay, newest first                                  (10)
   http_address            address to serve HTTP at, without authentication; empty: no HTTP        (\"\")
   onnxruntime             path of libonnxruntime.so; empty: ORT_DYLIB_PATH, else beside the program
 ";
@@ -161,6 +170,8 @@ pub struct Parameters {
     pub session: SessionParameters,
     /// How requests are served.
     pub requests: RequestParameters,
+    /// What snapshots are made of.
+    pub(crate) snapshot: SnapshotParameters,
     /// Where HTTP is served; empty: nowhere.
     pub http_address: String,
     /// Library named by the user; empty: search.
@@ -355,6 +366,7 @@ impl Parameters {
                     .range(0..=1_000_000)
                     .declare()?,
             },
+            snapshot: SnapshotParameters::declare(node)?,
             http_address: text("http_address", "")
                 .description("Address to serve HTTP at, such as 127.0.0.1:8500. There is no authentication: keep it on the machine. Empty: no HTTP.")
                 .read_only()?,

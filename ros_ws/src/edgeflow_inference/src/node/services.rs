@@ -1,11 +1,11 @@
-//! `~/infer`, `~/load_model`, `~/rollback_model`, `~/set_shadow`, `~/get_model_info`. Each request gets an answer: whatever goes
+//! `~/infer`, `~/load_model`, `~/rollback_model`, `~/set_shadow`, `~/get_model_info`, `~/save_snapshot`. Each request gets an answer: whatever goes
 //! wrong is `success: false` and a message.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use edgeflow_ros::edgeflow_msgs::msg::ShadowResult;
-use edgeflow_ros::edgeflow_msgs::srv::{GetModelInfo, Infer, LoadModel, RollbackModel, SetShadow};
+use edgeflow_ros::edgeflow_msgs::srv::{GetModelInfo, Infer, LoadModel, RollbackModel, SaveSnapshot, SetShadow};
 use edgeflow_ros::std_msgs::msg::Header;
 use edgeflow_ros::{Node, Publisher, Service, ServiceRequest};
 use futures::StreamExt;
@@ -38,6 +38,7 @@ impl Services {
             self.answer::<RollbackModel::Service, _>("~/rollback_model", |me, request| async move { me.rollback_model(&request).await })?,
             self.answer::<SetShadow::Service, _>("~/set_shadow", |me, request| async move { me.set_shadow(request).await })?,
             self.answer::<GetModelInfo::Service, _>("~/get_model_info", |me, request| async move { me.get_model_info(&request) })?,
+            self.answer::<SaveSnapshot::Service, _>("~/save_snapshot", |me, request| async move { me.save_snapshot(request).await })?,
         ])
     }
 
@@ -224,6 +225,22 @@ impl Services {
         tracing::info!(slot = %slot.name, model = %model.name, version = %model.version, %digest, "shadow model running");
         slot.shadow.set(Some(Shadow::start(slot.name.clone(), model, Arc::new(publisher))?));
         Ok(digest)
+    }
+
+    async fn save_snapshot(&self, request: SaveSnapshot::Request) -> SaveSnapshot::Response {
+        let saved = match self.slots.get(&request.slot) {
+            Ok(slot) => Arc::clone(&slot.recorder).save(&request.path, request.after_frames).await,
+            Err(error) => Err(error),
+        };
+        match saved {
+            Ok(saved) => SaveSnapshot::Response {
+                success: true,
+                message: saved.note,
+                path: saved.path.to_string_lossy().into_owned(),
+                frames: saved.frames,
+            },
+            Err(error) => SaveSnapshot::Response { message: error.to_string(), ..Default::default() },
+        }
     }
 }
 

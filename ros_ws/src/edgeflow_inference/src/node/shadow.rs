@@ -21,7 +21,7 @@ const LAG: usize = 2;
 
 /// A frame and what the active model made of it.
 pub(super) struct Answered {
-    pub(super) input: Input,
+    pub(super) input: Arc<Input>,
     /// The graph's input, where it was gathered from this message and others.
     pub(super) window: Option<Tensor>,
     pub(super) model: Arc<Model>,

@@ -7,6 +7,7 @@ use super::decoding::DecodingParameters;
 use super::params::BundleParameters;
 use super::pipeline::Pipeline;
 use super::shadow::ShadowSeat;
+use super::snapshot::Recorder;
 use super::status::StatusBoard;
 use super::tally::Counters;
 use super::vision::VisionTopics;
@@ -38,6 +39,7 @@ pub(super) struct ModelSlot {
     pub(super) vision: Arc<VisionTopics>,
     /// How outputs are read.
     pub(super) decoding: DecodingParameters,
+    pub(super) recorder: Arc<Recorder>,
     /// What configure loads.
     pub(super) bundle: BundleParameters,
     /// One load at a time, with its statuses in one piece.
@@ -76,10 +78,11 @@ impl ModelSlot {
         }
     }
 
-    /// Frees the model, the one before and the shadow.
+    /// Frees the model, the one before, the shadow and the frames that are kept.
     pub(super) fn unload(&self) {
         self.shadow.set(None);
         self.vision.clear();
+        self.recorder.clear();
         if let Some(model) = self.engine.unload() {
             tracing::info!(slot = %self.name, model = %model.name, version = %model.version, "model unloaded");
         }

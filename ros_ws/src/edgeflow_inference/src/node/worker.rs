@@ -10,9 +10,10 @@ use edgeflow_ros::std_msgs::msg::Header;
 use super::adapted::Gatherer;
 use super::decoding::DecodingParameters;
 use super::drift::DriftWatch;
-use super::frames::{FrameQueue, Opened, Queued};
+use super::frames::{FrameQueue, Input, Opened, Queued};
 use super::messages;
 use super::shadow::{Answered, ShadowSeat};
+use super::snapshot::Recorder;
 use super::tally::{Counters, Tally};
 use super::vision::VisionTopics;
 use crate::engine::{Engine, Inference, Model};
@@ -22,10 +23,12 @@ use crate::{Error, Result};
 /// How often at most a fault that repeats with every frame is logged.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// Where results and reports go.
+/// Where results and reports go, and where they are kept.
 pub(super) struct Outputs {
     pub(super) results: Publisher<InferenceResult>,
     pub(super) reports: Publisher<DriftReport>,
+    /// For snapshots.
+    pub(super) recorder: Arc<Recorder>,
 }
 
 pub(super) struct Worker {
@@ -47,8 +50,12 @@ impl Worker {
     /// Computes frames until the queue is closed and empty.
     pub(super) fn run(mut self) {
         while let Some(queued) = self.queue.pop() {
-            let arrived = queued.arrived;
-            match self.one(queued) {
+            let Queued { input, arrived } = queued;
+            let input = Arc::new(input);
+            self.outputs.recorder.begin(&input, arrived);
+            let computed = self.one(input, arrived);
+            self.outputs.recorder.end();
+            match computed {
                 Ok(true) => self.tally.result(arrived.elapsed()),
                 // It waits in a window for others.
                 Ok(false) => {}
@@ -61,7 +68,7 @@ impl Worker {
     }
 
     /// One frame: the model is taken once, so that result, drift and shadow are about the same one. Whether it gave a result.
-    fn one(&mut self, Queued { input, arrived }: Queued) -> Result<bool> {
+    fn one(&mut self, input: Arc<Input>, arrived: Instant) -> Result<bool> {
         let model = self.engine.current()?;
         let asked = self.decoding.thresholds();
         let header = input.header();
@@ -101,6 +108,7 @@ impl Worker {
             Ok(Some(report)) => {
                 tracing::debug!(window = report.window, flagged = report.flagged, max_psi = report.max_psi, "drift window closed");
                 self.tally.window(&report);
+                self.outputs.recorder.drift(&report);
                 self.outputs.reports.publish(&report)?;
             }
             Ok(None) => {}
@@ -113,6 +121,7 @@ impl Worker {
         let mut result = messages::result(model, header.clone(), inference);
         result.slot.clone_from(&self.slot);
         result.latency_us = u32::try_from(arrived.elapsed().as_micros()).unwrap_or(u32::MAX);
+        self.outputs.recorder.result(&result);
         Ok(self.outputs.results.publish(&result)?)
     }
 

@@ -5,8 +5,10 @@ mod adapted;
 mod deploy;
 mod digits;
 mod lifecycle;
+mod manners;
 mod serving;
 mod slots;
+mod snapshot;
 #[path = "../support/mod.rs"]
 mod support;
 mod vision;
