@@ -48,9 +48,9 @@ impl DecodingParameters {
             max_detections: count("max_detections", "Most detections of a frame. -1: the manifest's.")?,
             top_k: count("top_k", "Most classes in ~/classification. -1: the manifest's.")?,
             labels: node
-                .parameter(&parameter(slot, "labels"), Vec::new())
-                .description("Class names in class order, from the next load on. Empty: the manifest's.")
-                .constraints("none empty, each once")
+                .parameter(&parameter(slot, "labels"), vec![String::new()])
+                .description("Class names in class order, from the next load on. One empty name: the manifest's.")
+                .constraints("each once")
                 .validate(|labels| check_labels(labels))
                 .declare()?,
         })
@@ -70,11 +70,19 @@ impl DecodingParameters {
 
     /// Labels as they are set now; empty: the manifest's.
     pub fn labels(&self) -> Vec<String> {
-        self.labels.get()
+        Some(self.labels.get()).filter(|labels| !stands_for_none(labels)).unwrap_or_default()
     }
 }
 
+/// A ROS parameter file cannot hold an empty list: one empty name stands for it.
+fn stands_for_none(labels: &[String]) -> bool {
+    matches!(labels, [only] if only.is_empty())
+}
+
 fn check_labels(labels: &[String]) -> std::result::Result<(), String> {
+    if stands_for_none(labels) {
+        return Ok(());
+    }
     for (i, label) in labels.iter().enumerate() {
         if label.is_empty() {
             return Err(format!("label {i} is empty; give every class a name"));

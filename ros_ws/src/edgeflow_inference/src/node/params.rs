@@ -90,7 +90,7 @@ parameters
   iou_threshold           greatest overlap of two detections of one class; -1: the manifest's     (-1)
   max_detections          most detections of a frame; -1: the manifest's                          (-1)
   top_k                   most classes in ~/classification; -1: the manifest's                    (-1)
-  labels                  class names, from the next load on; empty: the manifest's               ([])
+  labels                  class names, from the next load on; one empty name: the manifest's      ([\"\"])
   drift_window_frames     frames per drift window, at least 20                                    (100)
   drift_false_alarm_rate  chance of a false significance per window                               (0.001)
   drift_baseline_frames   frames to learn a baseline from when the bundle has none, at least 100  (1000)

@@ -270,7 +270,11 @@ async fn topics_and_labels_are_those_of_the_model_that_runs() {
     assert_eq!(next(&mut detections).await.detections[0].results[0].hypothesis.class_id, "fünf");
 
     // A model that only gives tensors has none of it.
-    scene.set("labels", list(&[])).await.unwrap();
+    let error = scene.set("labels", list(&["a", ""])).await.unwrap_err().to_string();
+    assert!(error.contains("label 1 is empty"), "{error}");
+    scene.set("labels", list(&[""])).await.unwrap();
+    assert!(scene.call_load(&detector(), "").await.success);
+    assert_eq!(names(&latched(&scene, "label_info").await), numbered(&NAMES));
     let plain = bundle(&dir.path().join("plain"), &pixel_model([0.0; 4]), None);
     assert!(scene.call_load(&plain, "").await.success);
     topics(&scene, &["result"], &["classification", "detections", "segmentation", "annotated", "vision_info", "label_info"]).await;
