@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgeflow_ros::edgeflow_msgs::msg::InferenceResult;
+use edgeflow_ros::edgeflow_msgs::msg::{InferenceResult, Tensor, TensorList};
 use edgeflow_ros::sensor_msgs::msg::{CompressedImage, Image};
 use edgeflow_ros::std_msgs::msg::Header;
 use edgeflow_ros::vision_msgs::msg::{Classification, Detection2D, Detection2DArray, LabelInfo, VisionInfo};
@@ -182,6 +182,14 @@ async fn classes_have_the_best_first_and_as_many_as_asked_for() {
     scene.set("top_k", ParameterValue::Integer(1)).await.unwrap();
     scene.shoot(5, image);
     assert_eq!(of(&next(&mut classes).await), [("c".to_owned(), 2.0)]);
+    // Classes of tensors, too.
+    let feed = scene.neighbour.create_publisher::<TensorList>("inference_node/tensors", QosProfile::default().keep_all()).unwrap();
+    assert!(feed.wait_for_subscribers(1, PATIENCE).await);
+    let data = [0.0f32, 0.0, -2.0, 0.75].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let x = Tensor { name: "X".into(), dtype: Tensor::FLOAT32, shape: vec![1, 4], data, ..Default::default() };
+    feed.publish(&TensorList { header: header(6), tensors: vec![x] }).unwrap();
+    let got = next(&mut classes).await;
+    assert_eq!((got.header.clone(), of(&got)), (header(6), vec![("d".to_owned(), 0.75)]));
     scene.stop().await;
 }
 
