@@ -76,6 +76,17 @@ pub(crate) enum CliError {
         /// What is wrong.
         reason: String,
     },
+    /// Data that no baseline can be made of, or a baseline that contradicts itself.
+    #[error(transparent)]
+    Baseline(#[from] edgeflow_drift::Error),
+    /// A file, or part of one, that is not what it should be.
+    #[error("{path}: {reason}")]
+    Input {
+        /// The path as given, or the part.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file that cannot be read.
     #[error("could not read {path}")]
     Read {

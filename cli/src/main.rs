@@ -1,11 +1,13 @@
 //! `edgeflow`: the command line for desks and robots.
 //!
 //! `edgeflow ros ...` speaks to the ROS 2 graph through the embedded stack, so that someone without a ROS 2 installation
-//! can look, listen and call; `edgeflow edge-log ...` looks at the log on a robot's disk. The other commands speak to the
+//! can look, listen and call; `edgeflow edge-log ...` looks at the log on a robot's disk,
+//! `edgeflow baseline ...` at a model's training data. The other commands speak to the
 //! control plane's HTTP API.
 #![allow(clippy::print_stdout)] // standard output is this program's interface
 
 mod api;
+mod baseline;
 mod edge_log;
 mod error;
 mod output;
@@ -30,6 +32,7 @@ Examples:
   edgeflow ros topic echo /robot_1/inference_node/result --once
   edgeflow targets list                         the fleet, as the control plane sees it
   edgeflow deploy label-reader 2 --to robot-1,robot-2
+  edgeflow baseline build frames/ --out bundle/baseline.json
 
 Environment:
   EDGEFLOW_ROS_ROUTER  address of the ROS router (default 127.0.0.1:7447)
@@ -55,6 +58,9 @@ enum Command {
     Deploy(api::DeployArguments),
     /// What happened in the fleet, newest last.
     Events(api::EventsArguments),
+    /// The drift reference of a model: made of its training data, and looked at.
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// The log that a bridge keeps on this machine: what it holds, whether it is whole, all of it as a file.
     #[command(subcommand)]
     EdgeLog(edge_log::EdgeLogCommand),
@@ -71,6 +77,7 @@ async fn main() -> ExitCode {
         Command::Model(command) => api::model(command).await,
         Command::Deploy(arguments) => api::deploy(arguments).await,
         Command::Events(arguments) => api::events(arguments).await,
+        Command::Baseline(command) => baseline::run(command).await,
         Command::EdgeLog(command) => tokio::task::block_in_place(|| edge_log::run(command)),
     };
     match done {

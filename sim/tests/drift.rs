@@ -12,14 +12,14 @@ const BASELINE: &str = include_str!("../models/v1/baseline.json");
 fn watch(seed: u64, effects: Effects, windows: u64) -> Vec<Report> {
     let digits = Digits::embedded().unwrap();
     let test = digits.of(Split::Test);
-    let config = Config { window_frames: 100, false_alarm_rate: 0.001 };
+    let config = Config::default();
     let mut monitor = Monitor::new(Baseline::from_json(BASELINE).unwrap(), config).unwrap();
     let mut camera = Camera::new(seed);
     camera.effects = effects;
     let mut report = |i| {
         let frame = camera.shoot(&test).unwrap();
         let features = image_features(&frame.pixels, FRAME_SIZE, FRAME_SIZE, FRAME_SIZE).unwrap();
-        monitor.push(i as i64, &features.values()).unwrap()
+        monitor.push(i as i64 * 50_000_000, &features.values()).unwrap()
     };
     (0..windows * 100).filter_map(&mut report).collect()
 }

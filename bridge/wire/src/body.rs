@@ -155,11 +155,17 @@ pub struct DeploymentStatusBody {
     pub swap_gap_us: u32,
 }
 
-/// One feature of a drift window.
+/// One feature of a drift window. What came with later versions of the robot is optional: NaN or empty where it is not said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriftFeatureBody {
     /// Feature name.
     pub name: String,
+    /// `input` or `output`: of what the model sees, or of what it says.
+    #[serde(default = "input")]
+    pub subject: String,
+    /// `bundle` or `learnt`.
+    #[serde(default)]
+    pub baseline: String,
     /// Frames in the window.
     pub n: u64,
     /// Independent samples they amount to.
@@ -177,6 +183,30 @@ pub struct DriftFeatureBody {
     /// Baseline standard deviation.
     #[serde(with = "float")]
     pub baseline_std: f64,
+    /// How far the mean has moved, in baseline standard deviations.
+    #[serde(with = "float", default = "nan")]
+    pub mean_shift: f64,
+    /// Window over baseline standard deviation.
+    #[serde(with = "float", default = "nan")]
+    pub std_ratio: f64,
+    /// Mean mid-rank in the baseline less 1/2.
+    #[serde(with = "float", default = "nan")]
+    pub location: f64,
+    /// Significance threshold of the magnitude of `location`.
+    #[serde(with = "float", default = "nan")]
+    pub location_threshold: f64,
+    /// Spread in ranks of the baseline, -1 to 2.
+    #[serde(with = "float", default = "nan")]
+    pub spread: f64,
+    /// Significance threshold of the magnitude of `spread`.
+    #[serde(with = "float", default = "nan")]
+    pub spread_threshold: f64,
+    /// Share of frames outside the baseline's range.
+    #[serde(with = "float", default = "nan")]
+    pub outside: f64,
+    /// Significance threshold of `outside`.
+    #[serde(with = "float", default = "nan")]
+    pub outside_threshold: f64,
     /// Population stability index.
     #[serde(with = "float")]
     pub psi: f64,
@@ -189,12 +219,75 @@ pub struct DriftFeatureBody {
     /// Significance threshold of `ks`.
     #[serde(with = "float")]
     pub ks_threshold: f64,
+    /// Pearson's chi-square over the same bins or categories.
+    #[serde(with = "float", default = "nan")]
+    pub chi_square: f64,
+    /// Significance threshold of `chi_square`.
+    #[serde(with = "float", default = "nan")]
+    pub chi_square_threshold: f64,
+    /// Kullback-Leibler divergence, nats.
+    #[serde(with = "float", default = "nan")]
+    pub kl: f64,
+    /// Jensen-Shannon divergence, nats.
+    #[serde(with = "float", default = "nan")]
+    pub js: f64,
+    /// Wasserstein-1 distance, in the feature's unit.
+    #[serde(with = "float", default = "nan")]
+    pub wasserstein: f64,
+    /// Chance of such a window when nothing has drifted.
+    #[serde(with = "float", default = "nan")]
+    pub p_value: f64,
+    /// A `p_value` at or below this is significant.
+    #[serde(with = "float", default = "nan")]
+    pub p_threshold: f64,
+    /// Statistic that chance explains least, such as `location`.
+    #[serde(default)]
+    pub strongest: String,
     /// Interior bin edges.
     pub edges: Vec<f64>,
-    /// Frames per bin, `edges.len() + 1` values. Windows and robots add up exactly.
+    /// Names of the bins where there are categories; the last is of all others.
+    #[serde(default)]
+    pub categories: Vec<String>,
+    /// Frames per bin, `edges.len() + 1` values or one per category. Windows and robots add up exactly.
     pub counts: Vec<u64>,
+    /// This window alone is beyond chance.
+    #[serde(default)]
+    pub significant: bool,
     /// Whether the feature is flagged.
     pub flagged: bool,
+}
+
+fn nan() -> f64 {
+    f64::NAN
+}
+
+fn input() -> String {
+    "input".to_owned()
+}
+
+impl DriftFeatureBody {
+    /// A statistic that can alarm, in magnitude, and its threshold; `None` when no such statistic is known or it was not said.
+    pub fn statistic(&self, name: &str) -> Option<(f64, f64)> {
+        let (value, threshold) = match name {
+            "location" => (self.location, self.location_threshold),
+            "spread" => (self.spread, self.spread_threshold),
+            "outside" => (self.outside, self.outside_threshold),
+            "psi" => (self.psi, self.psi_threshold),
+            "ks" => (self.ks, self.ks_threshold),
+            "chi_square" => (self.chi_square, self.chi_square_threshold),
+            _ => return None,
+        };
+        (!value.is_nan() && !threshold.is_nan()).then_some((value.abs(), threshold))
+    }
+
+    /// Name, magnitude and threshold of the statistic that chance explains least. Of a robot that does not say which it is,
+    /// the PSI.
+    pub fn leading(&self) -> (&str, f64, f64) {
+        match self.statistic(&self.strongest) {
+            Some((value, threshold)) => (&self.strongest, value, threshold),
+            None => ("psi", self.psi, self.psi_threshold),
+        }
+    }
 }
 
 /// A drift window closed.
@@ -214,8 +307,14 @@ pub struct DriftReportBody {
     pub start_us: i64,
     /// Time of the window's last frame.
     pub end_us: i64,
-    /// Chance per window, over all features, of a false significance.
+    /// False flags that one window may bring, over all features.
     pub false_alarm_rate: f64,
+    /// False flags per day that are allowed; NaN from robots that had a rate per window only.
+    #[serde(with = "float", default = "nan")]
+    pub false_alarms_per_day: f64,
+    /// What the window lasted, seconds; NaN from older robots.
+    #[serde(with = "float", default = "nan")]
+    pub duration_s: f64,
     /// Any feature is flagged.
     pub flagged: bool,
     /// Greatest psi of the features.
@@ -314,4 +413,29 @@ pub struct FaultBody {
     pub source: String,
     /// What is wrong and what to do.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a robot of the first version sends of a feature.
+    const FIRST: &str = r#"{"name":"brightness","n":100,"n_effective":80.0,"mean":1.0,"baseline_mean":2.0,"std":1.0,"baseline_std":1.0,
+        "psi":0.9,"psi_threshold":0.4,"ks":0.1,"ks_threshold":"Infinity","edges":[1.0],"counts":[40,60],"flagged":true}"#;
+
+    #[test]
+    fn a_feature_of_an_older_robot_is_read_and_leads_with_its_psi() {
+        let feature: DriftFeatureBody = serde_json::from_str(FIRST).unwrap();
+        assert_eq!((feature.subject.as_str(), feature.leading()), ("input", ("psi", 0.9, 0.4)));
+        assert!(feature.p_value.is_nan() && feature.categories.is_empty() && feature.statistic("location").is_none());
+    }
+
+    #[test]
+    fn a_feature_leads_with_its_strongest_statistic_in_magnitude() {
+        let mut feature: DriftFeatureBody = serde_json::from_str(FIRST).unwrap();
+        (feature.strongest, feature.location, feature.location_threshold) = ("location".into(), -0.3, 0.1);
+        assert_eq!(feature.leading(), ("location", 0.3, 0.1));
+        let back: DriftFeatureBody = serde_json::from_str(&serde_json::to_string(&feature).unwrap()).unwrap();
+        assert_eq!((back.leading(), back.spread.is_nan()), (("location", 0.3, 0.1), true));
+    }
 }

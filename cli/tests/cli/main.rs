@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on may panic
 
 mod api;
+mod baseline;
 mod edge_log;
 mod errors;
 mod managed;

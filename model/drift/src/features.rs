@@ -8,6 +8,9 @@ use crate::{Error, Result};
 /// Names and units of the features of an image, in the order of [`ImageFeatures::values`].
 pub const IMAGE_FEATURES: [(&str, &str); 3] = [("brightness", "0..255"), ("contrast", "0..255"), ("sharpness", "0..255")];
 
+/// How the names of features of a model's outputs begin, in baselines and reports: `output.class`, `output.confidence`.
+pub const OUTPUT_PREFIX: &str = "output.";
+
 /// Features of one image of 8-bit pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ImageFeatures {
@@ -58,6 +61,52 @@ pub fn image_features(gray: &[u8], width: usize, height: usize, step: usize) -> 
     // NaN must survive `max`, which drops it.
     let contrast = if pixels > 0.0 { variance.sqrt() } else { f64::NAN };
     Ok(ImageFeatures { brightness: mean, contrast, sharpness: gradient as f64 / pairs })
+}
+
+/// Grey of a colour, 0 to 255: luma of BT.601 in 14-bit fixed point with rounding, as OpenCV's `COLOR_RGB2GRAY` and the
+/// inference node have it.
+pub fn luma(red: u8, green: u8, blue: u8) -> u8 {
+    ((u32::from(red) * 4899 + u32::from(green) * 9617 + u32::from(blue) * 1868 + (1 << 13)) >> 14) as u8
+}
+
+/// Mean of each of the 3 or 4 interleaved channels of an image of 8 bits, 0 to 255, in the order of the pixels' bytes;
+/// `height` rows of `width` pixels, row `y` starting at `pixels[y * step]`. What is not there, or has no pixels, is NaN.
+///
+/// # Errors
+/// [`Error::ImageSize`] when `pixels` is too short or `step` is less than a row.
+pub fn channel_means(pixels: &[u8], width: usize, height: usize, step: usize, channels: usize) -> Result<[f64; 4]> {
+    let row_bytes = width.saturating_mul(channels);
+    let needed = if height == 0 { 0 } else { (height - 1).saturating_mul(step).saturating_add(row_bytes) };
+    if pixels.len() < needed || (step < row_bytes && height > 0) {
+        return Err(Error::ImageSize { width, height, step, needed: needed.max(height.saturating_mul(row_bytes)), given: pixels.len() });
+    }
+    let mut lanes = [0u64; LANES];
+    for y in 0..height {
+        add_lanes(&pixels[y * step..y * step + row_bytes], &mut lanes);
+    }
+    let mut means = [f64::NAN; 4];
+    for (channel, mean) in means.iter_mut().enumerate().take(channels) {
+        let sum: u64 = lanes.iter().skip(channel).step_by(channels).sum();
+        *mean = sum as f64 / (width * height) as f64;
+    }
+    Ok(means)
+}
+
+/// Bytes summed side by side: a multiple of 3, of 4 and of what a vector register holds.
+const LANES: usize = 48;
+
+/// Adds byte `i` of a row to lane `i % LANES`.
+fn add_lanes(row: &[u8], lanes: &mut [u64; LANES]) {
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    // As many sums of bytes as stay within 16 bits.
+    for piece in blocks.chunks(256) {
+        let mut sums = [0u16; LANES];
+        for block in piece {
+            sums.iter_mut().zip(block).for_each(|(sum, &byte)| *sum += u16::from(byte));
+        }
+        lanes.iter_mut().zip(sums).for_each(|(lane, sum)| *lane += u64::from(sum));
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, &byte)| *lane += u64::from(byte));
 }
 
 /// Pieces whose sums of squares stay within 32 bits, the widest the loops vectorise well with.
@@ -111,6 +160,28 @@ mod tests {
         assert!((features.brightness - mean).abs() < 1e-9);
         assert!((features.contrast - variance.sqrt()).abs() < 1e-6);
         assert!((features.sharpness - steps.iter().sum::<f64>() / steps.len() as f64).abs() < 1e-9);
+    }
+
+    #[test]
+    fn channels_are_told_apart_on_a_padded_image() {
+        for (channels, width, height, padding) in [(3, 5000, 3, 7), (4, 17, 5, 0), (3, 1, 1, 1)] {
+            let step = width * channels + padding;
+            let pixels: Vec<u8> = (0..step * height).map(|i| (i * i / 7 % 251) as u8).collect();
+            let means = channel_means(&pixels, width, height, step, channels).unwrap();
+            for (channel, mean) in means.into_iter().enumerate().take(channels) {
+                let all = (0..height).flat_map(|y| (0..width).map(move |x| y * step + x * channels + channel));
+                let expected = all.map(|at| f64::from(pixels[at])).sum::<f64>() / (width * height) as f64;
+                assert!((mean - expected).abs() < 1e-9, "{mean}, not {expected}, of channel {channel} of {channels}");
+            }
+            assert_eq!(means[3].is_nan(), channels == 3);
+        }
+        assert!(channel_means(&[], 0, 0, 0, 3).unwrap().iter().all(|mean| mean.is_nan()));
+        // The brightest image overflows nothing.
+        assert_eq!(channel_means(&vec![255; 40_000 * 3], 40_000, 1, 120_000, 3).unwrap()[..3], [255.0; 3]);
+        for (len, step) in [(29, 15), (30, 14)] {
+            let error = channel_means(&vec![0; len], 5, 2, step, 3).unwrap_err().to_string();
+            assert!(error.contains(&format!("has {len}")), "{error}");
+        }
     }
 
     #[test]

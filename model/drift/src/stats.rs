@@ -36,6 +36,27 @@ pub fn psi(baseline: &[u64], window: &[u64]) -> f64 {
     over_shares(baseline, window, psi_term)
 }
 
+/// Smoothed shares of all bins.
+pub(crate) fn shares(counts: &[u64]) -> Vec<f64> {
+    let n = total(counts);
+    counts.iter().map(|&count| share(count as f64, n, counts.len())).collect()
+}
+
+/// One bin's part of [`chi_square`] over `n`, from the shares of window (not smoothed) and baseline.
+pub(crate) fn chi_square_term(p: f64, q: f64) -> f64 {
+    (p - q) * (p - q) / q
+}
+
+/// Pearson's chi-square `n sum (p - q)^2 / q` of the window's counts against smoothed shares `q` of the baseline.
+pub fn chi_square(baseline: &[u64], window: &[u64]) -> f64 {
+    let n = total(window);
+    if total(baseline) == 0.0 || n == 0.0 {
+        return f64::NAN;
+    }
+    let terms = shares(baseline).into_iter().zip(window).map(|(q, &w)| chi_square_term(w as f64 / n, q));
+    n * terms.sum::<f64>()
+}
+
 /// Kullback-Leibler divergence `sum p ln(p / q)` of the window from the baseline, in nats, over smoothed shares.
 pub fn kl(baseline: &[u64], window: &[u64]) -> f64 {
     not_below_zero(over_shares(baseline, window, |p, q| p * (p / q).ln()))
@@ -89,6 +110,69 @@ pub fn wasserstein(baseline: &[u64], window: &[u64], edges: &[f64], low: f64, hi
     area
 }
 
+/// Scores of the bins of a numeric feature under the baseline's (smoothed) distribution, which every sample from it shares,
+/// whatever the distribution: nothing here depends on outliers or on a normal shape.
+pub(crate) struct RankScores {
+    shares: Vec<f64>,
+}
+
+impl RankScores {
+    pub(crate) fn new(baseline: &[u64]) -> Self {
+        RankScores { shares: shares(baseline) }
+    }
+
+    /// Share of the baseline below each bin's lower edge, and at its upper edge.
+    fn spans(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.shares.iter().scan(0.0, |below, q| {
+            let low = *below;
+            *below += q;
+            Some((low, *below))
+        })
+    }
+
+    /// Mean score of the window less the baseline's own, and the standard deviation of one value's score.
+    fn mean(&self, window: &[u64], score: impl Fn(f64, f64) -> f64) -> (f64, f64) {
+        let n = total(window);
+        let (mut own, mut squares, mut seen) = (0.0, 0.0, 0.0);
+        for (((low, high), q), &w) in self.spans().zip(&self.shares).zip(window) {
+            let score = score(low, high);
+            own += q * score;
+            squares += q * score * score;
+            seen += w as f64 / n * score;
+        }
+        (seen - own, (squares - own * own).max(0.0).sqrt())
+    }
+
+    /// How much likelier than 1/2 a value of the window is above one of the baseline, -1/2 to 1/2: mean mid-rank (Wilcoxon
+    /// 1945, Mann and Whitney 1947; ridits of Bross 1958).
+    pub(crate) fn location(&self, window: &[u64]) -> (f64, f64) {
+        self.mean(window, |low, high| 0.5 * (low + high))
+    }
+
+    /// How much farther from the baseline's median, in ranks, the window's values are: mean of `12 (u - 1/2)^2` less 1, -1 to 2
+    /// (Mood 1954). Below 0: narrower.
+    pub(crate) fn spread(&self, window: &[u64]) -> (f64, f64) {
+        let cubed = |u: f64| 4.0 * (u - 0.5).powi(3);
+        self.mean(window, |low, high| (cubed(high) - cubed(low)) / (high - low))
+    }
+}
+
+/// How much likelier than 1/2 a value of the window is above one of the baseline, -1/2 to 1/2, over bins: the mean mid-rank
+/// (Wilcoxon 1945, Mann and Whitney 1947; Bross' ridits 1958). NaN without values.
+pub fn location(baseline: &[u64], window: &[u64]) -> f64 {
+    ranked(baseline, window, RankScores::location)
+}
+
+/// How much farther from the baseline's median, in ranks `u`, the window's values are: the mean of `12 (u - 1/2)^2 - 1`, -1 to 2
+/// (Mood 1954). NaN without values.
+pub fn spread(baseline: &[u64], window: &[u64]) -> f64 {
+    ranked(baseline, window, RankScores::spread)
+}
+
+fn ranked(baseline: &[u64], window: &[u64], statistic: impl Fn(&RankScores, &[u64]) -> (f64, f64)) -> f64 {
+    if total(baseline) == 0.0 || total(window) == 0.0 { f64::NAN } else { statistic(&RankScores::new(baseline), window).0 }
+}
+
 /// Mean of `|line|` where the line goes from `a` to `b`.
 fn mean_height(a: f64, b: f64) -> f64 {
     if a * b >= 0.0 { 0.5 * (a.abs() + b.abs()) } else { 0.5 * (a * a + b * b) / (a.abs() + b.abs()) }
@@ -113,6 +197,10 @@ mod tests {
         let r: f64 = 0.5;
         close(js(&baseline, &window), p * (p / r).ln() + q * (q / r).ln());
         close(ks(&baseline, &window), 0.4);
+        let (low, high): (f64, f64) = (7.5 / 11.0, 3.5 / 11.0);
+        close(chi_square(&baseline, &window), 10.0 * ((0.3 - low).powi(2) / low + (0.7 - high).powi(2) / high));
+        // Mid-ranks 3.75/11 and 9.25/11.
+        close(location(&baseline, &window), 0.3 * 3.75 / 11.0 + 0.7 * 9.25 / 11.0 - 0.5);
         // The functions part by 0.4 at the edge 5 and meet at 0 and 10.
         close(wasserstein(&baseline, &window, &[5.0], 0.0, 10.0), 2.0);
     }
@@ -133,6 +221,19 @@ mod tests {
             assert!(value.is_nan());
         }
         assert!(wasserstein(&[1, 2], &[0, 0], &[1.0], 0.0, 2.0).is_nan());
+    }
+
+    #[test]
+    fn ranks_tell_a_shift_from_a_spread() {
+        let baseline = [1000; 10];
+        let up = [0, 0, 0, 0, 0, 10, 10, 10, 10, 10];
+        let wide = [25, 0, 0, 0, 0, 0, 0, 0, 0, 25];
+        let narrow = [0, 0, 0, 0, 25, 25, 0, 0, 0, 0];
+        assert!((location(&baseline, &up) - 0.25).abs() < 1e-3 && spread(&baseline, &up).abs() < 1e-2);
+        close(location(&baseline, &wide), 0.0);
+        assert!((spread(&baseline, &wide) - (4.0 * (0.125 - 0.064) / 0.1 - 1.0)).abs() < 1e-3);
+        assert!((spread(&baseline, &narrow) + 0.96).abs() < 1e-2, "{}", spread(&baseline, &narrow));
+        assert!(location(&[0, 0], &[1, 1]).is_nan());
     }
 
     proptest! {

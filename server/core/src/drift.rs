@@ -1,4 +1,4 @@
-//! Drift over the fleet: each robot's newest word on its inputs.
+//! Drift over the fleet: each robot's newest word on its inputs and its model's outputs.
 
 use edgeflow_wire::{DriftReportBody, float};
 use serde::Serialize;
@@ -10,6 +10,18 @@ use crate::TargetName;
 pub struct DriftFeatureView {
     /// Feature name.
     pub name: String,
+    /// `input` or `output`: of what the model sees, or of what it says.
+    pub subject: String,
+    /// The statistic that chance explains least, such as `location` or `psi`.
+    pub statistic: String,
+    /// Its magnitude. What JSON has no number for is spelled out: `"NaN"`, `"Infinity"`.
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub value: f64,
+    /// Its significance threshold at the window's effective sample size.
+    #[serde(with = "float")]
+    #[schema(value_type = f64)]
+    pub threshold: f64,
     /// Population stability index. What JSON has no number for is spelled out: `"NaN"`, `"Infinity"`.
     #[serde(with = "float")]
     #[schema(value_type = f64)]
@@ -59,13 +71,20 @@ pub struct DriftView {
 
 /// A robot's newest report as it is shown.
 pub fn view(target: &TargetName, report: &DriftReportBody) -> DriftView {
-    let features = report.features.iter().map(|feature| DriftFeatureView {
-        name: feature.name.clone(),
-        psi: feature.psi,
-        psi_threshold: feature.psi_threshold,
-        ks: feature.ks,
-        ks_threshold: feature.ks_threshold,
-        flagged: feature.flagged,
+    let features = report.features.iter().map(|feature| {
+        let (statistic, value, threshold) = feature.leading();
+        DriftFeatureView {
+            name: feature.name.clone(),
+            subject: feature.subject.clone(),
+            statistic: statistic.to_owned(),
+            value,
+            threshold,
+            psi: feature.psi,
+            psi_threshold: feature.psi_threshold,
+            ks: feature.ks,
+            ks_threshold: feature.ks_threshold,
+            flagged: feature.flagged,
+        }
     });
     DriftView {
         target: target.to_string(),

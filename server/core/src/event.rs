@@ -94,10 +94,12 @@ fn headline(content: &Content) -> (String, Severity) {
             }
         }
         EntryBody::DriftReport(report) if report.flagged => {
-            let features: Vec<&str> = report.features.iter().filter(|one| one.flagged).map(|one| one.name.as_str()).collect();
-            (format!("input drift in {} (PSI {:.2})", features.join(", "), report.max_psi), Severity::Warning)
+            let flagged: Vec<_> = report.features.iter().filter(|one| one.flagged).collect();
+            let names: Vec<&str> = flagged.iter().map(|one| one.name.as_str()).collect();
+            let what = if flagged.iter().all(|one| one.subject == "output") { "output" } else { "input" };
+            (format!("{what} drift in {} (PSI {:.2})", names.join(", "), report.max_psi), Severity::Warning)
         }
-        EntryBody::DriftReport(_) => ("inputs fit the baseline".to_owned(), Severity::Info),
+        EntryBody::DriftReport(_) => ("inputs and outputs fit the baseline".to_owned(), Severity::Info),
         EntryBody::Evaluation(evaluation) => {
             (format!("accuracy {:.1} % over {} results", evaluation.accuracy * 100.0, evaluation.samples), Severity::Info)
         }

@@ -39,8 +39,12 @@ pub(super) const ALL: &[Stage] = &[
 /// The story and the browser share this long.
 const STORY_LIMIT: Duration = Duration::from_secs(600);
 /// Python packages of the tests, the stock clients of MLflow and Triton among them.
-const REQUIREMENTS: &[&str] =
-    &["sim/models/requirements.txt", "server/tests/requirements.txt", "ros_ws/src/edgeflow_inference/tests/requirements.txt"];
+const REQUIREMENTS: &[&str] = &[
+    "sim/models/requirements.txt",
+    "model/drift/tests/requirements.txt",
+    "server/tests/requirements.txt",
+    "ros_ws/src/edgeflow_inference/tests/requirements.txt",
+];
 
 fn format() -> Result<Counts> {
     repo::run(repo::cargo()?.args(["fmt", "--all", "--check"]))?;
@@ -121,6 +125,7 @@ fn r2r() -> Result<Counts> {
 fn python_tests() -> Result<Counts> {
     let python = python::environment(REQUIREMENTS)?;
     demo::build_programs()?;
+    repo::run(repo::cargo()?.args(["build", "--release", "--workspace", "--example", "statistics"]))?;
     let report = fresh("python")?;
     let status = repo::command(python)?
         .args([
@@ -130,6 +135,7 @@ fn python_tests() -> Result<Counts> {
             "-p",
             "no:cacheprovider",
             "sim/models",
+            "model/drift/tests",
             "server/tests",
             "rviz/test",
             "ros_ws/src/edgeflow_inference/tests",
@@ -137,6 +143,7 @@ fn python_tests() -> Result<Counts> {
         .arg(format!("--junitxml={}", report.display()))
         .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))
         .env("ORT_DYLIB_PATH", wheel::onnxruntime()?)
+        .env("EDGEFLOW_DRIFT_STATISTICS", repo::target()?.join("release/examples/statistics"))
         .env("EDGEFLOW_RENDER_FRAMES", repo::target()?.join("release/render_frames"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()?;

@@ -93,14 +93,17 @@ pub enum Error {
     /// A load without a folder.
     #[error("bundle_path is empty; name a folder with model.onnx")]
     NoBundlePath,
-    /// A drift baseline over features a frame does not have.
-    #[error("baseline.json has a feature `{name}`, but frames have {known}; build the baseline again")]
+    /// A drift baseline over features that frames and answers do not have.
+    #[error("the drift baseline has a feature `{name}`, but what is measured of this model is {known}; build the baseline again")]
     BaselineFeature {
         /// The feature.
         name: String,
-        /// The features frames have.
+        /// Those they have.
         known: String,
     },
+    /// None or several of the ways to give a baseline.
+    #[error("give one of baseline_path, baseline_json and learn_frames")]
+    WhichBaseline,
     /// The model computes something else than the bundle's golden cases say.
     #[error("golden.json case {case}: {reason}; the model does not compute here what it did where the bundle was made")]
     Golden {

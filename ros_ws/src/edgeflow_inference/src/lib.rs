@@ -1,7 +1,8 @@
 //! The inference engine and its ROS 2 node.
 //!
-//! [`engine`], [`image`], [`adapt`], [`decode`], [`annotate`] and [`tensor`] know nothing of ROS: bytes of a frame go in, scores come
-//! out, and a model is swapped for another between two frames. [`node`] puts that behind topics and services, [`http`] behind routes.
+//! [`engine`], [`image`], [`adapt`], [`decode`], [`annotate`], [`tensor`] and [`watch`] know nothing of ROS: bytes of a frame go in,
+//! scores come out, and a model is swapped for another between two frames. [`node`] puts that behind topics and services,
+//! [`http`] behind routes.
 
 pub mod adapt;
 pub mod annotate;
@@ -12,5 +13,6 @@ pub mod http;
 pub mod image;
 pub mod node;
 pub mod tensor;
+pub mod watch;
 
 pub use error::{Error, Result};

@@ -19,9 +19,9 @@ pub enum Level {
 pub struct Worst {
     /// Name of the feature.
     pub feature: String,
-    /// "PSI" or "KS".
+    /// "PSI", "KS", "location" ...
     pub statistic: &'static str,
-    /// Its value.
+    /// Its magnitude.
     pub value: f64,
     /// What it may be by chance.
     pub threshold: f64,
@@ -126,7 +126,16 @@ fn statistics(feature: &DriftFeature) -> impl Iterator<Item = Worst> {
         let usable = value.is_finite() && threshold.is_finite() && threshold > 0.0;
         usable.then(|| Worst { feature: feature.name.clone(), statistic, value, threshold })
     };
-    [judged("PSI", feature.psi, feature.psi_threshold), judged("KS", feature.ks, feature.ks_threshold)].into_iter().flatten()
+    [
+        judged("PSI", feature.psi, feature.psi_threshold),
+        judged("KS", feature.ks, feature.ks_threshold),
+        judged("chi-square", feature.chi_square, feature.chi_square_threshold),
+        judged("location", feature.location.abs(), feature.location_threshold),
+        judged("spread", feature.spread.abs(), feature.spread_threshold),
+        judged("outside", feature.outside, feature.outside_threshold),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]
@@ -172,6 +181,8 @@ mod tests {
             let severity = Severity::of(&report(vec![odd]));
             assert_eq!((severity.level, severity.strength(), severity.worst), (Level::Steady, 0.0, None), "{psi_threshold}");
         }
+        let moved = DriftFeature { location: -0.4, location_threshold: 0.1, ..feature("brightness", 0.1, 0.1, true) };
+        assert_eq!(Severity::of(&report(vec![moved])).detail(), "brightness: location 0.40, threshold 0.10");
         let nan = Severity::of(&report(vec![feature("brightness", f64::NAN, 0.1, true)]));
         assert_eq!((nan.level, nan.worst.unwrap().statistic), (Level::Drifting, "KS"));
     }

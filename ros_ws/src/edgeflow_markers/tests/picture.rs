@@ -88,7 +88,7 @@ fn driven() -> (Screen, Vec<DriftReport>) {
     for _ in 0..2000 {
         baseline.push(&[120.0 + 9.0 * noise.next()]).unwrap();
     }
-    let config = Config { window_frames: 100, false_alarm_rate: 0.001 };
+    let config = Config::default();
     let mut monitor = Monitor::new(baseline.build().unwrap(), config).unwrap();
     let (mut scene, mut track, mut reports) = (Scene::new(style()), Track::new(0.1, None), Vec::new());
     for frame in 0.. {

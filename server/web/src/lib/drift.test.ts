@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { barPosition, baselineCounts, bins, fleetVerdict, meanShift, shares, towardsThreshold, type Baseline, type FleetDrift } from './drift';
+import { barPosition, bars, baselineCounts, bins, fleetVerdict, meanShift, shares, towardsThreshold, type Baseline, type DriftFeature, type FleetDrift } from './drift';
 
 describe('histograms', () => {
   it('have one more bin than edges, open at both ends, and shares that add up to one', () => {
@@ -25,7 +25,29 @@ describe('histograms', () => {
   });
 });
 
+describe('features with categories', () => {
+  const baseline: Baseline = { v: 2, features: [{ name: 'output.class', categories: [{ code: 0, name: 'cat' }, { code: 1, name: 'dog' }], counts: [30, 60, 10] }] };
+  const feature = { name: 'output.class', edges: [], categories: ['cat', 'dog', '(other)'] };
+
+  it('have bins that are named, and a baseline by the same names', () => {
+    expect(bins([], [1, 3, 0], baselineCounts(baseline, feature), feature.categories).map(({ label, window, baseline }) => [label, window, baseline])).toEqual([
+      ['cat', 0.25, 0.3],
+      ['dog', 0.75, 0.6],
+      ['(other)', 0, 0.1],
+    ]);
+    expect(baselineCounts(baseline, { ...feature, categories: ['dog', 'cat', '(other)'] })).toBeNull();
+  });
+});
+
 describe('bars', () => {
+  it('lead with the statistic that chance explains least, and are three', () => {
+    const feature = { psi: 1, psi_threshold: 2, ks: 0.1, ks_threshold: 0.2, location: -0.4, location_threshold: 0.1, spread: 'NaN', spread_threshold: 'NaN', outside: 0, outside_threshold: 0.1, chi_square: 9, chi_square_threshold: 'NaN', strongest: 'location' } as unknown as DriftFeature;
+    expect(bars(feature).map(({ name, value, threshold }) => [name, value, threshold])).toEqual([['Location', 0.4, 0.1], ['PSI', 1, 2], ['KS', 0.1, 0.2]]);
+    // What a robot sends that knows two statistics only.
+    const old = { psi: 1, psi_threshold: 2, ks: 0.1, ks_threshold: 0.2 } as unknown as DriftFeature;
+    expect(bars(old).map(({ key }) => key)).toEqual(['psi', 'ks']);
+  });
+
   it('put the threshold in the middle and fit any value', () => {
     expect(barPosition(towardsThreshold(0.2, 0.4))).toBe(0.25);
     expect(barPosition(1)).toBe(0.5);
@@ -49,7 +71,7 @@ describe('bars', () => {
 describe('the verdict over the fleet', () => {
   const robot = (target: string, ...flagged: string[]): FleetDrift => ({
     target, flagged: flagged.length > 0, max_psi: 1, windows: 3, model: 'm', version: '1', digest: 'd', at_us: 0,
-    features: ['brightness', 'sharpness'].map((name) => ({ name, psi: 1, psi_threshold: 1, flagged: flagged.includes(name) })),
+    features: ['brightness', 'sharpness'].map((name) => ({ name, subject: 'input', statistic: 'psi', value: 1, threshold: 1, flagged: flagged.includes(name) })),
   });
 
   it('tells a sensor from the world', () => {

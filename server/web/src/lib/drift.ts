@@ -4,6 +4,8 @@ import { compact, toNumber, type WireCount, type WireNumber } from './format';
 
 export interface DriftFeature {
   name: string;
+  /** `input`, or `output`: of what the model says. */
+  subject: string;
   n: WireCount;
   n_effective: WireNumber;
   mean: WireNumber;
@@ -14,6 +16,18 @@ export interface DriftFeature {
   psi_threshold: WireNumber;
   ks: WireNumber;
   ks_threshold: WireNumber;
+  location: WireNumber;
+  location_threshold: WireNumber;
+  spread: WireNumber;
+  spread_threshold: WireNumber;
+  outside: WireNumber;
+  outside_threshold: WireNumber;
+  chi_square: WireNumber;
+  chi_square_threshold: WireNumber;
+  /** The statistic that chance explains least, such as `location`; empty from older robots. */
+  strongest: string;
+  /** Names of the bins of a feature that has categories. */
+  categories: string[];
   edges: number[];
   counts: number[];
   flagged: boolean;
@@ -29,6 +43,8 @@ export interface DriftReport {
   start_us: number;
   end_us: number;
   false_alarm_rate: number;
+  /** NaN from robots that had a rate per window only. */
+  false_alarms_per_day: WireNumber;
   flagged: boolean;
   max_psi: WireNumber;
   features: DriftFeature[];
@@ -40,7 +56,7 @@ export interface FleetDrift {
   flagged: boolean;
   max_psi: WireNumber;
   windows: WireCount;
-  features: { name: string; psi: WireNumber; psi_threshold: WireNumber; flagged: boolean }[];
+  features: { name: string; subject: string; statistic: string; value: WireNumber; threshold: WireNumber; flagged: boolean }[];
   model: string;
   version: string;
   digest: string;
@@ -67,7 +83,7 @@ function joinWords(words: readonly string[]): string {
 /** The `baseline.json` of a bundle. */
 export interface Baseline {
   v: number;
-  features: { name: string; unit?: string; edges: number[]; counts: number[] }[];
+  features: { name: string; unit?: string; edges?: number[]; categories?: { code: number; name: string }[]; counts: number[] }[];
 }
 
 /** Counts to shares of the whole; all zero when nothing was counted. */
@@ -83,11 +99,54 @@ export interface Bin {
   baseline: number | null;
 }
 
-/** Bins of a feature: `edges.length + 1` of them, open at both ends, as shares of their whole. */
-export function bins(edges: readonly number[], counts: readonly number[], baseline: readonly number[] | null): Bin[] {
+/** A statistic as it is written for people. */
+const STATISTICS: Record<string, string> = { location: 'Location', spread: 'Spread', outside: 'Outside', psi: 'PSI', ks: 'KS', chi_square: 'χ²' };
+
+/** What a statistic means, in a line. */
+const MEANINGS: Record<string, string> = {
+  location: 'How much likelier than even a frame lies above, or below, one of the baseline',
+  spread: 'How much farther from the baseline’s median frames lie, in ranks',
+  outside: 'Share of frames outside anything the baseline saw',
+  psi: 'Population stability index over the bins',
+  ks: 'Greatest difference of the distribution functions',
+  chi_square: 'Pearson’s chi-square over the categories',
+};
+
+export function statisticName(key: string): string {
+  return STATISTICS[key] ?? key;
+}
+
+export interface Bar {
+  key: string;
+  name: string;
+  meaning: string;
+  value: number;
+  threshold: WireNumber;
+}
+
+/** The statistics of a feature that can alarm, in magnitude: the one that chance explains least first, then at most two more. */
+export function bars(feature: DriftFeature): Bar[] {
+  const all: [string, WireNumber | undefined, WireNumber | undefined][] = [
+    ['psi', feature.psi, feature.psi_threshold],
+    ['ks', feature.ks, feature.ks_threshold],
+    ['chi_square', feature.chi_square, feature.chi_square_threshold],
+    ['location', feature.location, feature.location_threshold],
+    ['spread', feature.spread, feature.spread_threshold],
+    ['outside', feature.outside, feature.outside_threshold],
+  ];
+  const known = all.flatMap(([key, value, threshold]) => {
+    if (value === undefined || threshold === undefined || Number.isNaN(toNumber(value)) || Number.isNaN(toNumber(threshold))) return [];
+    return [{ key, name: statisticName(key), meaning: MEANINGS[key] ?? '', value: Math.abs(toNumber(value)), threshold }];
+  });
+  const first = known.filter(({ key }) => key === feature.strongest);
+  return [...first, ...known.filter(({ key }) => key !== feature.strongest)].slice(0, 3);
+}
+
+/** Bins of a feature: `edges.length + 1` of them, open at both ends, or one per category, as shares of their whole. */
+export function bins(edges: readonly number[], counts: readonly number[], baseline: readonly number[] | null, categories: readonly string[] = []): Bin[] {
   const window = shares(counts);
   const reference = baseline && baseline.length === counts.length ? shares(baseline) : null;
-  return window.map((share, i) => ({ label: binLabel(edges, i), window: share, baseline: reference?.[i] ?? null }));
+  return window.map((share, i) => ({ label: categories[i] ?? binLabel(edges, i), window: share, baseline: reference?.[i] ?? null }));
 }
 
 function binLabel(edges: readonly number[], i: number): string {
@@ -98,10 +157,13 @@ function binLabel(edges: readonly number[], i: number): string {
 }
 
 /** The baseline's counts of a feature, if it was binned by the very same edges. */
-export function baselineCounts(baseline: Baseline | null, feature: Pick<DriftFeature, 'name' | 'edges'>): number[] | null {
+export function baselineCounts(baseline: Baseline | null, feature: Pick<DriftFeature, 'name' | 'edges'> & Partial<Pick<DriftFeature, 'categories'>>): number[] | null {
   const found = baseline?.features.find((candidate) => candidate.name === feature.name);
-  if (!found || found.edges.length !== feature.edges.length) return null;
-  const same = found.edges.every((edge, i) => Math.abs(edge - feature.edges[i]!) <= 1e-9 * Math.max(1, Math.abs(edge)));
+  const edges = found?.edges ?? [];
+  const names = found?.categories?.map(({ name }) => name) ?? [];
+  // The last bin of a feature with categories is of all others.
+  if (!found || edges.length !== feature.edges.length || names.some((name, i) => feature.categories?.[i] !== name)) return null;
+  const same = edges.every((edge, i) => Math.abs(edge - feature.edges[i]!) <= 1e-9 * Math.max(1, Math.abs(edge)));
   return same ? found.counts : null;
 }
 

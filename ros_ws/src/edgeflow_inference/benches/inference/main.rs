@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, missing_docs)]
 
+mod drift;
 mod engine;
 mod http;
 mod image;
@@ -16,8 +17,14 @@ use std::time::Instant;
 fn main() {
     // One part by its name, or all: `cargo bench --bench inference -- http`.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 5] =
-        [("engine", engine::run), ("image", image::run), ("swap", swap::run), ("http", http::run), ("node", node::run)];
+    let parts: [(&str, fn()); 6] = [
+        ("engine", engine::run),
+        ("image", image::run),
+        ("drift", drift::run),
+        ("swap", swap::run),
+        ("http", http::run),
+        ("node", node::run),
+    ];
     for (name, run) in parts {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
             run();

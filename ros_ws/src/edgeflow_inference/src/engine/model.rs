@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use edgeflow_bundle::{Bundle, Digest, MANIFEST_FILE, Manifest, OnnxSchema};
-use edgeflow_drift::{Baseline, IMAGE_FEATURES};
+use edgeflow_drift::Baseline;
 
 use super::backend::{Backend, Session, SessionOptions};
 use super::feed::{Feed, warm_up_size};
@@ -15,6 +15,7 @@ use crate::adapt::{Adapter, Cloud};
 use crate::decode::{Classification, Decoded, Decoder, Thresholds};
 use crate::image::{CheckedFrame, Frame, Placement, Prepared, Scratch};
 use crate::tensor::{Data, Tensor, TensorSpec, element_count};
+use crate::watch::Measures;
 use crate::{Error, Result};
 
 /// Which bundle to load and what it is called.
@@ -117,23 +118,10 @@ pub(super) fn open(request: &LoadRequest) -> Result<Opened> {
         return Err(Error::Changed { path: file });
     }
     let baseline = match &bundle.baseline {
-        Some(text) => Some((text.clone(), read_baseline(text)?)),
+        Some(text) => Some((text.clone(), Baseline::from_json(text)?)),
         None => None,
     };
     Ok(Opened { bundle, onnx, baseline })
-}
-
-/// Reads `baseline.json`; it may only name features a frame has.
-fn read_baseline(text: &str) -> Result<Baseline> {
-    let baseline = Baseline::from_json(text)?;
-    let unknown = baseline.features.iter().find(|f| !IMAGE_FEATURES.iter().any(|(name, _)| *name == f.name));
-    match unknown {
-        Some(feature) => {
-            let known: Vec<&str> = IMAGE_FEATURES.iter().map(|(name, _)| *name).collect();
-            Err(Error::BaselineFeature { name: feature.name.clone(), known: known.join(", ") })
-        }
-        None => Ok(baseline),
-    }
 }
 
 impl std::fmt::Debug for Model {
@@ -179,6 +167,8 @@ impl Model {
             runner: Mutex::new(Runner { session, scratch: Scratch::default() }),
             run_ns: AtomicU64::new(0),
         };
+        // A baseline over what is not measured would be found out only with the first frame.
+        Measures::of(&model, model.baseline.as_ref().map(|(_, baseline)| baseline))?;
         model.warm_up().map_err(|source| Error::WarmUp { source: Box::new(source) })?;
         if let Some(golden) = &bundle.golden {
             golden::check(golden, &model.inputs, |tensors| {

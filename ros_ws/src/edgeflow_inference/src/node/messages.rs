@@ -1,6 +1,7 @@
 //! Between the engine's terms and ROS messages.
 
 use edgeflow_bundle::ValueInfo;
+use edgeflow_drift::OUTPUT_PREFIX;
 use edgeflow_ros::builtin_interfaces::msg::Time;
 use edgeflow_ros::diagnostic_msgs::msg::KeyValue;
 use edgeflow_ros::edgeflow_msgs::msg::{DriftFeature, DriftReport, InferenceResult, ModelInfo, Tensor as TensorMsg, TensorInfo};
@@ -109,30 +110,52 @@ pub(super) fn drift_report(model: &Model, header: Header, report: &edgeflow_drif
         model_version: model.version.clone(),
         model_digest: model.digest.to_string(),
         baseline: report.baseline.name().to_owned(),
+        false_alarms_per_day: report.false_alarms_per_day,
         false_alarm_rate: report.false_alarm_rate,
+        duration_s: report.duration_s,
         window: report.window,
         flagged: report.flagged,
         max_psi: report.max_psi,
-        features: report
-            .features
-            .iter()
-            .map(|f| DriftFeature {
-                name: f.name.clone(),
-                n: f.n,
-                n_effective: f.n_effective,
-                mean: f.mean,
-                baseline_mean: f.baseline_mean,
-                std: f.std,
-                baseline_std: f.baseline_std,
-                psi: f.psi,
-                psi_threshold: f.psi_threshold,
-                ks: f.ks,
-                ks_threshold: f.ks_threshold,
-                edges: f.edges.clone(),
-                counts: f.counts.clone(),
-                flagged: f.flagged,
-            })
-            .collect(),
+        features: report.features.iter().map(drift_feature).collect(),
+    }
+}
+
+fn drift_feature(f: &edgeflow_drift::FeatureReport) -> DriftFeature {
+    DriftFeature {
+        name: f.name.clone(),
+        subject: if f.name.starts_with(OUTPUT_PREFIX) { "output" } else { "input" }.to_owned(),
+        baseline: f.baseline.name().to_owned(),
+        n: f.n,
+        n_effective: f.n_effective,
+        mean: f.mean,
+        baseline_mean: f.baseline_mean,
+        std: f.std,
+        baseline_std: f.baseline_std,
+        mean_shift: f.mean_shift,
+        std_ratio: f.std_ratio,
+        location: f.location,
+        location_threshold: f.location_threshold,
+        spread: f.spread,
+        spread_threshold: f.spread_threshold,
+        outside: f.outside,
+        outside_threshold: f.outside_threshold,
+        psi: f.psi,
+        psi_threshold: f.psi_threshold,
+        ks: f.ks,
+        ks_threshold: f.ks_threshold,
+        chi_square: f.chi_square,
+        chi_square_threshold: f.chi_square_threshold,
+        kl: f.kl,
+        js: f.js,
+        wasserstein: f.wasserstein,
+        p_value: f.p_value,
+        p_threshold: f.p_threshold,
+        strongest: f.strongest.to_owned(),
+        edges: f.edges.clone(),
+        categories: f.categories.clone(),
+        counts: f.counts.clone(),
+        significant: f.significant,
+        flagged: f.flagged,
     }
 }
 

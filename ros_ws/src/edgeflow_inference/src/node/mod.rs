@@ -5,6 +5,7 @@
 //! [pipeline]. Loads run beside that thread; see [`services`].
 
 mod adapted;
+mod baseline;
 mod decoding;
 mod deploy;
 mod diagnostics;
@@ -37,7 +38,10 @@ use crate::http;
 pub use decoding::DecodingParameters;
 use diagnostics::Diagnostics;
 use managed::{Serving, autostart};
-pub use params::{BundleParameters, Parameters, QueueParameters, QueuePolicy, RequestParameters, SessionParameters, SlotParameters, USAGE};
+pub use params::{
+    BundleParameters, DriftParameters, Parameters, QueueParameters, QueuePolicy, RequestParameters, SessionParameters, SlotParameters,
+    USAGE,
+};
 use pipeline::Pipeline;
 use services::Services;
 use slots::{ModelSlot, Slots, topic};

@@ -51,7 +51,7 @@ topics (those of a slot other than `default` are below ~/SLOT/)
   ~/label_info out vision_msgs/LabelInfo; reliable, latched; while the model has labels
       the labels by number, and the least score
   ~/drift out edgeflow_msgs/DriftReport; reliable, 10
-      one for each full window of frames
+      one for each window of frames, scans or samples
   ~/status out edgeflow_msgs/DeploymentStatus; reliable, latched
       PENDING, VERIFYING, WARMING, ACTIVE, FAILED, ROLLED_BACK
   ~/shadow out edgeflow_msgs/ShadowResult; reliable, 10; while a shadow runs
@@ -71,6 +71,11 @@ services
       runs a second model on the same frames, to compare; an empty path ends it
   ~/save_snapshot edgeflow_msgs/SaveSnapshot
       writes the newest frames, with their results and drift reports, to an MCAP file
+  ~/reset_drift edgeflow_msgs/ResetDrift
+      begins the drift watch anew: an empty window, nothing flagged, and what was learnt is learnt anew
+  ~/set_baseline edgeflow_msgs/SetBaseline
+      holds frames against another drift baseline: from a file, a text, or learnt from the next frames; a bad one is refused and the
+      old one stays
   ~/get_model_info edgeflow_msgs/GetModelInfo
       name, version, digests and labels of the active model; what its graph says: inputs and outputs with types and shapes, operator
       sets, producer, metadata
@@ -92,7 +97,8 @@ parameters
   top_k                   most classes in ~/classification; -1: the manifest's                    (-1)
   labels                  class names, from the next load on; one empty name: the manifest's      ([\"\"])
   drift_window_frames     frames per drift window, at least 20                                    (100)
-  drift_false_alarm_rate  chance of a false significance per window                               (0.001)
+  drift_window_s          seconds after which a window closes although it is not full; 0: never   (0.0)
+  drift_false_alarms_per_day  false flags per day, over all features                              (0.1)
   drift_baseline_frames   frames to learn a baseline from when the bundle has none, at least 100  (1000)
   slots                   model slots; topics of all but `default` are below ~/SLOT/              ([default])
   SLOT.bundle_path        and its like, from bundle_path to model_version and score_threshold to labels: of a slot other than `default`
@@ -163,9 +169,7 @@ pub struct Parameters {
     /// Which frames wait.
     pub queue: QueueParameters,
     /// Drift windows.
-    pub drift: Config,
-    /// Frames a learnt baseline takes.
-    pub drift_baseline_frames: u64,
+    pub drift: DriftParameters,
     /// How sessions are built.
     pub session: SessionParameters,
     /// How requests are served.
@@ -248,6 +252,31 @@ impl SessionParameters {
     }
 }
 
+/// Drift windows, from the next one on.
+#[derive(Clone, Debug)]
+pub struct DriftParameters {
+    window_frames: DeclaredParameter<i64>,
+    window_s: DeclaredParameter<f64>,
+    false_alarms_per_day: DeclaredParameter<f64>,
+    baseline_frames: DeclaredParameter<i64>,
+}
+
+impl DriftParameters {
+    /// As they are set now.
+    pub fn config(&self) -> Config {
+        Config {
+            window_frames: self.window_frames.get() as u64,
+            window_s: self.window_s.get(),
+            false_alarms_per_day: self.false_alarms_per_day.get(),
+        }
+    }
+
+    /// Frames a learnt baseline takes.
+    pub fn baseline_frames(&self) -> u64 {
+        self.baseline_frames.get() as u64
+    }
+}
+
 /// How requests are served.
 #[derive(Clone, Debug)]
 pub struct RequestParameters {
@@ -317,21 +346,26 @@ impl Parameters {
                     .declare()?,
                 depth: queue_depth,
             },
-            drift: Config {
+            drift: DriftParameters {
                 window_frames: whole("drift_window_frames", 100)
-                    .description("Frames per drift window.")
+                    .description("Frames per drift window, from the next one on.")
                     .range(20..=1_000_000)
-                    .read_only()? as u64,
-                false_alarm_rate: node
-                    .parameter("drift_false_alarm_rate", 0.001)
-                    .description("Chance per window, over all features, of a false significance.")
-                    .range(1e-9..=0.5)
-                    .read_only()?,
+                    .declare()?,
+                window_s: node
+                    .parameter("drift_window_s", 0.0)
+                    .description("Seconds of stamps after which a drift window closes although it is not full, once it has 20 frames. 0: never.")
+                    .range(0.0..=86_400.0)
+                    .declare()?,
+                false_alarms_per_day: node
+                    .parameter("drift_false_alarms_per_day", 0.1)
+                    .description("Drift flags per day that may be false, over all features of a slot.")
+                    .range(1e-6..=1000.0)
+                    .declare()?,
+                baseline_frames: whole("drift_baseline_frames", 1000)
+                    .description("Frames to learn the drift baseline of a feature from that the bundle has none for.")
+                    .range(100..=1_000_000)
+                    .declare()?,
             },
-            drift_baseline_frames: whole("drift_baseline_frames", 1000)
-                .description("Frames to learn a drift baseline from when the bundle has none.")
-                .range(100..=1_000_000)
-                .read_only()? as u64,
             session: SessionParameters {
                 execution_providers: node
                     .parameter("execution_providers", vec!["cpu".to_owned()])

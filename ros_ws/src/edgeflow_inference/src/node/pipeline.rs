@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::adapted::{self, Gatherer};
-use super::drift::DriftWatch;
+use super::drift::{DriftWatch, Reference};
 use super::frames::{FrameQueue, Input};
 use super::params::{Parameters, SlotParameters};
 use super::shadow::ShadowSeat;
@@ -21,7 +21,7 @@ use super::slots::topic;
 use super::tally::{Counters, Tally};
 use super::vision::VisionTopics;
 use super::worker::{Outputs, Worker};
-use crate::engine::Engine;
+use crate::engine::{Engine, Model};
 use crate::{Error, Result};
 
 /// How long frames that wait may still be computed after the node was told to stop.
@@ -37,6 +37,7 @@ pub(super) struct Pipeline {
     slot: SlotParameters,
     shadow: Arc<ShadowSeat>,
     vision: Arc<VisionTopics>,
+    pub(super) drift: Arc<Mutex<DriftWatch>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -59,7 +60,8 @@ impl Pipeline {
         let (policy, depth) = params.queue.get();
         let queue = Arc::new(FrameQueue::new(policy, depth));
         let (outputs, tally, running) = (Arc::new(outputs), Arc::default(), Mutex::default());
-        Self { node, engine, outputs, queue, tally, params, slot, shadow, vision, running }
+        let drift = Arc::new(Mutex::new(DriftWatch::new(params.drift.clone())));
+        Self { node, engine, outputs, queue, tally, params, slot, shadow, vision, drift, running }
     }
 
     /// Whether frames are taken.
@@ -73,7 +75,7 @@ impl Pipeline {
     /// A stack that refuses, or a thread that cannot be had.
     pub(super) fn start(&self) -> Result<()> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let drift = DriftWatch::new(self.params.drift, self.params.drift_baseline_frames)?;
+        self.reset_drift();
         let images = self.subscribe::<Image>("image", self.slot.image_qos)?;
         let compressed = self.subscribe::<CompressedImage>("image/compressed", self.slot.compressed_qos)?;
         let tensors = self.subscribe::<TensorList>("tensors", self.slot.tensors_qos)?;
@@ -83,13 +85,12 @@ impl Pipeline {
         let joints = self.subscribe::<JointState>("joint_states", self.slot.joint_states_qos)?;
         let arrays = self.subscribe::<Float32MultiArray>("array", self.slot.array_qos)?;
         self.queue.open();
-        self.tally.forget_window();
         let worker = Worker {
             slot: self.slot.name.clone(),
             engine: Arc::clone(&self.engine),
             queue: Arc::clone(&self.queue),
             outputs: Arc::clone(&self.outputs),
-            drift,
+            drift: Arc::clone(&self.drift),
             shadow: Arc::clone(&self.shadow),
             vision: Arc::clone(&self.vision),
             decoding: self.slot.decoding.clone(),
@@ -133,6 +134,22 @@ impl Pipeline {
         stopped: &watch::Receiver<bool>,
     ) -> JoinHandle<()> {
         tokio::spawn(pump(messages, input, Arc::clone(&self.queue), stopped.clone()))
+    }
+
+    /// Begins the drift watch anew with the next frame.
+    pub(super) fn reset_drift(&self) {
+        self.drift.lock().unwrap_or_else(PoisonError::into_inner).reset();
+        self.tally.forget_window();
+    }
+
+    /// Holds the frames of `model` against something else than its bundle's baseline.
+    ///
+    /// # Errors
+    /// A reference that cannot be used; nothing changes then.
+    pub(super) fn set_drift(&self, model: &Model, reference: Reference) -> Result<()> {
+        self.drift.lock().unwrap_or_else(PoisonError::into_inner).set(model, reference)?;
+        self.tally.forget_window();
+        Ok(())
     }
 
     /// Takes no more frames, and computes those that wait, for at most ten seconds.

@@ -1,11 +1,12 @@
-//! `~/infer`, `~/load_model`, `~/rollback_model`, `~/set_shadow`, `~/get_model_info`, `~/save_snapshot`. Each request gets an answer: whatever goes
+//! `~/infer`, `~/load_model`, `~/rollback_model`, `~/set_shadow`, `~/get_model_info`, `~/save_snapshot`, and those of
+//! [drift](super::baseline). Each request gets an answer: whatever goes
 //! wrong is `success: false` and a message.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use edgeflow_ros::edgeflow_msgs::msg::ShadowResult;
-use edgeflow_ros::edgeflow_msgs::srv::{GetModelInfo, Infer, LoadModel, RollbackModel, SaveSnapshot, SetShadow};
+use edgeflow_ros::edgeflow_msgs::srv::{GetModelInfo, Infer, LoadModel, ResetDrift, RollbackModel, SaveSnapshot, SetBaseline, SetShadow};
 use edgeflow_ros::std_msgs::msg::Header;
 use edgeflow_ros::{Node, Publisher, Service, ServiceRequest};
 use futures::StreamExt;
@@ -21,7 +22,7 @@ use crate::{Error, Result};
 /// What the services act on.
 pub(super) struct Services {
     node: Node,
-    slots: Slots,
+    pub(super) slots: Slots,
     session: SessionParameters,
 }
 
@@ -37,6 +38,8 @@ impl Services {
             self.answer::<LoadModel::Service, _>("~/load_model", |me, request| async move { me.load_model(request).await })?,
             self.answer::<RollbackModel::Service, _>("~/rollback_model", |me, request| async move { me.rollback_model(&request).await })?,
             self.answer::<SetShadow::Service, _>("~/set_shadow", |me, request| async move { me.set_shadow(request).await })?,
+            self.answer::<ResetDrift::Service, _>("~/reset_drift", |me, request| async move { me.reset_drift(&request) })?,
+            self.answer::<SetBaseline::Service, _>("~/set_baseline", |me, request| async move { me.set_baseline(request).await })?,
             self.answer::<GetModelInfo::Service, _>("~/get_model_info", |me, request| async move { me.get_model_info(&request) })?,
             self.answer::<SaveSnapshot::Service, _>("~/save_snapshot", |me, request| async move { me.save_snapshot(request).await })?,
         ])

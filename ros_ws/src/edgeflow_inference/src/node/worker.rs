@@ -1,6 +1,6 @@
 //! The thread that computes frames, one after the other, and publishes what they gave.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use edgeflow_ros::Publisher;
@@ -17,7 +17,7 @@ use super::snapshot::Recorder;
 use super::tally::{Counters, Tally};
 use super::vision::VisionTopics;
 use crate::engine::{Engine, Inference, Model};
-use crate::image::CheckedFrame;
+use crate::watch::Seen;
 use crate::{Error, Result};
 
 /// How often at most a fault that repeats with every frame is logged.
@@ -36,7 +36,7 @@ pub(super) struct Worker {
     pub(super) engine: Arc<Engine>,
     pub(super) queue: Arc<FrameQueue>,
     pub(super) outputs: Arc<Outputs>,
-    pub(super) drift: DriftWatch,
+    pub(super) drift: Arc<Mutex<DriftWatch>>,
     pub(super) shadow: Arc<ShadowSeat>,
     pub(super) vision: Arc<VisionTopics>,
     pub(super) decoding: DecodingParameters,
@@ -82,12 +82,16 @@ impl Worker {
                     self.vision.publish(&model, header, Some(&frame), inference, &asked)?;
                 }
                 // After the result, which somebody waits for. A frame the model failed on was still seen by the camera.
-                self.observe(&model, &frame, header)?;
+                self.observe(&model, Seen::Image(&frame), inference.as_ref().ok(), header)?;
                 inference?
             }
             other => {
+                let mut inputs = Vec::new();
                 let inference = match other {
-                    Opened::Tensors(tensors) => model.infer_tensors_with(&tensors, &asked)?,
+                    Opened::Tensors(tensors) => {
+                        inputs = tensors;
+                        model.infer_tensors_with(&inputs, &asked)?
+                    }
                     Opened::Cloud(cloud) => model.infer_cloud(&cloud, &asked)?,
                     _ => {
                         let Some(tensor) = self.gatherer.gather(&model, &input, &self.tally)? else { return Ok(false) };
@@ -96,6 +100,11 @@ impl Worker {
                 };
                 self.publish(&model, header, arrived, &inference)?;
                 self.vision.publish(&model, header, None, &inference, &asked)?;
+                // Of a model for images, tensors are a way around the camera. A scan has no features of its own; the answer has.
+                if !model.takes_images() {
+                    let inputs = window.as_ref().map_or(&inputs[..], std::slice::from_ref);
+                    self.observe(&model, Seen::Tensors(inputs), Some(&inference), header)?;
+                }
                 inference
             }
         };
@@ -103,8 +112,9 @@ impl Worker {
         Ok(true)
     }
 
-    fn observe(&mut self, model: &Model, frame: &CheckedFrame<'_>, header: &Header) -> Result<()> {
-        match self.drift.observe(model, frame, header) {
+    fn observe(&mut self, model: &Model, seen: Seen<'_>, answer: Option<&Inference>, header: &Header) -> Result<()> {
+        let observed = self.drift.lock().unwrap_or_else(PoisonError::into_inner).observe(model, seen, answer, header);
+        match observed {
             Ok(Some(report)) => {
                 tracing::debug!(window = report.window, flagged = report.flagged, max_psi = report.max_psi, "drift window closed");
                 self.tally.window(&report);

@@ -4,6 +4,7 @@
 mod adapted;
 mod deploy;
 mod digits;
+mod drift;
 mod lifecycle;
 mod manners;
 mod serving;

@@ -242,7 +242,7 @@ async fn without_a_baseline_one_is_learnt_from_the_first_frames_and_reports_say_
     let report = next(&mut scene.drift).await;
     assert_eq!((report.baseline.as_str(), report.window, report.window_start.sec, report.header.stamp.sec), ("learnt", 1, 200, 249));
     let names: Vec<&str> = report.features.iter().map(|f| f.name.as_str()).collect();
-    assert_eq!(names, ["brightness", "contrast", "sharpness"]);
+    assert_eq!(names, ["brightness", "contrast", "sharpness", "output.class", "output.confidence"]);
     assert!(!report.flagged);
     scene.stop().await;
 }
@@ -261,7 +261,7 @@ async fn parameters_that_mean_nothing_stop_the_start() {
         ("max_concurrent_requests:=0", "must be from 1 to 10000, got 0"),
         ("qos_overrides./inference_node/image.subscription.reliability:=maybe", "maybe"),
         ("drift_window_frames:=5", "must be from 20 to 1000000, got 5"),
-        ("drift_false_alarm_rate:=2.0", "drift_false_alarm_rate of /inference_node must be from"),
+        ("drift_false_alarms_per_day:=2000.0", "drift_false_alarms_per_day of /inference_node must be from"),
         ("onnxruntime:=/nowhere/libonnxruntime.so", "/nowhere/libonnxruntime.so"),
     ] {
         let arguments = ["--ros-args", "-p", parameter].map(str::to_owned);

@@ -11,7 +11,7 @@ use super::support::*;
 use super::{PATIENCE, Scene, gray, next};
 
 impl Scene {
-    async fn client<S: Service>(&self, name: &str) -> Client<S> {
+    pub(super) async fn client<S: Service>(&self, name: &str) -> Client<S> {
         let client = self.neighbour.create_client::<S>(&format!("inference_node/{name}")).unwrap();
         client.wait_for_service(PATIENCE).await.unwrap();
         client
