@@ -31,7 +31,7 @@ impl Learner {
         }
         let values: Vec<f64> = self.columns.iter().map(|&column| values[column]).collect();
         self.builder.push(&values)?;
-        if self.builder.frames() % self.frames != 0 {
+        if !self.builder.frames().is_multiple_of(self.frames) {
             return Ok(());
         }
         let mut left = Vec::new();

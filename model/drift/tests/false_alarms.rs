@@ -40,14 +40,17 @@ impl Normal {
     }
 }
 
+/// What a normal value becomes.
+type Shape = fn(f64) -> f64;
+
 /// Windows of `n` frames of three independent AR(1) features, each against its own baseline of 4000 frames.
 #[derive(Clone, Copy)]
 struct Stream {
     n: u64,
     rho: f64,
     shift: f64,
-    /// What a normal value becomes; the same in baseline and window.
-    shape: fn(f64) -> f64,
+    /// The same in baseline and window.
+    shape: Shape,
     /// False alarms stated per window.
     alarms: f64,
 }
@@ -152,7 +155,7 @@ fn without_drift_there_are_no_more_alarms_than_stated() {
 #[test]
 fn a_feature_of_any_shape_alarms_no_more_often_than_stated() {
     // What means and variances are no help with: a heavy tail, a skewed one, and a count with many equal values.
-    let shapes: [(&str, fn(f64) -> f64); 3] = [("cubed", |x| x * x * x), ("exponential", f64::exp), ("rounded", |x| (2.0 * x).round())];
+    let shapes: [(&str, Shape); 3] = [("cubed", |x| x * x * x), ("exponential", f64::exp), ("rounded", |x| (2.0 * x).round())];
     for (name, shape) in shapes {
         for rho in [0.0, 0.95] {
             let counts = Stream { n: 100, rho, shift: 0.0, shape, alarms: 1e-3 }.count(12_000);
