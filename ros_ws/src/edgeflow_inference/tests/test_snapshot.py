@@ -53,7 +53,8 @@ def snapshot(tmp_path_factory):
         # Published is not yet computed.
         for _ in range(100):
             text = ros("service", "call", "/inference_node/save_snapshot", "edgeflow_msgs/srv/SaveSnapshot", "{}")
-            answer = {key: re.search(rf"^\s*{key}: (.*)$", text, re.MULTILINE)[1] for key in ("success", "path", "frames", "message")}
+            # The request is shown before the answer, and has a path, too.
+            answer = {key: re.findall(rf"^\s*{key}: (.*)$", text, re.MULTILINE)[-1] for key in ("success", "path", "frames", "message")}
             if answer["frames"] == str(FRAMES):
                 break
         yield answer
