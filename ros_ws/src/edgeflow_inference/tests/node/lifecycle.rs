@@ -4,10 +4,10 @@ use edgeflow_ros::constants::lifecycle_msgs::msg::{State, Transition};
 use edgeflow_ros::edgeflow_msgs::msg::DeploymentStatus;
 use edgeflow_ros::edgeflow_msgs::srv::Infer;
 use edgeflow_ros::lifecycle_msgs::{
-    msg,
+    msg::{self, TransitionEvent},
     srv::{ChangeState, GetState},
 };
-use edgeflow_ros::{ParameterClient, ParameterValue};
+use edgeflow_ros::{ParameterClient, ParameterValue, QosProfile, Queue};
 
 use super::support::*;
 use super::{PATIENCE, Scene, gray, next};
@@ -100,4 +100,20 @@ async fn a_node_that_is_shut_down_over_its_services_still_stops() {
     assert!(scene.change(Transition::TRANSITION_ACTIVE_SHUTDOWN).await);
     assert_eq!(scene.state().await, State::PRIMARY_STATE_FINALIZED);
     assert_eq!(scene.stop().await.results, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_step_is_told_as_it_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::managed(&pixel_bundle(dir.path(), 1)).await;
+    let topic = "inference_node/transition_event";
+    let mut events = scene.neighbour.subscribe::<TransitionEvent>(topic, QosProfile::default(), Queue::all()).unwrap();
+    assert!(scene.node.node().wait_for_graph(PATIENCE, |n| n.count_subscribers("~/transition_event").unwrap_or(0) > 0).await);
+    assert!(scene.change(Transition::TRANSITION_CONFIGURE).await);
+    assert!(scene.change(Transition::TRANSITION_ACTIVATE).await);
+    for step in [("unconfigured", "configuring"), ("configuring", "inactive"), ("inactive", "activating"), ("activating", "active")] {
+        let event = next(&mut events).await;
+        assert_eq!((event.start_state.label.as_str(), event.goal_state.label.as_str()), step);
+    }
+    scene.stop().await;
 }
