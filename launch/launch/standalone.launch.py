@@ -1,5 +1,7 @@
 """The inference node alone: no control plane, no bridge."""
 
+import os
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -28,6 +30,13 @@ ARGUMENTS = [
     DeclareLaunchArgument('log_level', default_value='info', description='debug, info, warn, error or fatal.'),
 ]
 
+# glibc keeps what a model's weights leave behind unless blocks of their size get mappings of their own: half of the memory after some
+# swaps. What is set outside wins.
+ALLOCATOR = {
+    name: os.environ.get(name, value)
+    for name, value in {'MALLOC_MMAP_THRESHOLD_': '4194304', 'MALLOC_TRIM_THRESHOLD_': '16777216'}.items()
+}
+
 
 def nodes(context):
     def given(argument):
@@ -51,6 +60,7 @@ def nodes(context):
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
             respawn=LaunchConfiguration('respawn'),
             respawn_delay=2.0,
+            additional_env=ALLOCATOR,
             output='both',
         )
     ]

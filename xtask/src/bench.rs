@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf, process::Stdio};
 
-use crate::repo;
+use crate::{repo, wheel};
 
 /// Name, package and bench target.
 const BENCHMARKS: &[(&str, &str, &str)] = &[
@@ -65,6 +65,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn measure(package: &str, target: &str) -> Result<Vec<Figure>> {
     let mut cargo = repo::cargo()?;
     cargo.args(["bench", "--profile", "dist", "--package", package, "--bench", target]);
+    cargo.env("ORT_DYLIB_PATH", wheel::onnxruntime()?);
+    // As launch/launch/standalone.launch.py starts the inference node.
+    cargo.env("MALLOC_MMAP_THRESHOLD_", "4194304").env("MALLOC_TRIM_THRESHOLD_", "16777216");
     cargo.stderr(Stdio::inherit());
     let output = cargo.output()?;
     if !output.status.success() {

@@ -120,9 +120,15 @@ async fn images() {
     drop(listener);
     let open = |key: &str| {
         let mut config = zenoh::Config::default();
-        for (key, value) in
-            [("mode", "\"peer\""), ("scouting/multicast/enabled", "false"), ("listen/endpoints", "[]"), (key, endpoint.as_str())]
-        {
+        let settings = [
+            ("mode", "\"peer\""),
+            ("scouting/multicast/enabled", "false"),
+            // As rmw_zenoh_cpp and the embedded stack have it unless ZENOH_CONFIG_OVERRIDE turns it on for them.
+            ("transport/shared_memory/enabled", "false"),
+            ("listen/endpoints", "[]"),
+            (key, endpoint.as_str()),
+        ];
+        for (key, value) in settings {
             config.insert_json5(key, value).unwrap();
         }
         zenoh::open(config).wait().unwrap()

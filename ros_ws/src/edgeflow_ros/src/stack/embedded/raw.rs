@@ -12,7 +12,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use hiroz::{
     Builder, TypeHash, TypeInfo,
     entity::EndpointKind,
-    msg::{NativeCdrSerdes, ZService},
+    msg::{NativeCdrSerdes, ZDeserializer, ZService},
     pubsub::{ZPub, ZSub},
     service::ServiceReply,
 };
@@ -65,7 +65,7 @@ pub(super) fn type_info(name: &str, hash: &str) -> Result<TypeInfo> {
 
 /// Keeps a subscription alive.
 pub(crate) struct Subscription {
-    _inner: ZSub<Raw, (), Serdes>,
+    _inner: Box<dyn Send + Sync>,
 }
 
 impl Node {
@@ -75,19 +75,22 @@ impl Node {
         Ok(RawPublisher { inner, topic: topic.to_string() })
     }
 
-    /// `deliver` gets the body of each message, on the transport's own thread.
-    pub(super) fn raw_subscribe(
+    /// `deliver` gets each message as `S` gives it, on the transport's own thread.
+    pub(super) fn subscribe_as<S>(
         &self,
         topic: &str,
         name: &str,
         hash: &str,
         qos: QosProfile,
-        deliver: impl Fn(Vec<u8>) + Send + Sync + 'static,
-    ) -> Result<Subscription> {
-        let builder = self.0.create_sub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
-        let inner =
-            builder.build_with_callback(move |raw: Raw| deliver(raw.0)).map_err(|e| Error::stack(format!("subscribe {topic}"), e))?;
-        Ok(Subscription { _inner: inner })
+        deliver: impl Fn(S::Output) + Send + Sync + 'static,
+    ) -> Result<Subscription>
+    where
+        S: for<'a> ZDeserializer<Input<'a> = &'a [u8]> + 'static,
+        ZSub<Raw, (), S>: Send + Sync,
+    {
+        let builder = self.0.create_sub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos)).with_serdes::<S>();
+        let inner = builder.build_with_callback(deliver).map_err(|e| Error::stack(format!("subscribe {topic}"), e))?;
+        Ok(Subscription { _inner: Box::new(inner) })
     }
 
     pub(super) fn raw_service(&self, service: &str, name: &str, hash: &str) -> Result<BoxStream<'static, (Vec<u8>, RawReply)>> {
@@ -189,7 +192,7 @@ impl Node {
         qos: QosProfile,
         inbox: Arc<Inbox<DynamicReceived>>,
     ) -> Result<Subscription> {
-        self.raw_subscribe(topic, ty.name, ty.hash, qos, move |body| inbox.push(DynamicReceived(body)))
+        self.subscribe_as::<Serdes>(topic, ty.name, ty.hash, qos, move |Raw(body)| inbox.push(DynamicReceived(body)))
     }
 
     pub(crate) fn dynamic_client(&self, service: &str, ty: &ServiceDescription) -> Result<DynamicClient> {

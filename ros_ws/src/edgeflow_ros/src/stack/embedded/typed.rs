@@ -3,7 +3,7 @@
 use super::{
     Node,
     client::RawClient,
-    codec::{decode_body, encode, encode_body},
+    codec::{decode, decode_body, encode, encode_body},
     raw::{RawPublisher, RawReply, Subscription},
 };
 use crate::{
@@ -15,8 +15,9 @@ use crate::{
     service::ServiceRequest,
 };
 use futures::stream::{BoxStream, StreamExt};
+use hiroz::msg::ZDeserializer;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt::Debug, marker::PhantomData, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt::Debug, marker::PhantomData, sync::Arc, time::Duration};
 
 /// A generated message type.
 pub trait Message: Serialize + DeserializeOwned + Clone + Debug + Default + PartialEq + Send + Sync + Unpin + 'static {
@@ -82,12 +83,26 @@ impl<T: Message> Publisher<T> {
     }
 }
 
-/// A message as it came; decoded only when it is its turn, so that what a queue drops costs nothing.
-pub(crate) struct Received<T>(Vec<u8>, PhantomData<fn() -> T>);
+/// A message as it came. It is decoded on the transport's thread, out of the transport's own memory: to keep its bytes until it
+/// is its turn would copy them once more, which for an image is most of the work.
+pub(crate) struct Received<T>(Result<T>);
 
 impl<T: Message> Received<T> {
     pub(crate) fn decode(self) -> Result<T> {
-        decode_body(&self.0)
+        self.0
+    }
+}
+
+/// How hiroz gets a message out of a sample. What is malformed is for the stream to say, which knows the topic.
+struct Decoded<T>(PhantomData<fn() -> T>);
+
+impl<T: Message> ZDeserializer for Decoded<T> {
+    type Input<'a> = &'a [u8];
+    type Output = Result<T>;
+    type Error = Infallible;
+
+    fn deserialize(sample: &[u8]) -> std::result::Result<Result<T>, Infallible> {
+        Ok(decode(sample))
     }
 }
 
@@ -117,7 +132,7 @@ impl Node {
     }
 
     pub(crate) fn subscribe<T: Message>(&self, topic: &str, qos: QosProfile, inbox: Arc<Inbox<Received<T>>>) -> Result<Subscription> {
-        self.raw_subscribe(topic, T::TYPE_NAME, T::TYPE_HASH, qos, move |body| inbox.push(Received(body, PhantomData)))
+        self.subscribe_as::<Decoded<T>>(topic, T::TYPE_NAME, T::TYPE_HASH, qos, move |message| inbox.push(Received(message)))
     }
 
     pub(crate) fn service<S: Service>(&self, name: &str) -> Result<BoxStream<'static, ServiceRequest<S>>> {
