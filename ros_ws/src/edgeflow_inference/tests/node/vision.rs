@@ -316,9 +316,14 @@ async fn the_annotated_picture_is_drawn_for_whoever_looks() {
     let (digits, _) = python_scene();
     let frame = self::scene(640, 480, 4, &digits);
     let mut pictures = scene.hear::<Image>("annotated").await;
-    scene.shoot(9, frame.clone());
-    assert_eq!(next(&mut detections).await.detections.len(), 10);
-    let picture = next(&mut pictures).await;
+    // The topic is best effort: of a busy machine one picture may not come.
+    let picture = loop {
+        scene.shoot(9, frame.clone());
+        assert_eq!(next(&mut detections).await.detections.len(), 10);
+        if let Ok(picture) = tokio::time::timeout(Duration::from_secs(1), next(&mut pictures)).await {
+            break picture;
+        }
+    };
     assert_eq!(picture.header, header(9));
     assert_eq!((picture.width, picture.height, picture.step, picture.encoding.as_str()), (640, 480, 1920, "rgb8"));
     let at = |x: usize, y: usize| <[u8; 3]>::try_from(&picture.data[(y * 640 + x) * 3..][..3]).unwrap();
