@@ -7,9 +7,10 @@ use std::sync::Arc;
 use edgeflow_inference::engine::ort::OrtBackend;
 use edgeflow_inference::engine::{Engine, SessionOptions};
 use edgeflow_inference::tensor::{Data, Tensor};
+use ort::memory::Allocator;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::TensorRef;
+use ort::value::{Tensor as OrtTensor, TensorRef};
 
 use super::support::*;
 use super::{figure, interleaved, median, ratio};
@@ -35,18 +36,55 @@ pub(super) fn run() {
     let rows = (128.0 * 5000.0 / one_row_block).round() as i64;
     let (engine, bare) = both(&path, &[rows, WIDTH as i64], "Y", 400, 10);
     ratio("engine_overhead_ratio", engine, "us/run", "engine_bare_5ms_us", bare);
+    binding();
+}
+
+/// A run on a view of the input, as the engine does it, against I/O binding with buffers that are there once and for all: a frame's
+/// tensor in, as large a one out, next to nothing in between.
+fn binding() {
+    const SHAPE: [i64; 4] = [1, 3, 224, 224];
+    let dir = tempfile::tempdir().unwrap();
+    let frame = SHAPE.map(|d| d as u64);
+    let onnx = model(&[node("Relu", &["X"], &["Y"])], &[], &[value("X", FLOAT, &frame)], &[value("Y", FLOAT, &frame)]);
+    let path = bundle(&dir.path().join("relu"), &onnx, None);
+    let backend = OrtBackend::find("").unwrap();
+    let (mut session, mut bound) = (session(&backend, &path), session(&backend, &path));
+    let values = vec![0.5f32; SHAPE.iter().product::<i64>() as usize];
+    let by_view = || {
+        let input = TensorRef::from_array_view((SHAPE, black_box(values.as_slice()))).unwrap();
+        let outputs = session.run(ort::inputs![input]).unwrap();
+        black_box(outputs["Y"].try_extract_tensor::<f32>().unwrap().1.to_vec());
+    };
+    let allocator = Allocator::default();
+    let mut binding = bound.create_binding().unwrap();
+    let mut input = OrtTensor::<f32>::new(&allocator, SHAPE).unwrap();
+    input.extract_tensor_mut().1.fill(0.5);
+    binding.bind_output("Y", OrtTensor::<f32>::new(&allocator, SHAPE).unwrap()).unwrap();
+    let by_binding = || {
+        // Again for each frame: on a device it is what copies.
+        binding.bind_input("X", black_box(&input)).unwrap();
+        let outputs = bound.run_binding(&binding).unwrap();
+        black_box(outputs["Y"].try_extract_tensor::<f32>().unwrap().1.to_vec());
+    };
+    let (by_binding, by_view) = interleaved(2_000, 50, by_binding, by_view);
+    ratio("io_binding_ratio", median(by_binding), "us/run", "view_run_us", median(by_view));
+}
+
+/// A bare session with the engine's own settings.
+fn session(backend: &OrtBackend, path: &std::path::Path) -> Session {
+    let onnx = std::fs::read(path.join("model.onnx")).unwrap();
+    Session::builder(backend.environment())
+        .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
+        .and_then(|b| Ok(b.with_intra_threads(1)?))
+        .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
+        .and_then(|mut b| b.commit_from_memory(&onnx))
+        .unwrap()
 }
 
 /// Median microseconds of a run by the engine, and by a bare session.
 fn both(path: &std::path::Path, shape: &[i64], output: &str, calls: usize, turn: usize) -> (f64, f64) {
     let backend = Arc::new(OrtBackend::find("").unwrap());
-    let onnx = std::fs::read(path.join("model.onnx")).unwrap();
-    let mut session = Session::builder(backend.environment())
-        .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::All)?))
-        .and_then(|b| Ok(b.with_intra_threads(1)?))
-        .and_then(|b| Ok(b.with_intra_op_spinning(false)?))
-        .and_then(|mut b| b.commit_from_memory(&onnx))
-        .unwrap();
+    let mut session = session(&backend, path);
     let engine = Engine::new(backend, SessionOptions::default());
     engine.load(&request(path), &mut |_| Ok(())).unwrap();
 

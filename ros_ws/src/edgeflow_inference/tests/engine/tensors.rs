@@ -145,3 +145,35 @@ fn a_provider_the_library_lacks_is_refused_with_those_it_offers() {
     load(&engine, &request(&pixel_bundle(dir.path(), 0))).unwrap();
     assert_eq!(super::label(&engine, &black()), "a");
 }
+
+#[test]
+fn outputs_are_the_callers_own_although_their_memory_is_reused() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine();
+    // `doubled` says its shape, which is true for one row only; `sum` leaves it open; `above` says it truly.
+    let onnx = model(
+        &[node("Add", &["x", "x"], &["doubled"]), node("Add", &["x", "y"], &["sum"]), node("Relu", &["y"], &["above"])],
+        &[],
+        &[value("x", FLOAT, &[0, 2]), value("y", FLOAT, &[1, 2])],
+        &[value("doubled", FLOAT, &[1, 2]), value("sum", FLOAT, &[0, 2]), value("above", FLOAT, &[1, 2])],
+    );
+    load(&engine, &request(&bundle(&dir.path().join("said"), &onnx, None))).unwrap();
+    let model = engine.current().unwrap();
+    let run = |x: &[f32], y: [f32; 2]| {
+        let x = Tensor::new("x", vec![x.len() as i64 / 2, 2], Data::F32(x.to_vec())).unwrap();
+        let y = Tensor::new("y", vec![1, 2], Data::F32(y.to_vec())).unwrap();
+        model.infer_tensors(&[x, y]).unwrap().outputs.into_iter().map(|t| (t.shape, t.data)).collect::<Vec<_>>()
+    };
+    let row = |values: [f32; 2]| (vec![1, 2], Data::F32(values.to_vec()));
+    let first = run(&[1.0, 2.0], [-1.0, 5.0]);
+    let second = run(&[3.0, 4.0], [6.0, -7.0]);
+    assert_eq!(first, [row([2.0, 4.0]), row([0.0, 7.0]), row([0.0, 5.0])]);
+    assert_eq!(second, [row([6.0, 8.0]), row([9.0, -3.0]), row([6.0, 0.0])]);
+    // More rows than the graph says there are: what it gives counts.
+    for _ in 0..2 {
+        let more = run(&[1.0, 2.0, 3.0, 4.0], [0.0, 1.0]);
+        assert_eq!(more[0], (vec![2, 2], Data::F32(vec![2.0, 4.0, 6.0, 8.0])));
+        assert_eq!(more[1], (vec![2, 2], Data::F32(vec![1.0, 3.0, 3.0, 5.0])));
+        assert_eq!(run(&[3.0, 4.0], [6.0, -7.0]), second);
+    }
+}

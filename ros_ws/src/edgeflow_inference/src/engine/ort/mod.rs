@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ort::session::SessionInputValue;
 use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{HasSelectedOutputs, RunOptions, SessionInputValue, SessionOutputs};
 
 use self::values::Kind;
 use super::backend::{Backend, Session, SessionOptions};
@@ -108,8 +108,9 @@ impl Backend for OrtBackend {
             .commit_from_memory(onnx)
             .map_err(|e| refuse(&e))?;
         let inputs = inner.inputs().iter().map(|o| values::outlet(o).0).collect();
-        let (outputs, kinds) = inner.outputs().iter().map(values::outlet).unzip();
-        Ok(Box::new(OrtSession { inner, inputs, outputs, kinds }))
+        let (outputs, kinds): (Vec<_>, Vec<_>) = inner.outputs().iter().map(values::outlet).unzip();
+        let reused = values::reused(&outputs, &kinds)?;
+        Ok(Box::new(OrtSession { inner, inputs, outputs, kinds, reused }))
     }
 }
 
@@ -119,6 +120,15 @@ struct OrtSession {
     outputs: Vec<TensorSpec>,
     /// How each output is moved.
     kinds: Vec<Kind>,
+    /// Memory into which every run writes outputs whose shape the graph tells; `None` when it tells none, or told a wrong one.
+    reused: Option<RunOptions<HasSelectedOutputs>>,
+}
+
+impl OrtSession {
+    /// A view of the inputs: they are read where they are. (I/O binding would copy what it does not own.)
+    fn given(inputs: &[Tensor]) -> Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>> {
+        inputs.iter().map(|tensor| Ok((Cow::Borrowed(tensor.name.as_str()), values::to_value(tensor)?))).collect()
+    }
 }
 
 impl Session for OrtSession {
@@ -131,17 +141,25 @@ impl Session for OrtSession {
     }
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let mut given: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
-        for tensor in inputs {
-            given.push((Cow::Borrowed(tensor.name.as_str()), values::to_value(tensor)?));
-        }
-        let outputs = self.inner.run(given).map_err(values::failed)?;
-        let mut tensors = Vec::with_capacity(self.outputs.len());
-        for (spec, kind) in self.outputs.iter().zip(&self.kinds) {
-            if let Some(value) = outputs.get(&spec.name) {
-                values::from_value(&spec.name, *kind, value, &mut tensors)?;
+        if let Some(options) = &self.reused {
+            match self.inner.run_with_options(Self::given(inputs)?, options) {
+                Ok(outputs) => return moved(&self.outputs, &self.kinds, &outputs),
+                // Some graphs give other shapes than they say, which the runtime itself only warns of.
+                Err(error) => tracing::debug!(%error, "outputs get memory of their own from now on"),
             }
+            self.reused = None;
         }
-        Ok(tensors)
+        let outputs = self.inner.run(Self::given(inputs)?).map_err(values::failed)?;
+        moved(&self.outputs, &self.kinds, &outputs)
     }
+}
+
+fn moved(specs: &[TensorSpec], kinds: &[Kind], outputs: &SessionOutputs<'_>) -> Result<Vec<Tensor>> {
+    let mut tensors = Vec::with_capacity(specs.len());
+    for (spec, kind) in specs.iter().zip(kinds) {
+        if let Some(value) = outputs.get(&spec.name) {
+            values::from_value(&spec.name, *kind, value, &mut tensors)?;
+        }
+    }
+    Ok(tensors)
 }

@@ -1,5 +1,7 @@
 //! Between the engine's tensors and ONNX Runtime's values, which may also be sequences of maps.
 
+use ort::memory::Allocator;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions};
 use ort::value::{DynMapValueType, DynSequenceValueType, DynValue, TensorElementType, TensorRef, ValueType};
 
 use crate::tensor::{Data, ElementType, Tensor, TensorSpec};
@@ -54,6 +56,46 @@ pub(super) fn outlet(outlet: &ort::value::Outlet) -> (TensorSpec, Kind) {
 
 fn named(ty: TensorElementType) -> String {
     element_type(ty).map_or_else(|| ty.to_string(), |t| t.to_string())
+}
+
+/// Memory for the outputs whose shape the graph tells, to be written by every run; `None` when it tells no shape.
+pub(super) fn reused(outputs: &[TensorSpec], kinds: &[Kind]) -> Result<Option<RunOptions<HasSelectedOutputs>>> {
+    let allocator = Allocator::default();
+    let (mut selector, mut any) = (OutputSelector::default(), false);
+    for (spec, kind) in outputs.iter().zip(kinds) {
+        let Kind::Tensor(ty) = kind else { continue };
+        // Without dimensions it is a scalar, or of a rank that is not known.
+        if spec.shape.is_empty() || spec.shape.iter().any(|dimension| *dimension <= 0) {
+            continue;
+        }
+        macro_rules! room {
+            ($t:ty) => {
+                ort::value::Tensor::<$t>::new(&allocator, spec.shape.as_slice()).map_err(failed)?.into_dyn()
+            };
+        }
+        let room = match ty {
+            ElementType::F32 => room!(f32),
+            ElementType::F64 => room!(f64),
+            ElementType::F16 => room!(half::f16),
+            ElementType::BF16 => room!(half::bf16),
+            ElementType::U8 => room!(u8),
+            ElementType::I8 => room!(i8),
+            ElementType::U16 => room!(u16),
+            ElementType::I16 => room!(i16),
+            ElementType::U32 => room!(u32),
+            ElementType::I32 => room!(i32),
+            ElementType::U64 => room!(u64),
+            ElementType::I64 => room!(i64),
+            ElementType::Bool => room!(bool),
+            ElementType::String => continue,
+        };
+        selector = selector.preallocate(&spec.name, room);
+        any = true;
+    }
+    if !any {
+        return Ok(None);
+    }
+    Ok(Some(RunOptions::new().map_err(failed)?.with_outputs(selector)))
 }
 
 /// A view of a tensor's data as the runtime's value; nothing is copied but strings.
