@@ -14,7 +14,7 @@ pub(crate) enum CliError {
     EdgeLog(#[from] edgeflow_edge_log::LogError),
     /// The edge log is not whole.
     #[error(
-        "{path} is damaged: {problems} problems, listed above; the bridge sets a damaged log aside when it starts and begins a new epoch"
+        "{path} is damaged, problems found: {problems} (listed above); the bridge sets a damaged log aside when it starts and begins a new epoch"
     )]
     Damaged {
         /// The log.

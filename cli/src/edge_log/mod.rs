@@ -109,7 +109,7 @@ fn verify(path: &Path) -> Result<(), CliError> {
     let problems = log.verify(|seen| bar.set_position(seen))?;
     bar.finish_and_clear();
     if problems.is_empty() {
-        return output::line(format!("{} is whole: {} entries checked", log.path().display(), bar.position()));
+        return output::line(format!("{} is whole, entries checked: {}", log.path().display(), bar.position()));
     }
     for problem in &problems {
         eprintln!("{problem}");

@@ -43,7 +43,7 @@ async fn inspect_says_where_each_class_stands() {
     let summary = &told["classes"][2];
     assert_eq!(summary["lost"].as_u64().unwrap() + summary["held"].as_u64().unwrap(), 30);
     let verified = edge_log(&["verify", path]).await.ok();
-    assert!(verified.contains("is whole"), "{verified}");
+    assert!(verified.contains("is whole, entries checked: "), "{verified}");
 }
 
 #[tokio::test]
@@ -57,7 +57,10 @@ async fn verify_names_what_is_wrong_and_fails() {
     fs::write(&file, bytes).unwrap();
     let ran = edge_log(&["verify", file.to_str().unwrap()]).await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{ran:?}");
-    assert!(ran.err.contains("class critical, entry ") && ran.err.contains("checksum") && ran.err.contains("1 problems"), "{ran:?}");
+    assert!(
+        ran.err.contains("class critical, entry ") && ran.err.contains("checksum") && ran.err.contains("problems found: 1 "),
+        "{ran:?}"
+    );
     let missing = edge_log(&["inspect", dir.path().join("gone").to_str().unwrap()]).await.failed();
     assert!(missing.contains("could not open") && missing.contains("gone"), "{missing}");
 }
