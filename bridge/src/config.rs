@@ -65,6 +65,10 @@ pub struct Config {
     pub summary_period: Duration,
     /// What the edge log keeps.
     pub log: edgeflow_edge_log::Options,
+    /// Unix socket of the local API; `bridge.sock` in the data folder when empty.
+    pub local_socket: PathBuf,
+    /// Port of the local API on 127.0.0.1, if any.
+    pub local_http_port: Option<u16>,
 }
 
 impl Config {
@@ -110,6 +114,13 @@ impl Config {
             .range(0.0..=8_784.0)
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
+        let local_socket = text("local_socket", "", "Unix socket of the local API. Empty: bridge.sock in data_dir.")?;
+        let local_http_port = node
+            .parameter("local_http_port", 0_i64)
+            .description("Port of the local API on 127.0.0.1, for whoever cannot use the socket. 0: none.")
+            .range(0..=65_535)
+            .read_only()
+            .map_err(BridgeError::ros("declare a parameter"))?;
         node.check_unknown_parameters().map_err(BridgeError::ros("read the parameters"))?;
 
         if token_file.is_empty() {
@@ -125,9 +136,16 @@ impl Config {
             inference_node,
             summary_period: Duration::from_secs_f64(period_s),
             log: log_options(budget_mb.unsigned_abs(), max_age_h),
+            local_socket: local_socket.into(),
+            local_http_port: u16::try_from(local_http_port).ok().filter(|port| *port != 0),
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// Where the local API's socket is.
+    pub fn local_socket(&self) -> PathBuf {
+        if self.local_socket.as_os_str().is_empty() { self.data_dir.join("bridge.sock") } else { self.local_socket.clone() }
     }
 
     /// Checks the values that have a form of their own.
@@ -186,6 +204,8 @@ mod tests {
             inference_node: "inference_node".into(),
             summary_period: Duration::from_secs(5),
             log: edgeflow_edge_log::Options::default(),
+            local_socket: PathBuf::new(),
+            local_http_port: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Everything worth keeping becomes an entry of the edge log first ([`record`], [`summarise`]) and is carried to the control
 //! plane from there, whenever there is a link. In the other direction comes desired state ([`desired`]), which the robot takes
 //! up at its own pace: bundles are fetched by digest ([`download`]) and handed to the inference node ([`converge`]).
+//! Software that is not ROS is heard through [`local`].
 //! [`node`] ties this to ROS topics and services; nothing here knows what a model is made of.
 
 mod clock;
@@ -12,6 +13,7 @@ mod desired;
 mod download;
 mod error;
 mod hold;
+mod local;
 mod log;
 mod node;
 mod record;

@@ -39,10 +39,24 @@ pub struct LogSnapshot {
 
 enum Command {
     Append(NewEntry),
+    /// Answered when everything that was appended before is on the disk.
+    Written(oneshot::Sender<()>),
     Hello(oneshot::Sender<Result<Hello>>),
-    Read { class: Class, from_seq: u64, limits: Limits, answer: oneshot::Sender<Result<Batch>> },
-    Acknowledge { class: Class, next_seq: u64, answer: oneshot::Sender<Result<()>> },
-    NewEpoch { reason: String, answer: oneshot::Sender<Result<()>> },
+    Read {
+        class: Class,
+        from_seq: u64,
+        limits: Limits,
+        answer: oneshot::Sender<Result<Batch>>,
+    },
+    Acknowledge {
+        class: Class,
+        next_seq: u64,
+        answer: oneshot::Sender<Result<()>>,
+    },
+    NewEpoch {
+        reason: String,
+        answer: oneshot::Sender<Result<()>>,
+    },
 }
 
 /// Access to the log. The log closes when the last handle is gone and everything is written.
@@ -80,6 +94,7 @@ impl LogHandle {
             options,
             clock,
             pending: Vec::new(),
+            waiting: Vec::new(),
             overflowed: 0,
             expired: None,
             ends: watch::Sender::new([1; 4]),
@@ -104,6 +119,16 @@ impl LogHandle {
     /// When the log is closed.
     pub async fn append(&self, entry: NewEntry) -> Result<()> {
         self.commands.send(Command::Append(entry)).await.map_err(|_| BridgeError::LogClosed)
+    }
+
+    /// Returns when everything that was appended before is on the disk.
+    ///
+    /// # Errors
+    /// When the log closed before.
+    pub async fn written(&self) -> Result<()> {
+        let (answer, receiver) = oneshot::channel();
+        self.commands.send(Command::Written(answer)).await.map_err(|_| BridgeError::LogClosed)?;
+        receiver.await.map_err(|_| BridgeError::LogClosed)
     }
 
     /// How far the log has grown.
@@ -174,6 +199,12 @@ impl Recorder {
         self.record(class, self.clock.now(), body).await;
     }
 
+    /// Records what happened at `moment` and waits until it is on the disk; false when the log closed before.
+    pub async fn record_durably(&self, class: Class, moment: Moment, body: EntryBody) -> bool {
+        self.record(class, moment, body).await;
+        self.log.written().await.is_ok()
+    }
+
     /// Records that something is wrong.
     pub async fn fault(&self, source: &str, message: String) {
         tracing::warn!(source, message, "fault");
@@ -190,6 +221,8 @@ struct Keeper {
     clock: Clock,
     /// Appended by others, not yet on the disk.
     pending: Vec<NewEntry>,
+    /// Who wants to know when that is on the disk.
+    waiting: Vec<oneshot::Sender<()>>,
     /// Entries given up because the disk took none for too long.
     overflowed: u64,
     /// When it was last looked for entries that are too old.
@@ -251,6 +284,10 @@ impl Keeper {
     fn take(&mut self, command: Command) {
         match command {
             Command::Append(entry) => self.hold(entry),
+            Command::Written(answer) => {
+                self.waiting.retain(|waiting| !waiting.is_closed());
+                self.waiting.push(answer);
+            }
             Command::Hello(answer) => drop(answer.send(self.hello())),
             Command::Read { class, from_seq, limits, answer } => drop(answer.send(self.read(class, from_seq, limits))),
             Command::Acknowledge { class, next_seq, answer } => {
@@ -340,6 +377,10 @@ impl Keeper {
             self.overflowed = 0;
             self.hold_fault(message);
             self.write();
+        }
+        for waiting in self.waiting.drain(..) {
+            // Who asked may have gone.
+            drop(waiting.send(()));
         }
     }
 

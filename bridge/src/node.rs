@@ -10,7 +10,7 @@ use edgeflow_ros::{
 use edgeflow_uplink::{Document, Limits, LinkState, Pump, Timing, Uplink};
 use edgeflow_wire::{Class, DesiredState, EntryBody};
 use futures::StreamExt;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -21,6 +21,7 @@ use crate::{
     BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser,
     converge::{Converger, Progress},
     hold::Rollback,
+    local::{self, Channels, Doors, Local},
     record, status,
 };
 
@@ -92,6 +93,16 @@ impl Bridge {
         let statuses = subscribe::<DeploymentStatus>(node, &at("status"), QosProfile::default().keep_last(1).reliable().transient_local())?;
         let status_topic = statuses.topic().to_owned();
 
+        let api = local::router(Arc::new(Local {
+            robot: config.robot.clone(),
+            recorder: recorder.clone(),
+            channels: Channels::open(&config.data_dir),
+            link: link.subscribe(),
+            log: log.snapshot(),
+            desired: desired.subscribe(),
+        }));
+        let doors = Doors { socket: config.local_socket(), port: config.local_http_port };
+
         let stop = watch::Sender::new(false);
         let pump =
             Pump { ends: log.ends(), backlog: log, state: link.clone(), documents, timing: Timing::default(), limits: Limits::default() };
@@ -107,6 +118,7 @@ impl Bridge {
             tokio::spawn(each(missions, recorder.clone(), stop.subscribe(), |mission| {
                 (mission.header.stamp.clone(), record::mission(mission))
             })),
+            tokio::spawn(local::serve(doors, api, recorder.clone(), stop.subscribe())),
         ];
         let others = vec![
             tokio::spawn(status::record_link(recorder.clone(), name, link.subscribe())),

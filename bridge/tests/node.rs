@@ -195,6 +195,8 @@ impl World {
             inference_node: "inference_node".into(),
             summary_period: Duration::from_millis(200),
             log: edgeflow_edge_log::Options::default(),
+            local_socket: Default::default(),
+            local_http_port: None,
         };
         let uplink = Mqtt::new(MqttConfig::new(&config.mqtt, &config.robot, config.token.expose())).unwrap();
         let bridge = Bridge::start(&node, &config, Box::new(uplink)).unwrap();

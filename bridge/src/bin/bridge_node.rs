@@ -23,6 +23,8 @@ parameters
   summary_period_s  seconds between two inference summaries                                      (5.0)
   log_budget_mb     most megabytes of entries the log keeps                                      (256)
   log_max_age_h     hours after which summaries and details are given up; 0: never               (72.0)
+  local_socket      Unix socket of the local API; empty: bridge.sock in data_dir
+  local_http_port   port of the local API on 127.0.0.1; 0: none                                  (0)
 ";
 
 #[tokio::main]

@@ -25,6 +25,10 @@ pub enum EntryBody {
     Link(LinkBody),
     /// Something is wrong on the robot. Class `critical`.
     Fault(FaultBody),
+    /// Software that is not ROS told the bridge what happened. Class `event`.
+    ApplicationEvent(ApplicationEventBody),
+    /// Numbers of a channel that such software registered. Class `summary` or `detail`, as it was registered.
+    Points(PointsBody),
 }
 
 impl EntryBody {
@@ -39,6 +43,8 @@ impl EntryBody {
             EntryBody::Mission(_) => "mission",
             EntryBody::Link(_) => "link",
             EntryBody::Fault(_) => "fault",
+            EntryBody::ApplicationEvent(_) => "application_event",
+            EntryBody::Points(_) => "points",
         }
     }
 }
@@ -413,6 +419,59 @@ pub struct FaultBody {
     pub source: String,
     /// What is wrong and what to do.
     pub message: String,
+}
+
+/// How much an event asks for attention.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventSeverity {
+    /// Good to know.
+    #[default]
+    Info,
+    /// Worth a look.
+    Warning,
+    /// Something is broken.
+    Error,
+}
+
+/// Software on the robot that is not ROS says what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationEventBody {
+    /// Program that says so.
+    pub source: String,
+    /// What kind of thing happened, such as `battery_swapped`.
+    pub name: String,
+    /// How much it asks for attention.
+    #[serde(default)]
+    pub severity: EventSeverity,
+    /// For people.
+    #[serde(default)]
+    pub message: String,
+    /// Particulars, as they came.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub data: serde_json::Value,
+}
+
+/// One number of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// When, microseconds since the Unix epoch.
+    pub t_us: i64,
+    /// How much, in the channel's unit.
+    #[serde(with = "float")]
+    pub value: f64,
+}
+
+/// Numbers of one channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointsBody {
+    /// Channel, as it was registered.
+    pub channel: String,
+    /// Its unit, such as `degC`; empty when it has none.
+    #[serde(default)]
+    pub unit: String,
+    /// In the order in which they came.
+    pub points: Vec<Point>,
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ mod number;
 mod topic;
 
 pub use body::{
-    Content, DeploymentStatusBody, DriftFeatureBody, DriftReportBody, EntryBody, EvaluationBody, FaultBody, InferenceSummaryBody, LinkBody,
-    MissionBody, MissionKind, ObservedState, SlotState, SlotStatus, StateBody,
+    ApplicationEventBody, Content, DeploymentStatusBody, DriftFeatureBody, DriftReportBody, EntryBody, EvaluationBody, EventSeverity,
+    FaultBody, InferenceSummaryBody, LinkBody, MissionBody, MissionKind, ObservedState, Point, PointsBody, SlotState, SlotStatus,
+    StateBody,
 };
 pub use class::Class;
 pub use codec::{MAX_DECODED_BYTES, WireError, decode, encode};

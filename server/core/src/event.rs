@@ -1,6 +1,6 @@
 //! The timeline: entries worth a line to a person.
 
-use edgeflow_wire::{Class, Content, EntryBody, MissionKind, SlotStatus};
+use edgeflow_wire::{Class, Content, EntryBody, EventSeverity, MissionKind, SlotStatus};
 use serde::Serialize;
 
 use crate::entry::{StoredEntry, body};
@@ -18,6 +18,16 @@ pub enum Severity {
     Warning,
     /// Something is broken.
     Error,
+}
+
+impl From<EventSeverity> for Severity {
+    fn from(severity: EventSeverity) -> Self {
+        match severity {
+            EventSeverity::Info => Self::Info,
+            EventSeverity::Warning => Self::Warning,
+            EventSeverity::Error => Self::Error,
+        }
+    }
 }
 
 /// One line of the timeline.
@@ -113,5 +123,11 @@ fn headline(content: &Content) -> (String, Severity) {
         EntryBody::Link(link) if link.connected => (format!("uplink back ({})", link.uplink), Severity::Info),
         EntryBody::Link(link) => (format!("uplink lost ({}): {}", link.uplink, link.reason), Severity::Warning),
         EntryBody::Fault(fault) => (format!("{}: {}", fault.source, fault.message), Severity::Error),
+        EntryBody::ApplicationEvent(event) => {
+            let what = format!("{}: {}", event.source, event.name.replace('_', " "));
+            let title = if event.message.is_empty() { what } else { format!("{what}: {}", event.message) };
+            (title, event.severity.into())
+        }
+        EntryBody::Points(points) => (format!("{} points of {}", points.points.len(), points.channel), Severity::Info),
     }
 }

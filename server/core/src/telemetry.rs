@@ -38,6 +38,10 @@ pub fn unit(channel: &str) -> &'static str {
 
 /// The samples an entry holds. What is not finite is no sample.
 pub fn samples(t_us: i64, content: &Content) -> Vec<Sample> {
+    if let Content::Known(EntryBody::Points(points)) = content {
+        let finite = points.points.iter().filter(|point| point.value.is_finite());
+        return finite.map(|point| Sample { channel: points.channel.clone(), t_us: point.t_us, value: point.value }).collect();
+    }
     let pairs: Vec<(&str, f64)> = match content {
         Content::Known(EntryBody::Evaluation(evaluation)) => vec![("accuracy", evaluation.accuracy)],
         Content::Known(EntryBody::InferenceSummary(summary)) => {
