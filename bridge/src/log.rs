@@ -380,7 +380,7 @@ impl Keeper {
         }
         for waiting in self.waiting.drain(..) {
             // Who asked may have gone.
-            drop(waiting.send(()));
+            waiting.send(()).ok();
         }
     }
 
