@@ -1,23 +1,25 @@
 //! What a frame and a model's answer are reduced to, to be watched for drift: one number per feature.
 //!
-//! Of images light, contrast, focus and the mean of each colour; of vectors each element; of answers the class and how sure
-//! the model is of it, the number of objects found, or each element. Which of them a model has is known when it is loaded,
+//! Of images light, contrast, focus and the mean of each colour; of vectors each element; of scans, samples and arrays each
+//! column; of answers the class and how sure the model is of it, the objects found of each class, or each element. Which of them a model has is known when it is loaded,
 //! so that a baseline over anything else is refused then.
 
-use edgeflow_drift::{Baseline, Feature, FeatureBaseline, IMAGE_FEATURES, OUTPUT_PREFIX, channel_means, image_features};
+use edgeflow_bundle::InputSpec;
+use edgeflow_drift::{Baseline, Feature, FeatureBaseline, IMAGE_FEATURES, OUTPUT_PREFIX, image_features};
 
-use crate::decode::{Decoded, Decoder, LabelImage, Labels};
+use crate::adapt::Adapter;
+use crate::decode::{Decoded, Decoder, Detection, LabelImage, Labels};
 use crate::engine::{Inference, Model};
-use crate::image::{CheckedFrame, PixelFormat, gray};
+use crate::image::{CheckedFrame, colour_means, gray};
 use crate::tensor::{Data, Tensor, TensorSpec};
 use crate::{Error, Result};
 
-/// Most elements of a vector input that are watched; a longer one is no vector of features.
+/// Most elements or columns of a vector input that are watched; a longer one is no vector of features.
 const MOST_INPUT_ELEMENTS: usize = 64;
 /// Most elements of raw outputs that are watched: the first.
 const MOST_OUTPUT_ELEMENTS: usize = 16;
-/// Most classes of a segmentation whose shares are watched: the first.
-const MOST_SHARES: usize = 16;
+/// Most classes of a segmentation whose shares, and of a detection whose numbers of objects, are watched: the first.
+const MOST_CLASSES: usize = 16;
 /// Every so many rows of a segmentation are counted: a share needs no more.
 const SHARE_ROWS: usize = 4;
 
@@ -31,6 +33,8 @@ pub enum Seen<'a> {
     Image(&'a CheckedFrame<'a>),
     /// The graph's inputs.
     Tensors(&'a [Tensor]),
+    /// What an [adapter](crate::adapt::Adapter::features) made of a scan, or of a window's newest message.
+    Numbers(&'a [f64]),
 }
 
 /// Where a feature's value comes from.
@@ -42,10 +46,14 @@ enum Source {
     Colour(usize),
     /// Element of an input.
     Input(String, usize),
+    /// Place among an adapter's numbers.
+    Number(usize),
     Class,
     Confidence,
     Detections,
     MeanScore,
+    /// Objects of a class.
+    Count(usize),
     /// Share of pixels of a class.
     Share(usize),
     /// Element of an output.
@@ -74,10 +82,7 @@ impl Measures {
     pub fn of(model: &Model, baseline: Option<&Baseline>) -> Result<Self> {
         let known = baseline.map(|baseline| &baseline.features[..]).unwrap_or_default();
         let (outputs, inputs): (Vec<_>, Vec<_>) = known.iter().partition(|feature| feature.name.starts_with(OUTPUT_PREFIX));
-        let vector = !model.takes_images();
-        let all = if vector { elements(model.inputs(), MOST_INPUT_ELEMENTS, Source::Input, "") } else { of_images() };
-        let too_long = vector && all.len() > MOST_INPUT_ELEMENTS;
-        let mut measures = choose(&inputs, if too_long { Vec::new() } else { all }, vector)?;
+        let mut measures = choose(&inputs, of_inputs(model), has_columns(model))?;
         measures.extend(choose(&outputs, of_outputs(model), false)?);
         Ok(Self(measures))
     }
@@ -100,7 +105,7 @@ impl Measures {
                 image = image_features(&pixels, frame.width, frame.height, step)?.values();
             }
             if has(|source| matches!(source, Source::Colour(_))) {
-                colours = colour_means(frame)?;
+                colours = colour_means(frame)?.unwrap_or(colours);
             }
         }
         let decoded = answer.map(|answer| &answer.decoded);
@@ -112,12 +117,14 @@ impl Measures {
             (Source::Image(place), ..) => image[*place],
             (Source::Colour(place), ..) => colours[*place],
             (Source::Input(name, at), Seen::Tensors(tensors), _) => element(tensors, name, *at),
+            (Source::Number(at), Seen::Numbers(numbers), _) => numbers.get(*at).copied().unwrap_or(f64::NAN),
             (Source::Class, _, Some(Decoded::Classification(class))) if class.class_id >= 0 => f64::from(class.class_id),
             (Source::Confidence, _, Some(Decoded::Classification(class))) => f64::from(class.score),
             (Source::Detections, _, Some(Decoded::Detections(found))) => found.len() as f64,
             (Source::MeanScore, _, Some(Decoded::Detections(found))) => {
                 found.iter().map(|one| f64::from(one.score)).sum::<f64>() / found.len() as f64
             }
+            (Source::Count(class), _, Some(Decoded::Detections(found))) => count(found, *class),
             (Source::Share(class), ..) => shares.get(*class).copied().unwrap_or(f64::NAN),
             (Source::Output(name, at), ..) => answer.map_or(f64::NAN, |answer| element(&answer.outputs, name, *at)),
             _ => f64::NAN,
@@ -127,12 +134,12 @@ impl Measures {
 }
 
 /// Those of `all` that the baseline knows, in its order; all of them when it knows none.
-fn choose(known: &[&FeatureBaseline], mut all: Vec<Measure>, vector: bool) -> Result<Vec<Measure>> {
+fn choose(known: &[&FeatureBaseline], mut all: Vec<Measure>, has_columns: bool) -> Result<Vec<Measure>> {
     if known.is_empty() {
         return Ok(all);
     }
     let by_place =
-        vector && known.len() == all.len() && known.iter().all(|feature| !all.iter().any(|one| one.feature.name == feature.name));
+        has_columns && known.len() == all.len() && known.iter().all(|feature| !all.iter().any(|one| one.feature.name == feature.name));
     if by_place {
         all.iter_mut().zip(known).for_each(|(measure, known)| measure.feature = Feature::numeric(&known.name, &known.unit));
     }
@@ -159,6 +166,26 @@ fn of_images() -> Vec<Measure> {
     plain.chain(COLOURS.iter().enumerate().map(|(place, &name)| measure(name, "0..255", Source::Colour(place)))).collect()
 }
 
+/// Whether what goes in has columns, which a table that a baseline was made from may call otherwise. A scan's numbers are
+/// made of its columns.
+fn has_columns(model: &Model) -> bool {
+    !model.takes_images() && !matches!(model.table().map(Adapter::spec), Some(InputSpec::PointCloud(_)))
+}
+
+fn of_inputs(model: &Model) -> Vec<Measure> {
+    if model.takes_images() {
+        return of_images();
+    }
+    let all = match model.table() {
+        Some(adapter) => {
+            let numbers = adapter.features().into_iter().enumerate();
+            numbers.map(|(place, feature)| Measure { feature, source: Source::Number(place) }).collect()
+        }
+        None => elements(model.inputs(), MOST_INPUT_ELEMENTS, Source::Input, ""),
+    };
+    if all.len() > MOST_INPUT_ELEMENTS { Vec::new() } else { all }
+}
+
 fn of_outputs(model: &Model) -> Vec<Measure> {
     let named = |name: &str| format!("{OUTPUT_PREFIX}{name}");
     match model.decoder() {
@@ -167,10 +194,13 @@ fn of_outputs(model: &Model) -> Vec<Measure> {
             measure(named("confidence"), "", Source::Confidence),
         ],
         Decoder::Detection(_) => {
-            vec![measure(named("detections"), "", Source::Detections), measure(named("mean_score"), "", Source::MeanScore)]
+            let classes = model.labels.iter().take(MOST_CLASSES).enumerate();
+            let counts = classes.map(|(class, label)| measure(named(&format!("count[{label}]")), "", Source::Count(class)));
+            let all = [measure(named("detections"), "", Source::Detections), measure(named("mean_score"), "", Source::MeanScore)];
+            all.into_iter().chain(counts).collect()
         }
         Decoder::Segmentation(_) => {
-            let classes = model.labels.iter().take(MOST_SHARES).enumerate();
+            let classes = model.labels.iter().take(MOST_CLASSES).enumerate();
             classes.map(|(class, label)| measure(named(&format!("share[{label}]")), "", Source::Share(class))).collect()
         }
         Decoder::Tensors(names) => {
@@ -215,17 +245,9 @@ fn element(tensors: &[Tensor], name: &str, at: usize) -> f64 {
     value.unwrap_or(f64::NAN)
 }
 
-/// Means of red, green and blue; NaN for frames whose pixels are not plain colours of 8 bits.
-fn colour_means(frame: &CheckedFrame<'_>) -> Result<[f64; 3]> {
-    let (channels, order) = match frame.format {
-        PixelFormat::Rgb8 => (3, [0, 1, 2]),
-        PixelFormat::Bgr8 => (3, [2, 1, 0]),
-        PixelFormat::Rgba8 => (4, [0, 1, 2]),
-        PixelFormat::Bgra8 => (4, [2, 1, 0]),
-        _ => return Ok([f64::NAN; 3]),
-    };
-    let means = channel_means(frame.data, frame.width, frame.height, frame.step, channels)?;
-    Ok(order.map(|channel| means[channel]))
+/// Objects of a class.
+fn count(found: &[Detection], class: usize) -> f64 {
+    found.iter().filter(|one| one.class == class).count() as f64
 }
 
 /// Share of each class among the pixels that have one.
@@ -243,7 +265,7 @@ fn shares(image: &LabelImage) -> Vec<f64> {
         Labels::U16(labels) => count(image, labels, usize::from(u16::MAX)),
     };
     let all: u64 = counts.iter().sum();
-    counts.into_iter().take(MOST_SHARES).map(|n| n as f64 / all as f64).collect()
+    counts.into_iter().take(MOST_CLASSES).map(|n| n as f64 / all as f64).collect()
 }
 
 #[cfg(test)]
@@ -251,31 +273,26 @@ mod tests {
     use super::*;
     use crate::image::Frame;
 
-    fn frame<'a>(encoding: &'a str, data: &'a [u8]) -> CheckedFrame<'a> {
-        let step = data.len() as u32 / 2;
-        Frame { width: 2, height: 2, step, encoding, is_bigendian: false, data }.check().unwrap()
+    #[test]
+    fn a_baseline_that_the_command_line_made_of_images_holds_for_frames() {
+        let rgb = [10, 20, 30, 20, 40, 60, 30, 60, 90, 40, 80, 120];
+        let frame = Frame { width: 2, height: 2, step: 6, encoding: "rgb8", is_bigendian: false, data: &rgb }.check().unwrap();
+        let (grey, _) = gray(&frame);
+        let expected: Vec<u8> = rgb.as_chunks::<3>().0.iter().map(|[r, g, b]| edgeflow_drift::luma(*r, *g, *b)).collect();
+        assert_eq!(grey.as_ref(), expected);
     }
 
     #[test]
-    fn colours_are_told_whatever_their_order() {
-        let rgb = [10, 20, 30, 20, 40, 60, 30, 60, 90, 40, 80, 120];
-        let bgr: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|[r, g, b]| [*b, *g, *r]).collect();
-        let rgba: Vec<u8> = rgb.as_chunks::<3>().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255]).collect();
-        for (encoding, data) in [("rgb8", &rgb[..]), ("bgr8", &bgr), ("rgba8", &rgba)] {
-            assert_eq!(colour_means(&frame(encoding, data)).unwrap(), [25.0, 50.0, 75.0], "{encoding}");
-        }
-        assert!(colour_means(&frame("mono8", &[1, 2, 3, 4])).unwrap().iter().all(|mean| mean.is_nan()));
-        // A baseline that the command line made of images holds for frames.
-        let (grey, _) = gray(&frame("rgb8", &rgb));
-        let expected: Vec<u8> = rgb.as_chunks::<3>().0.iter().map(|[r, g, b]| edgeflow_drift::luma(*r, *g, *b)).collect();
-        assert_eq!(grey.as_ref(), expected);
+    fn objects_are_counted_by_class() {
+        let found = [3, 0, 3].map(|class| Detection { class, score: 1.0, corners: [0.0; 4] });
+        assert_eq!([0, 1, 3].map(|class| count(&found, class)), [1.0, 0.0, 2.0]);
     }
 
     #[test]
     fn shares_are_of_the_pixels_that_have_a_class() {
         let labels = (0..16 * 8).map(|i| if i % 4 == 3 { u8::MAX } else { (i % 4) as u8 }).collect();
         let found = shares(&LabelImage { width: 16, height: 8, labels: Labels::U8(labels) });
-        assert_eq!((found.len(), found[3]), (MOST_SHARES, 0.0));
+        assert_eq!((found.len(), found[3]), (MOST_CLASSES, 0.0));
         assert!(found[..3].iter().all(|share| (share - 1.0 / 3.0).abs() < 1e-12), "{found:?}");
         assert!(shares(&LabelImage { width: 1, height: 1, labels: Labels::U16(vec![u16::MAX]) })[0].is_nan());
     }

@@ -2,8 +2,7 @@
 
 use edgeflow_bundle::{InputSpec, PointCloudSpec, WhenFewer, WhenMore};
 
-use super::Adapter;
-use crate::tensor::Tensor;
+use super::{Adapted, Adapter};
 use crate::{Error, Result};
 
 /// A scan as `sensor_msgs/PointCloud2` carries it.
@@ -105,12 +104,12 @@ struct Column {
 }
 
 impl Adapter {
-    /// The tensor of a scan.
+    /// The tensor of a scan, and its features.
     ///
     /// # Errors
     /// [`Error::NoInput`] when the model takes something else, [`Error::Message`] when the scan contradicts itself, lacks a
     /// field, or has more or fewer points than the manifest lets pass.
-    pub fn cloud(&self, cloud: &Cloud<'_>) -> Result<Tensor> {
+    pub fn cloud(&self, cloud: &Cloud<'_>) -> Result<Adapted> {
         let InputSpec::PointCloud(spec) = self.spec() else {
             return Err(Error::NoInput { given: "point_cloud", reason: format!("edgeflow.yaml describes {}", self.spec().kind()) });
         };
@@ -120,10 +119,10 @@ impl Adapter {
         let is_valid = |point: &&[u8]| columns.iter().all(|column| read(point, column).is_finite());
         let points: Vec<&[u8]> = points.filter(|point| !spec.drop_invalid || is_valid(point)).collect();
         let chosen = self.choose(spec, points.len())?;
-        let rows = self.count.unwrap_or(chosen.len());
+        let (rows, found) = (self.count.unwrap_or(chosen.len()), points.len());
         let numbers: Vec<f64> =
             chosen.into_iter().flat_map(|i| columns.iter().map(move |c| (i, c))).map(|(i, c)| read(points[i], c)).collect();
-        self.table(&numbers, rows)
+        Ok(Adapted { tensor: self.table(&numbers, rows)?, numbers: self.of_points(found, &numbers) })
     }
 
     fn column(&self, cloud: &Cloud<'_>, name: &str) -> Result<Column> {
@@ -186,7 +185,7 @@ impl Adapter {
 mod tests {
     use super::super::tests::adapter;
     use super::*;
-    use crate::tensor::Data;
+    use crate::tensor::{Data, Tensor};
 
     const FLOAT32: u8 = 7;
 
@@ -229,7 +228,7 @@ mod tests {
         let fields = [("a", 0, 3), ("b", 2, 8), ("c", 10, 2), ("d", 11, 1), ("e", 12, 6), ("f", 16, 5), ("g", 20, 4)];
         let fields = fields.map(|(name, offset, datatype)| field(name, offset, datatype)).to_vec();
         let cloud = Cloud { width: 1, height: 2, fields, is_bigendian: true, point_step: 22, row_step: 22, data: &data };
-        let tensor = adapter("kind: point_cloud, fields: [g, f, e, d, c, b, a]", &[1, -1, 7]).cloud(&cloud).unwrap();
+        let tensor = adapter("kind: point_cloud, fields: [g, f, e, d, c, b, a]", &[1, -1, 7]).cloud(&cloud).unwrap().tensor;
         assert_eq!(tensor.shape, [1, 2, 7]);
         let first = [60_000.0, -70_000.0, 70_000.0, -1.0, 200.0, 0.0, -1.0];
         assert_eq!(values(&tensor), [first, [60_000.0, -70_000.0, 70_001.0, -1.0, 201.0, 1.0, -101.0]].concat());
@@ -240,12 +239,12 @@ mod tests {
         // Two rows of one point and four bytes of padding each.
         let data = [bytes(&[[1.0, 2.0]]), vec![7; 4], bytes(&[[f32::NAN, 4.0]]), vec![7; 4]].concat();
         let padded = Cloud { width: 1, height: 2, row_step: 16, ..cloud(1, &data) };
-        assert_eq!(values(&adapter("kind: point_cloud, fields: [x, y]", &[1, -1, 2]).cloud(&padded).unwrap()), [1.0, 2.0]);
+        assert_eq!(values(&adapter("kind: point_cloud, fields: [x, y]", &[1, -1, 2]).cloud(&padded).unwrap().tensor), [1.0, 2.0]);
         // Only the fields that are taken count.
-        assert_eq!(values(&adapter("kind: point_cloud, fields: [y]", &[1, -1, 1]).cloud(&padded).unwrap()), [2.0, 4.0]);
-        let kept = adapter("kind: point_cloud, fields: [x, y], drop_invalid: false", &[1, -1, 2]).cloud(&padded).unwrap();
+        assert_eq!(values(&adapter("kind: point_cloud, fields: [y]", &[1, -1, 1]).cloud(&padded).unwrap().tensor), [2.0, 4.0]);
+        let kept = adapter("kind: point_cloud, fields: [x, y], drop_invalid: false", &[1, -1, 2]).cloud(&padded).unwrap().tensor;
         assert!(values(&kept)[2].is_nan() && kept.shape == [1, 2, 2]);
-        let nothing = adapter("kind: point_cloud, fields: [x, y]", &[1, -1, 2]).cloud(&cloud(0, &[])).unwrap();
+        let nothing = adapter("kind: point_cloud, fields: [x, y]", &[1, -1, 2]).cloud(&cloud(0, &[])).unwrap().tensor;
         assert_eq!((nothing.shape.as_slice(), nothing.data), ([1, 0, 2].as_slice(), Data::F32(vec![])));
     }
 
@@ -253,8 +252,9 @@ mod tests {
     fn more_and_fewer_points_than_rows_are_spread_filled_or_refused() {
         let seven: Vec<[f32; 2]> = (0..7).map(|i| [i as f32, 0.0]).collect();
         let (seven, two) = (bytes(&seven), bytes(&[[5.0, 0.0], [6.0, 0.0]]));
-        let take =
-            |keys: &str, cloud: &Cloud<'_>| adapter(&format!("kind: point_cloud, fields: [x], points: 3{keys}"), &[1, 3, 1]).cloud(cloud);
+        let take = |keys: &str, cloud: &Cloud<'_>| {
+            adapter(&format!("kind: point_cloud, fields: [x], points: 3{keys}"), &[1, 3, 1]).cloud(cloud).map(|it| it.tensor)
+        };
         let (more, fewer) = (cloud(7, &seven), cloud(2, &two));
         assert_eq!(values(&take("", &more).unwrap()), [0.0, 2.0, 4.0]);
         assert_eq!(values(&take(", when_more: first", &more).unwrap()), [0.0, 1.0, 2.0]);

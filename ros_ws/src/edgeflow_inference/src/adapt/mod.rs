@@ -6,6 +6,7 @@
 
 mod cloud;
 mod samples;
+mod watched;
 mod window;
 
 pub use cloud::{Cloud, CloudField};
@@ -20,6 +21,15 @@ use crate::{Error, Result};
 
 /// Rows of the warm-up's tensor where neither manifest nor graph says how many there are.
 const ANY_ROWS: usize = 64;
+
+/// What a message, or a window of them, became.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapted {
+    /// The graph's input.
+    pub tensor: Tensor,
+    /// What is watched of it for drift, in the order of [`Adapter::features`].
+    pub numbers: Vec<f64>,
+}
 
 /// Turns messages of one kind into one graph input.
 #[derive(Clone, Debug)]

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 
 use edgeflow_bundle::{InputSpec, WindowSpec};
 
-use super::{Adapter, Sample};
+use super::{Adapted, Adapter, Sample};
 use crate::Result;
-use crate::tensor::Tensor;
 
 /// The newest messages, in order.
 #[derive(Debug, Default)]
@@ -23,8 +22,9 @@ pub struct Window {
 /// What a message made of the window.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    /// The graph's input, when it is time for one.
-    pub tensor: Option<Tensor>,
+    /// The graph's input, when it is time for one; of its numbers the newest message's are watched, so that windows which
+    /// overlap show each message once.
+    pub adapted: Option<Adapted>,
     /// Messages before it were forgotten: there is a gap behind them, or stamps ran backwards.
     pub interrupted: bool,
 }
@@ -53,11 +53,12 @@ impl Window {
         }
         self.rows.push_back(row);
         if self.rows.len() < *window as usize || self.since.is_some_and(|since| since < *stride) {
-            return Ok(Gathered { tensor: None, interrupted });
+            return Ok(Gathered { adapted: None, interrupted });
         }
         self.since = Some(0);
         let numbers: Vec<f64> = self.rows.iter().flatten().copied().collect();
-        Ok(Gathered { tensor: Some(adapter.table(&numbers, self.rows.len())?), interrupted })
+        let tensor = adapter.table(&numbers, self.rows.len())?;
+        Ok(Gathered { adapted: Some(Adapted { tensor, numbers: self.rows.back().cloned().unwrap_or_default() }), interrupted })
     }
 }
 
@@ -74,7 +75,10 @@ mod tests {
         for ms in stamps_ms {
             let sample = Sample::Array { dimensions: &[], data_offset: 0, data: &[ms as f32] };
             let gathered = window.push(adapter, ms * MS, &sample).unwrap();
-            shown.push((ms, gathered.tensor.map(|t| t.data.to_f64().unwrap()), gathered.interrupted));
+            if let Some(adapted) = &gathered.adapted {
+                assert_eq!(adapted.numbers, [ms as f64], "the newest is watched");
+            }
+            shown.push((ms, gathered.adapted.map(|it| it.tensor.data.to_f64().unwrap()), gathered.interrupted));
         }
         shown
     }

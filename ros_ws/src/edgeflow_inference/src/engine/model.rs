@@ -199,7 +199,20 @@ impl Model {
         matches!(self.feed, Some(Feed::Image(_)))
     }
 
-    /// What turns messages of a kind that is no image into the graph's input.
+    /// Whether the manifest describes messages that are fed to this model.
+    pub fn has_feed(&self) -> bool {
+        self.feed.is_some()
+    }
+
+    /// What turns messages into the graph's input, where the manifest describes a kind that is no image.
+    pub fn table(&self) -> Option<&Adapter> {
+        match &self.feed {
+            Some(Feed::Table(adapter)) => Some(adapter),
+            _ => None,
+        }
+    }
+
+    /// As [`Model::table`], for a message of the kind `given`.
     ///
     /// # Errors
     /// [`Error::NoInput`] when the manifest describes no such input; `given` is the kind of what came.
@@ -217,7 +230,7 @@ impl Model {
     /// # Errors
     /// As [`Model::adapter`], [`Adapter::cloud`] and [`Model::infer_table`].
     pub fn infer_cloud(&self, cloud: &Cloud<'_>, asked: &Thresholds) -> Result<Inference> {
-        self.infer_table(self.adapter("point_cloud")?.cloud(cloud)?, asked)
+        self.infer_table(self.adapter("point_cloud")?.cloud(cloud)?.tensor, asked)
     }
 
     /// Runs the model on a tensor that its [`Adapter`] made, with thresholds as for [`Model::infer_cloud`].

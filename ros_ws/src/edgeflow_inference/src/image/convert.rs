@@ -50,7 +50,7 @@ fn float(bytes: [u8; 4], is_bigendian: bool) -> f32 {
 }
 
 /// Rows of 16-bit numbers in 8 bits.
-fn narrowed(frame: &CheckedFrame<'_>) -> Vec<u8> {
+pub(super) fn narrowed(frame: &CheckedFrame<'_>) -> Vec<u8> {
     frame.rows().flat_map(|row| row.as_chunks::<2>().0).map(|p| narrow(*p, frame.is_bigendian)).collect()
 }
 
@@ -169,7 +169,7 @@ fn colours_of_bayer(frame: &CheckedFrame<'_>) -> Vec<u8> {
 }
 
 /// BT.601, luma from 16 to 235: what webcams send, and what OpenCV takes them for.
-fn colours_of_yuv(frame: &CheckedFrame<'_>) -> Result<Vec<u8>> {
+pub(super) fn colours_of_yuv(frame: &CheckedFrame<'_>) -> Result<Vec<u8>> {
     const RANGE: YuvRange = YuvRange::Limited;
     const MATRIX: YuvStandardMatrix = YuvStandardMatrix::Bt601;
     let (width, height, step) = (frame.width as u32, frame.height as u32, frame.step as u32);

@@ -7,6 +7,7 @@ mod bayer;
 mod compressed;
 mod convert;
 mod format;
+mod means;
 mod placement;
 mod prepare;
 mod shrink;
@@ -14,6 +15,7 @@ mod shrink;
 pub use compressed::Decompressed;
 pub use convert::{gray, rgb};
 pub use format::{Cfa, PixelFormat};
+pub(crate) use means::colour_means;
 pub use placement::{Placement, Rect};
 pub use prepare::{Prepared, Preparer, Scratch};
 

@@ -9,9 +9,8 @@ use super::frames::Input;
 use super::messages::nanoseconds;
 use super::tally::Tally;
 use crate::Result;
-use crate::adapt::{Cloud, CloudField, Sample, Window};
+use crate::adapt::{Adapted, Cloud, CloudField, Sample, Window};
 use crate::engine::Model;
-use crate::tensor::Tensor;
 
 /// An array has no header: it is given one when it comes.
 pub(super) fn stamped(node: &Node, array: Float32MultiArray) -> Input {
@@ -42,7 +41,7 @@ pub(super) struct Gatherer {
 
 impl Gatherer {
     /// Takes in a message; gives the graph's input when it is time for one, and counts what is not.
-    pub(super) fn gather(&mut self, model: &Model, input: &Input, tally: &Tally) -> Result<Option<Tensor>> {
+    pub(super) fn gather(&mut self, model: &Model, input: &Input, tally: &Tally) -> Result<Option<Adapted>> {
         let sample = match input {
             Input::Imu(imu) => imu_sample(imu),
             Input::Joints(joints) => joint_sample(joints),
@@ -54,8 +53,8 @@ impl Gatherer {
             Input::Image(_) | Input::Compressed(_) | Input::Tensors(_) | Input::Points(_) => return Ok(None),
         };
         let gathered = self.window.push(model.adapter(sample.kind())?, nanoseconds(&input.header().stamp), &sample)?;
-        tally.gathered(gathered.tensor.is_none(), gathered.interrupted);
-        Ok(gathered.tensor)
+        tally.gathered(gathered.adapted.is_none(), gathered.interrupted);
+        Ok(gathered.adapted)
     }
 }
 

@@ -86,24 +86,29 @@ impl Worker {
                 inference?
             }
             other => {
-                let mut inputs = Vec::new();
-                let inference = match other {
+                let (inputs, numbers);
+                let (inference, seen) = match other {
                     Opened::Tensors(tensors) => {
                         inputs = tensors;
-                        model.infer_tensors_with(&inputs, &asked)?
+                        // Of a model with messages of its own, tensors are a way around its sensor.
+                        let seen = if model.has_feed() { None } else { Some(Seen::Tensors(&inputs)) };
+                        (model.infer_tensors_with(&inputs, &asked)?, seen)
                     }
-                    Opened::Cloud(cloud) => model.infer_cloud(&cloud, &asked)?,
+                    Opened::Cloud(cloud) => {
+                        let adapted = model.adapter("point_cloud")?.cloud(&cloud)?;
+                        numbers = adapted.numbers;
+                        (model.infer_table(adapted.tensor, &asked)?, Some(Seen::Numbers(&numbers)))
+                    }
                     _ => {
-                        let Some(tensor) = self.gatherer.gather(&model, &input, &self.tally)? else { return Ok(false) };
-                        model.infer_table(window.insert(tensor).clone(), &asked)?
+                        let Some(adapted) = self.gatherer.gather(&model, &input, &self.tally)? else { return Ok(false) };
+                        numbers = adapted.numbers;
+                        (model.infer_table(window.insert(adapted.tensor).clone(), &asked)?, Some(Seen::Numbers(&numbers)))
                     }
                 };
                 self.publish(&model, header, arrived, &inference)?;
                 self.vision.publish(&model, header, None, &inference, &asked)?;
-                // Of a model for images, tensors are a way around the camera. A scan has no features of its own; the answer has.
-                if !model.takes_images() {
-                    let inputs = window.as_ref().map_or(&inputs[..], std::slice::from_ref);
-                    self.observe(&model, Seen::Tensors(inputs), Some(&inference), header)?;
+                if let Some(seen) = seen {
+                    self.observe(&model, seen, Some(&inference), header)?;
                 }
                 inference
             }

@@ -11,7 +11,7 @@ use super::support::*;
 use super::{PATIENCE, Scene, gray, next};
 
 impl Scene {
-    async fn source<T: Message>(&self, leaf: &str) -> Publisher<T> {
+    pub(crate) async fn source<T: Message>(&self, leaf: &str) -> Publisher<T> {
         let publisher = self.neighbour.create_publisher::<T>(&format!("inference_node/{leaf}"), QosProfile::default().keep_all()).unwrap();
         assert!(publisher.wait_for_subscribers(1, PATIENCE).await);
         publisher
@@ -19,12 +19,12 @@ impl Scene {
 }
 
 /// A parameter that makes every message on a topic count.
-fn reliable(leaf: &str) -> (String, &'static str) {
+pub(crate) fn reliable(leaf: &str) -> (String, &'static str) {
     (format!("qos_overrides./inference_node/{leaf}.subscription.reliability"), "reliable")
 }
 
 /// A graph that gives back what it is given.
-fn mirror(shape: &[u64]) -> Vec<u8> {
+pub(crate) fn mirror(shape: &[u64]) -> Vec<u8> {
     model(&[node("Identity", &["x"], &["y"])], &[], &[value("x", FLOAT, shape)], &[value("y", FLOAT, shape)])
 }
 
@@ -39,7 +39,7 @@ fn told(result: &InferenceResult) -> (i32, &str, Vec<f32>) {
 }
 
 /// A scan of x, y as float32 and an intensity of 16 bits, with two bytes of padding.
-fn scan(stamp: i32, points: &[(f32, f32, u16)]) -> PointCloud2 {
+pub(crate) fn scan(stamp: i32, points: &[(f32, f32, u16)]) -> PointCloud2 {
     let field = |name: &str, offset, datatype| PointField { name: name.into(), offset, datatype, count: 1 };
     let point = |&(x, y, intensity): &(f32, f32, u16)| [&x.to_le_bytes()[..], &y.to_le_bytes(), &intensity.to_le_bytes(), &[0; 2]].concat();
     let mut scan = PointCloud2 {
@@ -80,7 +80,7 @@ async fn a_scan_becomes_its_points_and_what_is_no_such_scan_is_refused_by_name()
     assert_eq!(scene.stop().await, Counters { results: 2, refused: 2, ..Counters::default() });
 }
 
-fn turning(stamp_ms: u32, rate: f64) -> Imu {
+pub(crate) fn turning(stamp_ms: u32, rate: f64) -> Imu {
     let mut imu = Imu::default();
     imu.header.stamp.sec = (stamp_ms / 1000) as i32;
     imu.header.stamp.nanosec = stamp_ms % 1000 * 1_000_000;
@@ -91,7 +91,8 @@ fn turning(stamp_ms: u32, rate: f64) -> Imu {
 }
 
 /// What a window of two rates is made of here: a stride of two, and gaps of more than 50 ms end it.
-const TURNING: &str = "v: 1\ninput: {kind: imu, fields: [angular_velocity.z], window: 2, stride: 2, max_gap_s: 0.05, std: [2]}\n";
+pub(crate) const TURNING: &str =
+    "v: 1\ninput: {kind: imu, fields: [angular_velocity.z], window: 2, stride: 2, max_gap_s: 0.05, std: [2]}\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_of_an_imu_are_computed_by_stride_and_never_over_a_gap() {

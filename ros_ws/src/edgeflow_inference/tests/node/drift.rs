@@ -13,7 +13,7 @@ use super::support::{FLOAT, PIXEL_MANIFEST, bundle, floats, model, node, pixel_b
 use super::*;
 
 /// Numbers that look random enough, 0 to 1.
-fn scatter(i: i32) -> f64 {
+pub(crate) fn scatter(i: i32) -> f64 {
     let mut z = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     ((z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 11) as f64 / (1u64 << 53) as f64
@@ -30,7 +30,7 @@ fn quarters(dir: &Path) -> PathBuf {
     bundle(&dir.join("quarters"), &pixel_model([0.0; 4]), Some(PIXEL_MANIFEST))
 }
 
-fn feature<'a>(report: &'a DriftReport, name: &str) -> &'a DriftFeature {
+pub(crate) fn feature<'a>(report: &'a DriftReport, name: &str) -> &'a DriftFeature {
     report.features.iter().find(|feature| feature.name == name).unwrap_or_else(|| panic!("no {name} in {report:?}"))
 }
 

@@ -13,6 +13,7 @@ mod snapshot;
 #[path = "../support/mod.rs"]
 mod support;
 mod vision;
+mod watched;
 
 use std::net::SocketAddr;
 use std::path::Path;

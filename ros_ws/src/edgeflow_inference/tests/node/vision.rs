@@ -194,7 +194,7 @@ async fn classes_have_the_best_first_and_as_many_as_asked_for() {
 }
 
 /// The strongest colour of each pixel, as class 0, 1 or 2.
-fn segmenter(dir: &std::path::Path, classes: u64) -> std::path::PathBuf {
+pub(crate) fn segmenter(dir: &std::path::Path, classes: u64) -> std::path::PathBuf {
     let graph = match classes {
         3 => model(&[node("Identity", &["X"], &["Y"])], &[], &[value("X", FLOAT, &[1, 3, 4, 4])], &[value("Y", FLOAT, &[1, 3, 4, 4])]),
         // As many classes of which the last one is the greatest everywhere.
