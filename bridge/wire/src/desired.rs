@@ -73,15 +73,42 @@ pub struct Envelope {
     pub v: u32,
     /// JSON of the document.
     pub payload: String,
-    /// Signatures over the bytes of `payload`; none until robots pin the control plane's key.
+    /// Ed25519 signatures over [`Envelope::signed_bytes`]; a robot that pinned the control plane's keys wants one of them.
     #[serde(default)]
     pub signatures: Vec<Signature>,
+}
+
+impl Envelope {
+    /// What is signed: the payload behind a line that says what it is for, so that a document of one kind never passes for
+    /// one of another.
+    pub fn signed_bytes(kind: DocumentKind, payload: &str) -> Vec<u8> {
+        format!("edgeflow {} v{}\n{payload}", kind.as_str(), crate::WIRE_VERSION).into_bytes()
+    }
+}
+
+/// What an envelope holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentKind {
+    /// A [`DesiredState`].
+    DesiredState,
+    /// A momentary command.
+    Command,
+}
+
+impl DocumentKind {
+    /// As it stands in what is signed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DocumentKind::DesiredState => "desired_state",
+            DocumentKind::Command => "command",
+        }
+    }
 }
 
 /// One signature over an envelope's payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
-    /// Which key signed.
+    /// Which key signed: the first 16 hex digits of the SHA-256 of the public key.
     pub key_id: String,
     /// The signature, base64.
     pub signature: String,

@@ -19,7 +19,7 @@ pub use body::{
 };
 pub use class::Class;
 pub use codec::{MAX_DECODED_BYTES, WireError, decode, encode};
-pub use desired::{BundleFileRef, DesiredState, Envelope, Signature, SlotKind, SlotSpec, Version};
+pub use desired::{BundleFileRef, DesiredState, DocumentKind, Envelope, Signature, SlotKind, SlotSpec, Version};
 pub use log::{Ack, AckOutcome, Batch, ClassPosition, Entry, Hello, LogAck, Loss, Upstream};
 pub use number::{float, u64_string};
 pub use topic::Topics;

@@ -37,4 +37,12 @@ pub enum CoreError {
         /// What was to replace it.
         next: String,
     },
+    /// A bootstrap token that would live too long, or not at all.
+    #[error("a bootstrap token lives 1 to {most_s} seconds, not {given_s}")]
+    BadLifetime {
+        /// What was asked for.
+        given_s: u64,
+        /// What is allowed.
+        most_s: u64,
+    },
 }

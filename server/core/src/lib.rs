@@ -12,6 +12,7 @@ pub mod drift;
 pub mod entry;
 mod error;
 pub mod event;
+pub mod identity;
 pub mod ingestion;
 pub mod model;
 mod name;

@@ -10,7 +10,7 @@ use crate::{OrganisationId, TargetName};
 pub enum Who {
     /// A person or program with the administrator's token.
     Administrator,
-    /// A robot with its own token.
+    /// A robot with its own certificate or token.
     Robot(TargetName),
 }
 
@@ -33,6 +33,10 @@ pub enum Action {
     ReadTarget,
     /// Enrol a robot.
     EnrolTarget,
+    /// Make a one-time token that gets a robot its certificate.
+    BootstrapTarget,
+    /// Get a certificate.
+    IssueCertificate,
     /// Take a robot's identity away.
     RevokeTarget,
     /// Read models and versions.
@@ -58,6 +62,8 @@ impl Action {
             Action::ReadServer => "read_server",
             Action::ReadTarget => "read_target",
             Action::EnrolTarget => "enrol_target",
+            Action::BootstrapTarget => "bootstrap_target",
+            Action::IssueCertificate => "issue_certificate",
             Action::RevokeTarget => "revoke_target",
             Action::ReadModel => "read_model",
             Action::WriteModel => "write_model",
@@ -116,11 +122,12 @@ impl Principal {
         Self { who: Who::Administrator, organisation: OrganisationId::first(), grants: vec![Grant::Everything] }
     }
 
-    /// A robot: it fetches artifacts, reads itself and writes its own log, nothing else.
+    /// A robot: it fetches artifacts, reads itself, writes its own log and renews its certificate, nothing else.
     pub fn robot(organisation: OrganisationId, name: TargetName) -> Self {
         let grants = vec![
             Grant::Anywhere(Action::ReadArtifact),
             Grant::OnTarget(Action::ReadTarget, name.clone()),
+            Grant::OnTarget(Action::IssueCertificate, name.clone()),
             Grant::OnTarget(Action::WriteLog, name.clone()),
         ];
         Self { who: Who::Robot(name), organisation, grants }
@@ -169,6 +176,8 @@ mod tests {
             (Action::Deploy, Resource::Target(name("r1"))),
             (Action::ReadModel, Resource::Organisation),
             (Action::RevokeTarget, Resource::Target(name("r1"))),
+            (Action::BootstrapTarget, Resource::Target(name("r1"))),
+            (Action::IssueCertificate, Resource::Target(name("r2"))),
             (Action::ReadAudit, Resource::Organisation),
         ] {
             let refusal = decide(&robot, action, resource).unwrap_err().to_string();

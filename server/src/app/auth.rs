@@ -15,10 +15,15 @@ pub(crate) fn hash(token: &str) -> [u8; 32] {
 
 /// 256 random bits in hex.
 pub(crate) fn random_hex() -> Result<String, AppError> {
-    let mut bytes = [0; 32];
+    Ok(hex::encode(random_bytes::<32>()?))
+}
+
+/// Random bytes.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], AppError> {
+    let mut bytes = [0; N];
     let asking = AppError::artifact("asking the system for random bytes");
     getrandom::fill(&mut bytes).map_err(|error| asking(std::io::Error::other(error.to_string())))?;
-    Ok(hex::encode(bytes))
+    Ok(bytes)
 }
 
 impl App {

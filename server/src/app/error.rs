@@ -23,6 +23,12 @@ pub enum AppError {
     /// Nobody is who the token says.
     #[error("no valid token: send \"Authorization: Bearer <token>\"")]
     Unauthenticated,
+    /// A bootstrap token that opens nothing.
+    #[error("the bootstrap token is unknown, was used, or has expired: make another one with `edgeflow targets bootstrap`")]
+    BadBootstrap,
+    /// A certificate that proves nothing.
+    #[error(transparent)]
+    BadCertificate(#[from] edgeflow_core::identity::Invalid),
     /// Not granted.
     #[error(transparent)]
     Denied(#[from] Denied),

@@ -6,11 +6,13 @@
 mod artifacts;
 mod audit;
 mod auth;
+mod authority;
 mod deployments;
 mod drift;
 mod error;
 mod events;
 mod hub;
+mod identities;
 mod metrics;
 mod models;
 mod open;
@@ -22,9 +24,11 @@ mod telemetry;
 mod upload;
 
 pub use artifacts::ArtifactBytes;
+pub use authority::{Authority, AuthorityFiles, DocumentKey, well_formed_name};
 pub use deployments::DeploymentRequest;
 pub use error::AppError;
 pub use hub::StreamItem;
+pub use identities::{BootstrapToken, IssuedIdentity};
 pub use metrics::Metrics;
 pub use models::ModelRequest;
 pub use open::{AppOptions, SystemClock};
@@ -41,11 +45,13 @@ pub struct App {
     stores: Stores,
     sqlite: edgeflow_store_sqlite::Sqlite,
     artifacts: artifacts::Artifacts,
+    authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
     pub(crate) hub: hub::Hub,
     pub(crate) presence: presence::Presence,
     metrics: Metrics,
     desired: broadcast::Sender<RobotId>,
+    enrolled: broadcast::Sender<RobotId>,
     revoked: broadcast::Sender<RobotId>,
     mqtt_address: OnceLock<std::net::SocketAddr>,
     started_at_us: i64,

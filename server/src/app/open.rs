@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-use crate::app::{App, AppError, Metrics, artifacts::Artifacts, hub::Hub, presence::Presence};
+use crate::app::{App, AppError, Metrics, artifacts::Artifacts, authority::Authority, hub::Hub, presence::Presence};
 
 /// Robots whose change can wait to be told before a slow listener re-reads all of them.
 const CHANGES: usize = 4096;
@@ -23,12 +23,14 @@ pub struct AppOptions {
     pub restored: bool,
     /// Most bytes of one uploaded bundle.
     pub max_model_bytes: u64,
+    /// Names and addresses under which robots reach this machine, beside the loopback ones.
+    pub tls_names: Vec<String>,
 }
 
 impl AppOptions {
     /// Defaults on a folder.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), restored: false, max_model_bytes: 2 << 30 }
+        Self { data_dir: data_dir.into(), restored: false, max_model_bytes: 2 << 30, tls_names: Vec::new() }
     }
 }
 
@@ -56,6 +58,9 @@ impl App {
             let identity = stores.server.raise_epoch(now_us).await?;
             tracing::warn!(server.epoch = identity.server_epoch, "the data folder was restored: server epoch raised");
         }
+        let authority = Authority::open(&options.data_dir, &options.tls_names, now_us)?;
+        authority.revoke(stores.identities.revoked_certificates(now_us).await?);
+        let (enrolled, _) = broadcast::channel(CHANGES);
         let (desired, _) = broadcast::channel(CHANGES);
         let (revoked, _) = broadcast::channel(CHANGES);
         let metrics = Metrics::new();
@@ -63,10 +68,12 @@ impl App {
             stores,
             sqlite,
             artifacts,
+            authority: Arc::new(authority),
             hub: Hub::new(),
             presence: Presence::default(),
             metrics,
             desired,
+            enrolled,
             revoked,
             mqtt_address: OnceLock::new(),
             started_at_us: now_us,

@@ -2,7 +2,7 @@
 
 use edgeflow_core::{RobotId, event};
 use edgeflow_store::{Ingested, StoreError};
-use edgeflow_wire::{AckOutcome, Content, EntryBody, Envelope, LogAck, Upstream, WIRE_VERSION};
+use edgeflow_wire::{AckOutcome, Content, DocumentKind, EntryBody, Envelope, LogAck, Upstream, WIRE_VERSION};
 use tokio::sync::broadcast;
 
 use crate::app::{App, AppError, auth::hash};
@@ -117,7 +117,7 @@ impl App {
             return Ok(None);
         }
         let payload = serde_json::to_string(&target.desired).map_err(AppError::artifact("writing a desired state"))?;
-        Ok(Some(Envelope { v: WIRE_VERSION, payload, signatures: Vec::new() }))
+        Ok(Some(self.authority.envelope(DocumentKind::DesiredState, payload)))
     }
 
     /// Robots whose desired state changed. A receiver that lags re-reads every robot it serves.

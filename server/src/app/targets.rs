@@ -62,6 +62,8 @@ impl App {
         if !self.stores.targets.revoke_target(&principal.organisation, name, self.now_us()).await? {
             return Err(not_found(name));
         }
+        let certificates = self.stores.identities.certificates(&principal.organisation, name).await?;
+        self.authority.revoke(certificates.iter().map(|certificate| certificate.fingerprint));
         // An error means that no door is open for robots.
         drop(self.revoked.send(App::robot_id(&principal.organisation, name)));
         self.record(principal, Action::RevokeTarget, &format!("target/{name}"), serde_json::Value::Null).await;

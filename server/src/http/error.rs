@@ -61,6 +61,7 @@ impl From<AppError> for HttpError {
                 header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
                 (StatusCode::UNAUTHORIZED, "unauthenticated")
             }
+            AppError::BadBootstrap | AppError::BadCertificate(_) => (StatusCode::UNAUTHORIZED, "unauthenticated"),
             AppError::Denied(_) => (StatusCode::FORBIDDEN, "denied"),
             AppError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             AppError::BadRange { size_bytes } => {

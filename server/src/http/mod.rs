@@ -1,6 +1,6 @@
 //! The HTTP door: translation between requests and use-cases, one file per resource.
 //!
-//! Every route under `/api` wants `Authorization: Bearer`; `/healthz`, `/metrics` and the dashboard's files do not.
+//! Every route under `/api` but `/enroll` wants `Authorization: Bearer`; `/healthz`, `/metrics` and the dashboard's files do not.
 
 mod artifacts;
 mod audit;
@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod extract;
 mod headers;
+mod identities;
 mod mlflow;
 mod models;
 mod openapi;
@@ -52,6 +53,9 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/server", get(server::get))
         .route("/targets", get(targets::list).post(targets::enrol))
         .route("/targets/{target}", get(targets::get).delete(targets::revoke))
+        .route("/targets/{target}/bootstrap", post(identities::bootstrap))
+        .route("/targets/{target}/certificates", get(identities::list).post(identities::renew))
+        .route("/enroll", post(identities::enroll))
         .route("/targets/{target}/log", get(targets::log))
         .route("/targets/{target}/entries", get(targets::entries))
         .route("/targets/{target}/telemetry", get(telemetry::get))

@@ -11,7 +11,7 @@ use crate::http::{
     auth::Caller,
     deployments, drift,
     error::{ErrorBody, HttpError},
-    events, models, server, stream, targets, telemetry, watch,
+    events, identities, models, server, stream, targets, telemetry, watch,
 };
 
 #[derive(OpenApi)]
@@ -22,7 +22,8 @@ use crate::http::{
                        Errors are `{error: {code, message}}`."
     ),
     paths(
-        server::get, targets::list, targets::enrol, targets::get, targets::revoke, targets::log, targets::entries, telemetry::get,
+        server::get, targets::list, targets::enrol, targets::get, targets::revoke,
+        identities::bootstrap, identities::list, identities::renew, identities::enroll, targets::log, targets::entries, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, models::list, models::create, models::get, models::register,
         models::version, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
         audit::list, get, watch::healthz, watch::metrics

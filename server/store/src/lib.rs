@@ -9,6 +9,7 @@ pub mod conformance;
 mod deployment;
 mod entry;
 mod error;
+mod identity;
 mod model;
 mod server;
 mod target;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 pub use deployment::DeploymentStore;
 pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
+pub use identity::IdentityStore;
 pub use model::{AuditStore, ModelStore};
 pub use server::ServerStore;
 pub use target::TargetStore;
@@ -31,6 +33,8 @@ pub struct Stores {
     pub server: Arc<dyn ServerStore>,
     /// Robots and their desired state.
     pub targets: Arc<dyn TargetStore>,
+    /// Certificates of robots.
+    pub identities: Arc<dyn IdentityStore>,
     /// Deployments.
     pub deployments: Arc<dyn DeploymentStore>,
     /// Models and versions.

@@ -21,6 +21,6 @@ pub trait TargetStore: Send + Sync {
     /// Robots by name, beyond `after`.
     async fn targets(&self, organisation: &OrganisationId, after: Option<&str>, limit: u32) -> Result<Vec<Target>, StoreError>;
 
-    /// Takes a robot's identity away. Whether there was one.
+    /// Takes a robot's identity away: token, certificates and bootstrap tokens. Whether there was one.
     async fn revoke_target(&self, organisation: &OrganisationId, name: &TargetName, at_us: i64) -> Result<bool, StoreError>;
 }

@@ -10,6 +10,7 @@ mod connect;
 mod decode;
 mod deployment;
 mod entry;
+mod identity;
 mod ingest;
 mod model;
 mod project;
@@ -52,6 +53,7 @@ impl Sqlite {
         Stores {
             server: self.fleet.clone(),
             targets: self.fleet.clone(),
+            identities: self.fleet.clone(),
             deployments: self.fleet.clone(),
             models: self.registry.clone(),
             audit: self.registry.clone(),

@@ -78,14 +78,27 @@ impl TargetStore for Fleet {
             .writer
             .run(move |connection| {
                 async move {
-                    sqlx::query("UPDATE targets SET revoked_at_us = ?3 WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL")
-                        .bind(organisation)
-                        .bind(name)
+                    let revoke = failed("revoking a robot");
+                    let done = sqlx::query(
+                        "UPDATE targets SET revoked_at_us = ?3 WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL",
+                    )
+                    .bind(organisation)
+                    .bind(&name)
+                    .bind(at_us)
+                    .execute(&mut *connection)
+                    .await
+                    .map_err(&revoke)?;
+                    if done.rows_affected() == 0 {
+                        return Ok(false);
+                    }
+                    sqlx::query("UPDATE certificates SET revoked_at_us = ?2 WHERE target = ?1 AND revoked_at_us IS NULL")
+                        .bind(&name)
                         .bind(at_us)
-                        .execute(connection)
+                        .execute(&mut *connection)
                         .await
-                        .map(|done| done.rows_affected() == 1)
-                        .map_err(failed("revoking a robot"))
+                        .map_err(&revoke)?;
+                    let tokens = sqlx::query("DELETE FROM bootstraps WHERE target = ?1").bind(&name);
+                    tokens.execute(connection).await.map(|_| true).map_err(&revoke)
                 }
                 .boxed()
             })

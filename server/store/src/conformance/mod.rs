@@ -8,10 +8,12 @@
 mod entry;
 mod fixtures;
 mod fleet;
+mod identity;
 mod registry;
 
 pub use entry::*;
 pub use fleet::*;
+pub use identity::*;
 pub use registry::*;
 
 /// Makes one test per promise. `$open` is an async function that opens an empty database: it gives [`Stores`](crate::Stores)
@@ -24,6 +26,10 @@ macro_rules! conformance_tests {
             a_robot_is_enrolled_found_listed_and_revoked
             a_robots_name_is_taken_over_all_organisations
             a_revoked_name_comes_back_with_its_generation
+            a_bootstrap_token_is_redeemed_once
+            a_race_for_a_bootstrap_token_has_one_winner
+            a_bootstrap_token_expires_and_is_forgotten
+            certificates_are_kept_and_go_with_their_robot
             a_deployment_declares_and_supersedes
             a_deployment_with_an_unknown_robot_changes_nothing
             a_restored_server_raises_every_desired_state
