@@ -78,6 +78,16 @@ pub enum Error {
         /// What the runtime said.
         reason: String,
     },
+    /// A graph input or output of a type that nothing here can move.
+    #[error("{end} of model.onnx is {is}, which cannot be moved: {remedy}")]
+    Unmovable {
+        /// Input or output, and its name.
+        end: String,
+        /// Its type in words.
+        is: String,
+        /// What to do to the graph.
+        remedy: &'static str,
+    },
     /// The new session failed its first run.
     #[error("model failed its warm-up with an empty input: {source}")]
     WarmUp {

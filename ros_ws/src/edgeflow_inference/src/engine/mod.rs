@@ -9,6 +9,7 @@ mod feed;
 mod golden;
 pub mod library;
 mod model;
+pub(crate) mod movable;
 pub mod ort;
 mod requests;
 mod slot;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use edgeflow_bundle::Digest;
 
 pub use self::ort::Provider;
-pub use backend::{Backend, Session, SessionOptions};
+pub use backend::{Backend, IoBinding, Session, SessionOptions};
 pub use model::{Inference, LoadRequest, Model};
 pub use requests::{Limits, RequestCounters, Requests};
 pub use slot::{Slot, Swapped};

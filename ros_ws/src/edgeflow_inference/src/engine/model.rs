@@ -10,7 +10,7 @@ use edgeflow_drift::Baseline;
 
 use super::backend::{Backend, Session, SessionOptions};
 use super::feed::{Feed, warm_up_size};
-use super::golden;
+use super::{golden, movable};
 use crate::adapt::{Adapter, Cloud};
 use crate::decode::{Classification, Decoded, Decoder, Thresholds};
 use crate::image::{CheckedFrame, Frame, Placement, Prepared, Scratch};
@@ -78,6 +78,7 @@ pub struct Model {
     pub baseline: Option<(String, Baseline)>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+    binds: bool,
     feed: Option<Feed>,
     /// Graph inputs that are the same for every message.
     constants: Vec<Tensor>,
@@ -135,13 +136,11 @@ impl Model {
     /// Builds a session for an opened bundle, runs it once on nothing and then on what the bundle knows the answer of.
     pub(super) fn build(request: &LoadRequest, opened: Opened, backend: &dyn Backend, options: &SessionOptions) -> Result<Self> {
         let Opened { bundle, onnx, baseline } = opened;
-        let session = backend.load(&onnx, options)?;
+        let session = backend.load(&onnx, options).map_err(|error| movable::explained(error, &bundle.schema))?;
         let rank_known = |spec: &TensorSpec| bundle.schema.input(&spec.name).is_none_or(|input| input.rank_known);
         let inputs = session.inputs().iter().map(|spec| TensorSpec { rank_known: rank_known(spec), ..spec.clone() }).collect::<Vec<_>>();
         let outputs = session.outputs().to_vec();
-        for output in outputs.iter().filter(|output| output.element_type.is_none()) {
-            tracing::warn!(model = %request.model_name(), output = %output.name, is = %output.type_name, "results will lack this output: it is no tensor and no sequence of maps");
-        }
+        movable::check(&request.model_name(), &inputs, &outputs)?;
         let mut manifest = bundle.manifest;
         if let Some(manifest) = manifest.as_mut().filter(|_| !options.labels.is_empty()) {
             manifest.labels.clone_from(&options.labels);
@@ -161,6 +160,7 @@ impl Model {
             baseline,
             inputs,
             outputs,
+            binds: session.binds(),
             feed,
             constants,
             decoder,
@@ -187,6 +187,11 @@ impl Model {
     /// What the graph gives, in its order.
     pub fn outputs(&self) -> &[TensorSpec] {
         &self.outputs
+    }
+
+    /// Whether inputs and outputs are bound to memory that stays.
+    pub fn binds(&self) -> bool {
+        self.binds
     }
 
     /// How its outputs are read.
@@ -390,12 +395,7 @@ impl Model {
     fn warm_up_tensors(&self) -> Result<()> {
         let mut tensors = Vec::with_capacity(self.inputs.len());
         for spec in &self.inputs {
-            let Some(ty) = spec.element_type else {
-                return Err(Error::Tensor {
-                    name: spec.name.clone(),
-                    reason: format!("the graph wants {}, which this node cannot feed", spec.type_name),
-                });
-            };
+            let ty = spec.element_type.ok_or_else(|| movable::refused("input", spec))?;
             let shape: Vec<i64> = spec.shape.iter().map(|d| if *d < 0 { 1 } else { *d }).collect();
             let count = element_count(&shape)
                 .ok_or_else(|| Error::Tensor { name: spec.name.clone(), reason: format!("shape {shape:?} is too large") })?;

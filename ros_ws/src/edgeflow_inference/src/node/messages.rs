@@ -10,9 +10,9 @@ use edgeflow_ros::std_msgs::msg::Header;
 
 use crate::Result;
 use crate::decode::Decoded;
-use crate::engine::{Inference, Model};
+use crate::engine::{Inference, Model, movable};
 use crate::image::Frame;
-use crate::tensor::{Data, Tensor, TensorSpec};
+use crate::tensor::{Data, ElementType, Tensor, TensorSpec};
 
 /// A view of an image message.
 pub(super) fn frame(image: &Image) -> Frame<'_> {
@@ -75,12 +75,16 @@ pub(super) fn model_info(model: &Model) -> ModelInfo {
     let info = |values: &[ValueInfo], specs: &[TensorSpec]| {
         values
             .iter()
-            .map(|v| TensorInfo {
-                name: v.name.clone(),
-                dtype: v.elem_type.code(),
-                type_name: specs.iter().find(|s| s.name == v.name).map_or_else(|| v.elem_type.to_string(), |s| s.type_name.clone()),
-                shape: v.shape.iter().map(|d| d.unwrap_or(-1)).collect(),
-                rank_known: v.rank_known,
+            .map(|v| {
+                let spec = specs.iter().find(|s| s.name == v.name);
+                TensorInfo {
+                    name: v.name.clone(),
+                    // What is cast on the way goes as another type than the graph has.
+                    dtype: spec.and_then(|s| s.element_type).map_or(v.elem_type.code(), ElementType::onnx),
+                    type_name: spec.map_or_else(|| v.elem_type.to_string(), movable::described),
+                    shape: v.shape.iter().map(|d| d.unwrap_or(-1)).collect(),
+                    rank_known: v.rank_known,
+                }
             })
             .collect()
     };

@@ -11,7 +11,7 @@ use super::slots::{DEFAULT_SLOT, parameter, topic};
 use super::snapshot::SnapshotParameters;
 use super::vision::VisionQos;
 use crate::Result;
-use crate::engine::{Limits, LoadRequest, Provider, SessionOptions};
+use crate::engine::{IoBinding, Limits, LoadRequest, Provider, SessionOptions};
 
 /// What the program prints for `--help`.
 pub const USAGE: &str = "\
@@ -105,6 +105,7 @@ parameters
   execution_providers     of cpu, cuda, tensorrt, openvino, in the order of preference            ([cpu])
   intra_op_threads        threads inside one operator                                             (1)
   inter_op_threads        operators at the same time, in a graph with branches                    (1)
+  io_binding              bind inputs and outputs to memory that stays: auto, always, never       (auto)
   keep_previous           keep what a load replaces, for ~/rollback_model                         (true)
   max_concurrent_requests requests at the same time; more are answered with `busy`                (64)
   batch_max               rows in one run when requests come together; 1: no batching             (1)
@@ -235,6 +236,7 @@ pub struct SessionParameters {
     execution_providers: DeclaredParameter<Vec<String>>,
     intra_op_threads: DeclaredParameter<i64>,
     inter_op_threads: DeclaredParameter<i64>,
+    io_binding: DeclaredParameter<String>,
     /// Whether a load keeps what it replaces.
     pub keep_previous: DeclaredParameter<bool>,
 }
@@ -248,6 +250,7 @@ impl SessionParameters {
             providers: self.execution_providers.get().iter().filter_map(|name| Provider::from_name(name)).collect(),
             intra_op_threads: self.intra_op_threads.get() as usize,
             inter_op_threads: self.inter_op_threads.get() as usize,
+            io_binding: IoBinding::from_name(&self.io_binding.get()).unwrap_or_default(),
         }
     }
 }
@@ -380,6 +383,10 @@ impl Parameters {
                 inter_op_threads: whole("inter_op_threads", 1)
                     .description("Operators ONNX Runtime runs at the same time in a graph with branches, from the next load on.")
                     .range(1..=256)
+                    .declare()?,
+                io_binding: text("io_binding", "auto")
+                    .description("Bind inputs and outputs to memory that stays, from the next load on. auto: where a provider has memory of its own (cuda, tensorrt); on a CPU it costs a copy of the inputs.")
+                    .choices(&IoBinding::NAMES)
                     .declare()?,
                 keep_previous: node
                     .parameter("keep_previous", true)

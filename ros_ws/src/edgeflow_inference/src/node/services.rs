@@ -151,7 +151,7 @@ impl Services {
         match &loaded {
             Ok(loaded) => {
                 slot.show(&loaded.model);
-                tracing::info!(slot = %slot.name, model = %loaded.model.name, version = %loaded.model.version, digest = %loaded.model.digest, swap_gap_us = loaded.swapped.gap_us(), "model active");
+                tracing::info!(slot = %slot.name, model = %loaded.model.name, version = %loaded.model.version, digest = %loaded.model.digest, swap_gap_us = loaded.swapped.gap_us(), io_binding = loaded.model.binds(), "model active");
                 slot.status.active(&about, loaded);
             }
             Err(error) => {

@@ -1,12 +1,14 @@
 //! The engine on real graphs and the real runtime.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod binding;
 mod http;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;
 mod swap;
 mod tensors;
+mod types;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

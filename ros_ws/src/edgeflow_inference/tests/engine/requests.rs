@@ -13,13 +13,12 @@ use super::support::*;
 
 /// Gives X and, beside each row, how many rows ran together.
 fn crowd_model() -> Vec<u8> {
-    let cast = node("Cast", &["count"], &["crowd"]).message(5, &Proto::default().text(1, "to").int(3, FLOAT).int(20, 2));
     model(
         &[
             node("Identity", &["X"], &["same"]),
             node("Shape", &["X"], &["shape"]),
             node("Gather", &["shape", "first"], &["count"]),
-            cast,
+            cast("count", "crowd", FLOAT),
             node("Mul", &["X", "zero"], &["nothing"]),
             node("Add", &["nothing", "crowd"], &["rows"]),
         ],

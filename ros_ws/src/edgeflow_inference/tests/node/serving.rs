@@ -319,3 +319,32 @@ async fn tensors_with_a_stamp_give_results_with_it_and_the_graph_is_described() 
     assert_eq!(answer.outputs, result.outputs);
     assert_eq!(scene.stop().await, Counters { results: 1, refused: 1, ..Counters::default() });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cast_or_left_out_of_results_is_said_in_the_models_info() {
+    const FLOAT8E5M2: u64 = 19;
+    let dir = tempfile::tempdir().unwrap();
+    // A sequence of tensors, whose type has them in a field of its own.
+    let floats = Proto::default().message(1, &Proto::default().int(1, FLOAT));
+    let parts = Proto::default().text(1, "parts").message(2, &Proto::default().message(4, &Proto::default().message(1, &floats)));
+    let onnx = model_of(
+        21,
+        10,
+        &[node("SplitToSequence", &["X"], &["parts"]), cast("X", "Y", FLOAT8E5M2)],
+        &[],
+        &[value("X", FLOAT, &[1, 2])],
+        &[parts, value("Y", FLOAT8E5M2, &[1, 2])],
+    );
+    let scene = Scene::loaded(&bundle(&dir.path().join("odd"), &onnx, None), &[("io_binding", "always")]).await;
+    let info = scene.info.call(&Default::default(), PATIENCE).await.unwrap().model;
+    let [parts, y] = &info.outputs[..] else { panic!("{info:?}") };
+    assert!(parts.type_name.starts_with("seq(float32) (not moved: ") && parts.type_name.contains("SequenceAt"), "{parts:?}");
+    assert_eq!((y.dtype, y.type_name.as_str()), (Tensor::FLOAT32, "float32 for float8e5m2"));
+    let data = [1.0f32, 0.1].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let x = Tensor { name: "X".into(), dtype: Tensor::FLOAT32, shape: vec![1, 2], data, ..Default::default() };
+    let answer = scene.infer.call(&Infer::Request { inputs: vec![x], ..Default::default() }, PATIENCE).await.unwrap();
+    assert!(answer.success && answer.outputs.len() == 1, "{answer:?}");
+    let expected: Vec<u8> = [1.0f32, 0.09375].iter().flat_map(|x| x.to_le_bytes()).collect();
+    assert_eq!((answer.outputs[0].name.as_str(), answer.outputs[0].dtype, &answer.outputs[0].data), ("Y", Tensor::FLOAT32, &expected));
+    scene.stop().await;
+}

@@ -54,6 +54,15 @@ pub(crate) fn value(name: &str, ty: u64, shape: &[u64]) -> Proto {
     Proto::default().text(1, name).message(2, &Proto::default().message(1, &tensor))
 }
 
+/// A graph input or output whose dimensions are lengths, or names of lengths.
+pub(crate) fn value_named(name: &str, ty: u64, shape: &[&str]) -> Proto {
+    let dims = shape.iter().fold(Proto::default(), |shape, d| {
+        shape.message(1, &d.parse().map_or_else(|_| Proto::default().text(2, d), |length| Proto::default().int(1, length)))
+    });
+    let tensor = Proto::default().int(1, ty).message(2, &dims);
+    Proto::default().text(1, name).message(2, &Proto::default().message(1, &tensor))
+}
+
 /// A graph input or output of which only the element type is stated.
 pub(crate) fn value_of_any_shape(name: &str, ty: u64) -> Proto {
     Proto::default().text(1, name).message(2, &Proto::default().message(1, &Proto::default().int(1, ty)))
@@ -97,14 +106,24 @@ pub(crate) fn ints(name: &str, shape: &[u64], values: &[i64]) -> Proto {
     shape.iter().fold(Proto::default(), |t, d| t.int(1, *d)).int(2, INT64).text(8, name).bytes(9, &raw)
 }
 
+/// A node that makes its input another element type.
+pub(crate) fn cast(input: &str, output: &str, to: u64) -> Proto {
+    node("Cast", &[input], &[output]).message(5, &Proto::default().text(1, "to").int(3, to).int(20, 2))
+}
+
 /// A model of one graph.
 pub(crate) fn model(nodes: &[Proto], constants: &[Proto], inputs: &[Proto], outputs: &[Proto]) -> Vec<u8> {
+    model_of(13, 8, nodes, constants, inputs, outputs)
+}
+
+/// A model of one graph, of an operator set and a version of the format.
+pub(crate) fn model_of(opset: u64, ir: u64, nodes: &[Proto], constants: &[Proto], inputs: &[Proto], outputs: &[Proto]) -> Vec<u8> {
     let graph = nodes.iter().fold(Proto::default(), |g, n| g.message(1, n)).text(2, "test");
     let graph = constants.iter().fold(graph, |g, c| g.message(5, c));
     let graph = inputs.iter().fold(graph, |g, i| g.message(11, i));
     let graph = outputs.iter().fold(graph, |g, o| g.message(12, o));
-    let opset = Proto::default().text(1, "").int(2, 13);
-    Proto::default().int(1, 8).text(2, "edgeflow tests").message(7, &graph).message(8, &opset).0
+    let opset = Proto::default().text(1, "").int(2, opset);
+    Proto::default().int(1, ir).text(2, "edgeflow tests").message(7, &graph).message(8, &opset).0
 }
 
 /// A field to add behind a model: an entry of its metadata.
@@ -151,6 +170,11 @@ pub(crate) fn request(path: &Path) -> LoadRequest {
 
 /// An engine on the machine's ONNX Runtime. Tests need one: a missing library is a failure that says how to get it.
 pub(crate) fn engine() -> edgeflow_inference::engine::Engine {
+    engine_with(SessionOptions::default())
+}
+
+/// As [`engine`], with sessions built as said.
+pub(crate) fn engine_with(options: SessionOptions) -> edgeflow_inference::engine::Engine {
     let backend = OrtBackend::find("").unwrap_or_else(|error| panic!("{error}"));
-    edgeflow_inference::engine::Engine::new(std::sync::Arc::new(backend), SessionOptions::default())
+    edgeflow_inference::engine::Engine::new(std::sync::Arc::new(backend), options)
 }

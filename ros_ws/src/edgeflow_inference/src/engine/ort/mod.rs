@@ -1,17 +1,20 @@
 //! The ONNX Runtime backend, through `ort`. One environment per process, loaded from a library at run time.
 
+mod binding;
+mod cast;
+mod ends;
 mod providers;
 mod values;
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{HasSelectedOutputs, RunOptions, SessionInputValue, SessionOutputs};
+use ort::session::{HasSelectedOutputs, RunOptions};
 
-use self::values::Kind;
-use super::backend::{Backend, Session, SessionOptions};
+use self::binding::Bound;
+use self::ends::Ends;
+use super::backend::{Backend, IoBinding, Session, SessionOptions};
 use super::library;
 use crate::tensor::{Tensor, TensorSpec};
 use crate::{Error, Result};
@@ -107,59 +110,72 @@ impl Backend for OrtBackend {
             .map_err(|e| refuse(&e))?
             .commit_from_memory(onnx)
             .map_err(|e| refuse(&e))?;
-        let inputs = inner.inputs().iter().map(|o| values::outlet(o).0).collect();
-        let (outputs, kinds): (Vec<_>, Vec<_>) = inner.outputs().iter().map(values::outlet).unzip();
-        let reused = values::reused(&outputs, &kinds)?;
-        Ok(Box::new(OrtSession { inner, inputs, outputs, kinds, reused }))
+        let inputs = Ends::inputs(&self.environment, inner.inputs())?;
+        let outputs = Ends::outputs(&self.environment, inner.outputs())?;
+        let binds = match options.io_binding {
+            IoBinding::Auto => options.providers.iter().any(|provider| provider.has_memory_of_its_own()),
+            IoBinding::Always => true,
+            IoBinding::Never => false,
+        };
+        let memory =
+            if binds { Memory::Bound(Bound::new(&inner)?) } else { Memory::Plain(values::reused(&outputs.specs, &outputs.kinds)?) };
+        let keeps = !matches!(memory, Memory::Plain(None));
+        Ok(Box::new(OrtSession { inner, inputs, outputs, memory, keeps }))
     }
 }
 
 struct OrtSession {
     inner: ort::session::Session,
-    inputs: Vec<TensorSpec>,
-    outputs: Vec<TensorSpec>,
-    /// How each output is moved.
-    kinds: Vec<Kind>,
-    /// Memory into which every run writes outputs whose shape the graph tells; `None` when it tells none, or told a wrong one.
-    reused: Option<RunOptions<HasSelectedOutputs>>,
+    inputs: Ends,
+    outputs: Ends,
+    memory: Memory,
+    /// Whether outputs whose shape is told go into memory that stays; not after the graph has told a wrong one.
+    keeps: bool,
+}
+
+/// Where a run's inputs and outputs lie.
+enum Memory {
+    /// Inputs are read where they are. Outputs whose shape the graph tells, if there are any, go into memory that stays.
+    Plain(Option<RunOptions<HasSelectedOutputs>>),
+    /// Both are bound to memory that stays.
+    Bound(Bound),
 }
 
 impl OrtSession {
-    /// A view of the inputs: they are read where they are. (I/O binding would copy what it does not own.)
-    fn given(inputs: &[Tensor]) -> Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>> {
-        inputs.iter().map(|tensor| Ok((Cow::Borrowed(tensor.name.as_str()), values::to_value(tensor)?))).collect()
+    fn attempt(&mut self, given: &[Tensor], keeps: bool) -> Result<Vec<Tensor>> {
+        let Self { inner, inputs, outputs, memory, .. } = self;
+        let ran = match memory {
+            Memory::Bound(bound) => return bound.run(inner, (inputs, outputs), given, keeps),
+            Memory::Plain(Some(options)) if keeps => inner.run_with_options(inputs.values(given)?, options),
+            Memory::Plain(_) => inner.run(inputs.values(given)?),
+        };
+        outputs.tensors(&ran.map_err(values::failed)?)
     }
 }
 
 impl Session for OrtSession {
     fn inputs(&self) -> &[TensorSpec] {
-        &self.inputs
+        &self.inputs.specs
     }
 
     fn outputs(&self) -> &[TensorSpec] {
-        &self.outputs
+        &self.outputs.specs
+    }
+
+    fn binds(&self) -> bool {
+        matches!(self.memory, Memory::Bound(_))
     }
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        if let Some(options) = &self.reused {
-            match self.inner.run_with_options(Self::given(inputs)?, options) {
-                Ok(outputs) => return moved(&self.outputs, &self.kinds, &outputs),
-                // Some graphs give other shapes than they say, which the runtime itself only warns of.
-                Err(error) => tracing::debug!(%error, "outputs get memory of their own from now on"),
-            }
-            self.reused = None;
-        }
-        let outputs = self.inner.run(Self::given(inputs)?).map_err(values::failed)?;
-        moved(&self.outputs, &self.kinds, &outputs)
+        let failed = match self.attempt(inputs, self.keeps) {
+            Err(error) if self.keeps => error,
+            ran => return ran,
+        };
+        // Some graphs give other shapes than they tell, which the runtime itself only warns of. What fails again fails for
+        // another reason.
+        let outputs = self.attempt(inputs, false)?;
+        self.keeps = false;
+        tracing::debug!(error = %failed, "the graph told a wrong shape: its outputs get memory of their own from now on");
+        Ok(outputs)
     }
-}
-
-fn moved(specs: &[TensorSpec], kinds: &[Kind], outputs: &SessionOutputs<'_>) -> Result<Vec<Tensor>> {
-    let mut tensors = Vec::with_capacity(specs.len());
-    for (spec, kind) in specs.iter().zip(kinds) {
-        if let Some(value) = outputs.get(&spec.name) {
-            values::from_value(&spec.name, *kind, value, &mut tensors)?;
-        }
-    }
-    Ok(tensors)
 }

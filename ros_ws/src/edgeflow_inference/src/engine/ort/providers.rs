@@ -36,6 +36,11 @@ impl Provider {
         Self::ALL.into_iter().find(|provider| provider.name() == name)
     }
 
+    /// Whether it computes in memory that the processor cannot read. (OpenVINO takes and gives the processor's.)
+    pub(super) fn has_memory_of_its_own(self) -> bool {
+        matches!(self, Self::Cuda | Self::TensorRt)
+    }
+
     /// Whether the loaded library was built with it.
     fn is_offered(self) -> bool {
         let offered = match self {

@@ -2,8 +2,9 @@
 
 use ort::memory::Allocator;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions};
-use ort::value::{DynMapValueType, DynSequenceValueType, DynValue, TensorElementType, TensorRef, ValueType};
+use ort::value::{DynMapValueType, DynSequenceValueType, DynTensor, DynValue, TensorElementType, TensorRef, ValueType};
 
+use super::cast;
 use crate::tensor::{Data, ElementType, Tensor, TensorSpec};
 use crate::{Error, Result};
 
@@ -15,47 +16,57 @@ pub(super) fn failed(error: impl std::fmt::Display) -> Error {
 /// How the values of one graph output are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Tensor(ElementType),
-    /// scikit-learn's ZipMap: for each row a map from class to score.
-    Maps {
-        key: ElementType,
-        value: ElementType,
+    Tensor {
+        /// What the elements are in the graph.
+        graph: TensorElementType,
+        /// What they go as.
+        element: ElementType,
     },
+    /// scikit-learn's ZipMap: for each row a map from class to score.
+    Maps { key: ElementType, value: ElementType },
     /// Not moved.
     Other,
 }
 
 /// Name, type and shape of an input or output, and how its values are moved.
 pub(super) fn outlet(outlet: &ort::value::Outlet) -> (TensorSpec, Kind) {
-    let (kind, shape, type_name) = match outlet.dtype() {
+    let mut type_name = named(outlet.dtype());
+    let (kind, shape) = match outlet.dtype() {
         ValueType::Tensor { ty, shape, .. } => {
-            let kind = element_type(*ty).map_or(Kind::Other, Kind::Tensor);
-            (kind, shape.to_vec(), named(*ty))
-        }
-        ValueType::Sequence(inner) => match inner.as_ref() {
-            ValueType::Map { key, value } => {
-                let kind = match (element_type(*key), element_type(*value)) {
-                    (Some(key @ (ElementType::I64 | ElementType::String)), Some(value @ (ElementType::F32 | ElementType::F64))) => {
-                        Kind::Maps { key, value }
-                    }
-                    _ => Kind::Other,
-                };
-                (kind, vec![-1, -1], format!("seq(map({}, {}))", named(*key), named(*value)))
+            let carrier = cast::carrier(*ty);
+            if let Some(element) = carrier {
+                type_name = format!("{element} for {type_name}");
             }
-            ValueType::Tensor { ty, .. } => (Kind::Other, Vec::new(), format!("seq({})", named(*ty))),
-            other => (Kind::Other, Vec::new(), other.to_string()),
+            let element = element_type(*ty).or(carrier);
+            (element.map_or(Kind::Other, |element| Kind::Tensor { graph: *ty, element }), shape.to_vec())
+        }
+        ValueType::Sequence(inner) => match **inner {
+            ValueType::Map { key, value } => match (element_type(key), element_type(value)) {
+                (Some(key @ (ElementType::I64 | ElementType::String)), Some(value @ (ElementType::F32 | ElementType::F64))) => {
+                    (Kind::Maps { key, value }, vec![-1, -1])
+                }
+                _ => (Kind::Other, Vec::new()),
+            },
+            _ => (Kind::Other, Vec::new()),
         },
-        other => (Kind::Other, Vec::new(), other.to_string()),
+        _ => (Kind::Other, Vec::new()),
     };
     let element_type = match kind {
-        Kind::Tensor(ty) | Kind::Maps { value: ty, .. } => Some(ty),
+        Kind::Tensor { element, .. } | Kind::Maps { value: element, .. } => Some(element),
         Kind::Other => None,
     };
     (TensorSpec { name: outlet.name().to_owned(), element_type, type_name, shape, rank_known: true }, kind)
 }
 
-fn named(ty: TensorElementType) -> String {
-    element_type(ty).map_or_else(|| ty.to_string(), |t| t.to_string())
+/// A type in ONNX's words.
+fn named(ty: &ValueType) -> String {
+    let element = |ty: TensorElementType| element_type(ty).map_or(cast::name(ty), ElementType::name);
+    match ty {
+        ValueType::Tensor { ty, .. } => element(*ty).to_owned(),
+        ValueType::Sequence(inner) => format!("seq({})", named(inner)),
+        ValueType::Map { key, value } => format!("map({}, {})", element(*key), element(*value)),
+        ValueType::Optional(inner) => format!("optional({})", named(inner)),
+    }
 }
 
 /// Memory for the outputs whose shape the graph tells, to be written by every run; `None` when it tells no shape.
@@ -63,32 +74,12 @@ pub(super) fn reused(outputs: &[TensorSpec], kinds: &[Kind]) -> Result<Option<Ru
     let allocator = Allocator::default();
     let (mut selector, mut any) = (OutputSelector::default(), false);
     for (spec, kind) in outputs.iter().zip(kinds) {
-        let Kind::Tensor(ty) = kind else { continue };
-        // Without dimensions it is a scalar, or of a rank that is not known.
-        if spec.shape.is_empty() || spec.shape.iter().any(|dimension| *dimension <= 0) {
+        let Kind::Tensor { graph, .. } = kind else { continue };
+        // Without dimensions it is a scalar, or of a rank that is not known. Strings are of no size.
+        if spec.shape.is_empty() || spec.shape.iter().any(|dimension| *dimension <= 0) || *graph == TensorElementType::String {
             continue;
         }
-        macro_rules! room {
-            ($t:ty) => {
-                ort::value::Tensor::<$t>::new(&allocator, spec.shape.as_slice()).map_err(failed)?.into_dyn()
-            };
-        }
-        let room = match ty {
-            ElementType::F32 => room!(f32),
-            ElementType::F64 => room!(f64),
-            ElementType::F16 => room!(half::f16),
-            ElementType::BF16 => room!(half::bf16),
-            ElementType::U8 => room!(u8),
-            ElementType::I8 => room!(i8),
-            ElementType::U16 => room!(u16),
-            ElementType::I16 => room!(i16),
-            ElementType::U32 => room!(u32),
-            ElementType::I32 => room!(i32),
-            ElementType::U64 => room!(u64),
-            ElementType::I64 => room!(i64),
-            ElementType::Bool => room!(bool),
-            ElementType::String => continue,
-        };
+        let room = DynTensor::new(&allocator, *graph, spec.shape.as_slice()).map_err(failed)?;
         selector = selector.preallocate(&spec.name, room);
         any = true;
     }
@@ -124,10 +115,40 @@ pub(super) fn to_value(tensor: &Tensor) -> Result<ort::session::SessionInputValu
     })
 }
 
+/// Copies elements into memory of their type that has room for just as many.
+pub(super) fn write(data: &Data, memory: &mut DynTensor) -> Result<()> {
+    macro_rules! copy {
+        ($v:expr) => {{
+            let (shape, room) = memory.try_extract_tensor_mut().map_err(failed)?;
+            if room.len() != $v.len() {
+                return Err(failed(format!("shape {shape:?} has {} elements, but {} were given", room.len(), $v.len())));
+            }
+            room.copy_from_slice($v);
+        }};
+    }
+    match data {
+        Data::F32(v) => copy!(v),
+        Data::F64(v) => copy!(v),
+        Data::F16(v) => copy!(v),
+        Data::BF16(v) => copy!(v),
+        Data::U8(v) => copy!(v),
+        Data::I8(v) => copy!(v),
+        Data::U16(v) => copy!(v),
+        Data::I16(v) => copy!(v),
+        Data::U32(v) => copy!(v),
+        Data::I32(v) => copy!(v),
+        Data::U64(v) => copy!(v),
+        Data::I64(v) => copy!(v),
+        Data::Bool(v) => copy!(v),
+        Data::String(_) => return Err(failed("strings have no memory that could be written to")),
+    }
+    Ok(())
+}
+
 /// Adds the tensors of one output: itself, or a table of scores and its keys.
 pub(super) fn from_value(name: &str, kind: Kind, value: &DynValue, into: &mut Vec<Tensor>) -> Result<()> {
     match kind {
-        Kind::Tensor(ty) => into.push(from_tensor(name, ty, value)?),
+        Kind::Tensor { element, .. } => into.push(from_tensor(name, element, value)?),
         Kind::Maps { key, value: score } => into.extend(from_maps(name, key, score, value)?),
         Kind::Other => {}
     }
