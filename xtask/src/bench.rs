@@ -11,10 +11,14 @@ use crate::{repo, wheel};
 
 /// Name, package and bench target.
 const BENCHMARKS: &[(&str, &str, &str)] = &[
+    ("bridge", "edgeflow_bridge", "bridge"),
     ("drift", "edgeflow_drift", "drift"),
     ("edge-log", "edgeflow_edge_log", "edge_log"),
     ("inference", "edgeflow_inference", "inference"),
 ];
+
+/// Packages whose programs a benchmark starts.
+const PROGRAMS: &[(&str, &[&str])] = &[("bridge", &["edgeflow_bridge", "edgeflow_server"])];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -46,6 +50,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut figures = Vec::new();
     for (name, package, target) in chosen {
         println!("== {name}");
+        for (_, packages) in PROGRAMS.iter().filter(|(benchmark, _)| benchmark == name) {
+            let packages = packages.iter().flat_map(|package| ["--package", package]);
+            repo::run(repo::cargo()?.args(["build", "--profile", "dist", "--bins"]).args(packages))?;
+        }
         figures.extend(measure(package, target).with_context(|| format!("benchmark {name}"))?);
     }
     println!("\n{:<36} {:>14} {:<12} {:>9}", "id", "value", "unit", "ratio");
