@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{BridgeError, Result};
+use crate::{BridgeError, Result, uplinks::UPLINKS};
 
 /// A secret that does not show in logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -53,10 +53,14 @@ pub struct Config {
     pub robot: String,
     /// Folder of the edge log, the desired state and the bundles.
     pub data_dir: PathBuf,
+    /// Names of the uplinks, the most preferred one first.
+    pub uplinks: Vec<String>,
     /// `host:port` of the MQTT broker.
     pub mqtt: String,
-    /// Where artifacts are fetched, for instance `http://127.0.0.1:5000`, without a slash at the end.
+    /// Where artifacts are fetched and the HTTP uplink leads, for instance `http://127.0.0.1:5000`, without a slash at the end.
     pub http: String,
+    /// Most kilobits per second that are sent upwards; 0: no cap.
+    pub bandwidth_kbps: u32,
     /// The robot's token.
     pub token: Secret,
     /// Name of the inference node whose topics and services are used, relative to the namespace or absolute.
@@ -86,12 +90,25 @@ impl Config {
             "",
             "Folder for the edge log, the desired state and the bundles. It must survive a restart, and one bridge owns it.",
         )?;
+        let uplinks = node
+            .parameter("uplinks", vec!["mqtt".to_owned(), "http".to_owned()])
+            .description("Ways to the control plane, the most preferred one first. The next is used while one does not answer.")
+            .constraints("mqtt, http; each at most once")
+            .validate(|names| check_uplinks(names))
+            .read_only()
+            .map_err(BridgeError::ros("declare a parameter"))?;
+        let bandwidth_kbps = node
+            .parameter("bandwidth_kbps", 0_i64)
+            .description("Most kilobits per second that are sent to the control plane, critical entries first; downloads do not count. 0: no cap.")
+            .range(0..=i64::from(u32::MAX))
+            .read_only()
+            .map_err(BridgeError::ros("declare a parameter"))?;
         let mqtt =
             text("mqtt", "127.0.0.1:1883", "host:port of the control plane's MQTT broker; loopback only until robots have certificates.")?;
         let http = text(
             "http",
             "http://127.0.0.1:5000",
-            "Address of the control plane, for artifacts; loopback only until robots have certificates.",
+            "Address of the control plane, for artifacts and the HTTP uplink; loopback only until robots have certificates.",
         )?;
         let token_file = text("token_file", "", "File with the robot's token; the token itself is never an argument.")?;
         let inference_node =
@@ -130,11 +147,13 @@ impl Config {
         let config = Self {
             robot,
             data_dir: data_dir.into(),
+            uplinks,
             mqtt,
             http: http.trim_end_matches('/').to_owned(),
             token,
             inference_node,
             summary_period: Duration::from_secs_f64(period_s),
+            bandwidth_kbps: u32::try_from(bandwidth_kbps).unwrap_or_default(),
             log: log_options(budget_mb.unsigned_abs(), max_age_h),
             local_socket: local_socket.into(),
             local_http_port: u16::try_from(local_http_port).ok().filter(|port| *port != 0),
@@ -160,8 +179,24 @@ impl Config {
         if self.inference_node.is_empty() {
             return Err(parameter("inference_node", "is empty: name the inference node"));
         }
+        check_uplinks(&self.uplinks).map_err(|reason| parameter("uplinks", reason))?;
         check_http(&self.http)
     }
+}
+
+fn check_uplinks(names: &[String]) -> std::result::Result<(), String> {
+    if names.is_empty() {
+        return Err("is empty: name at least one of mqtt, http".to_owned());
+    }
+    for (at, name) in names.iter().enumerate() {
+        if !UPLINKS.contains(&name.as_str()) {
+            return Err(format!("{name:?} is no uplink: there are mqtt and http"));
+        }
+        if names.get(..at).is_some_and(|before| before.contains(name)) {
+            return Err(format!("{name} is named twice"));
+        }
+    }
+    Ok(())
 }
 
 fn log_options(budget_mib: u64, max_age_h: f64) -> edgeflow_edge_log::Options {
@@ -198,11 +233,13 @@ mod tests {
         Config {
             robot: "robot-1".into(),
             data_dir: "/data".into(),
+            uplinks: vec!["mqtt".into(), "http".into()],
             mqtt: "127.0.0.1:1883".into(),
             http: "http://127.0.0.1:5000".into(),
             token: Secret::new("hunter2"),
             inference_node: "inference_node".into(),
             summary_period: Duration::from_secs(5),
+            bandwidth_kbps: 0,
             log: edgeflow_edge_log::Options::default(),
             local_socket: PathBuf::new(),
             local_http_port: None,
@@ -216,6 +253,9 @@ mod tests {
             ("robot", Config { robot: "Robot/1".into(), ..config() }),
             ("data_dir", Config { data_dir: "".into(), ..config() }),
             ("inference_node", Config { inference_node: String::new(), ..config() }),
+            ("uplinks", Config { uplinks: Vec::new(), ..config() }),
+            ("uplinks", Config { uplinks: vec!["pigeon".into()], ..config() }),
+            ("uplinks", Config { uplinks: vec!["http".into(), "http".into()], ..config() }),
             ("http", Config { http: "http://10.1.2.3:5000".into(), ..config() }),
             ("http", Config { http: "https://127.0.0.1:5000".into(), ..config() }),
             ("http", Config { http: "http://127.0.0.1:port".into(), ..config() }),

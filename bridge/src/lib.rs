@@ -19,6 +19,7 @@ mod node;
 mod record;
 mod status;
 mod summarise;
+mod uplinks;
 
 pub use clock::{Clock, Moment};
 pub use config::{Config, Secret};

@@ -7,7 +7,7 @@ use edgeflow_ros::{
         srv::{GetModelInfo, LoadModel},
     },
 };
-use edgeflow_uplink::{Document, Limits, LinkState, Pump, Timing, Uplink};
+use edgeflow_uplink::{Bandwidth, Document, Limits, LinkState, Pump, Timing, Uplink};
 use edgeflow_wire::{Class, DesiredState, EntryBody};
 use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
@@ -104,8 +104,15 @@ impl Bridge {
         let doors = Doors { socket: config.local_socket(), port: config.local_http_port };
 
         let stop = watch::Sender::new(false);
-        let pump =
-            Pump { ends: log.ends(), backlog: log, state: link.clone(), documents, timing: Timing::default(), limits: Limits::default() };
+        let pump = Pump {
+            ends: log.ends(),
+            backlog: log,
+            state: link.clone(),
+            documents,
+            timing: Timing::default(),
+            limits: Limits::default(),
+            bandwidth: Bandwidth::kbps(config.bandwidth_kbps),
+        };
         let recording = vec![
             tokio::spawn(summarise(results, recorder.clone(), config.summary_period, stop.subscribe())),
             tokio::spawn(each(drift, recorder.clone(), stop.subscribe(), {

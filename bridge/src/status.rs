@@ -10,13 +10,13 @@ use tokio::sync::watch;
 
 use crate::{LogSnapshot, Recorder};
 
-/// The status message of this moment.
+/// The status message of this moment. `uplink` is the one that is tried first.
 pub(crate) fn status(stamp: Time, robot: &str, uplink: &str, link: &LinkState, log: &LogSnapshot, generation: u64) -> UplinkStatus {
     UplinkStatus {
         stamp,
         robot: robot.to_owned(),
         connected: link.connected,
-        uplink: uplink.to_owned(),
+        uplink: if link.uplink.is_empty() { uplink } else { link.uplink }.to_owned(),
         epoch: log.epoch.clone(),
         classes: log
             .classes
@@ -32,15 +32,17 @@ pub(crate) fn status(stamp: Time, robot: &str, uplink: &str, link: &LinkState, l
     }
 }
 
-/// Records each time the control plane begins or ceases to answer, until the link's state has no more sender.
+/// Records each time the control plane begins or ceases to answer, or answers by another uplink, until the link's state has
+/// no more sender. `uplink` is the one that is tried first.
 pub(crate) async fn record_link(recorder: Recorder, uplink: &'static str, mut link: watch::Receiver<LinkState>) {
-    let mut connected = false;
+    let mut told = (false, "");
     loop {
         let state = link.borrow_and_update().clone();
-        if state.connected != connected {
-            connected = state.connected;
-            tracing::info!(connected, uplink, reason = state.reason, "uplink");
-            let body = LinkBody { connected, uplink: uplink.to_owned(), reason: state.reason };
+        let uplink = if state.uplink.is_empty() { uplink } else { state.uplink };
+        if (state.connected, uplink) != told && (state.connected || told.0) {
+            told = (state.connected, uplink);
+            tracing::info!(connected = state.connected, uplink, reason = state.reason, "uplink");
+            let body = LinkBody { connected: state.connected, uplink: uplink.to_owned(), reason: state.reason };
             recorder.record_now(Class::Event, EntryBody::Link(body)).await;
         }
         if link.changed().await.is_err() {

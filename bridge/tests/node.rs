@@ -21,7 +21,6 @@ use edgeflow_ros::{
     },
     router,
 };
-use edgeflow_uplink::{Mqtt, MqttConfig};
 use edgeflow_wire::{BundleFileRef, Content, DesiredState, EntryBody, SlotKind, SlotSpec, SlotStatus, Version, WIRE_VERSION};
 use futures::StreamExt;
 use std::{
@@ -189,17 +188,18 @@ impl World {
         let config = Config {
             robot: "robot-1".into(),
             data_dir: self.dir.path().to_owned(),
+            uplinks: vec!["mqtt".into()],
             mqtt: self.plane.address.to_string(),
             http: format!("http://{}", self.http),
             token: Secret::new(TOKEN),
+            bandwidth_kbps: 0,
             inference_node: "inference_node".into(),
             summary_period: Duration::from_millis(200),
             log: edgeflow_edge_log::Options::default(),
             local_socket: Default::default(),
             local_http_port: None,
         };
-        let uplink = Mqtt::new(MqttConfig::new(&config.mqtt, &config.robot, config.token.expose())).unwrap();
-        let bridge = Bridge::start(&node, &config, Box::new(uplink)).unwrap();
+        let bridge = Bridge::start(&node, &config, config.uplink().unwrap()).unwrap();
         (context, node, bridge)
     }
 

@@ -7,7 +7,7 @@ mod common;
 use common::{ControlPlane, Held, TOKEN};
 use edgeflow_bridge::{Clock, LogHandle, LogThread, Recorder};
 use edgeflow_edge_log::Options;
-use edgeflow_uplink::{Limits, LinkState, Mqtt, MqttConfig, Pump, Timing};
+use edgeflow_uplink::{Bandwidth, Limits, LinkState, Mqtt, MqttConfig, Pump, Timing};
 use edgeflow_wire::{Class, EntryBody, FaultBody, LinkBody};
 use std::{path::Path, time::Duration};
 use tokio::{
@@ -40,6 +40,7 @@ fn robot(dir: &Path, options: Options, plane: &ControlPlane, token: &str) -> Rob
         documents,
         timing: Timing { resend_after: Duration::from_millis(500), between_epochs: Duration::from_millis(50) },
         limits: Limits { max_entries: 20, max_bytes: 64 * 1024 },
+        bandwidth: Bandwidth::unlimited(),
     };
     let uplink = Mqtt::new(config).unwrap();
     Robot {

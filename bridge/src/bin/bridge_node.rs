@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use edgeflow_bridge::{Bridge, Config};
 use edgeflow_ros::Node;
-use edgeflow_uplink::{Mqtt, MqttConfig};
 
 const USAGE: &str = "\
 bridge_node: keeps what happens on this robot in a log, and carries it to the control plane whenever there is a link
@@ -17,8 +16,10 @@ parameters
   robot             its name in the control plane: lower-case letters, digits, dashes            (required)
   data_dir          folder of the log, the desired state and the models; survives a restart      (required)
   token_file        file with the robot's token                                                  (required)
+  uplinks           ways to the control plane, the most preferred first: mqtt, http              ([mqtt, http])
   mqtt              host:port of the control plane's broker, on loopback                         (127.0.0.1:1883)
   http              address of the control plane, on loopback                                    (http://127.0.0.1:5000)
+  bandwidth_kbps    most kilobits per second that are sent upwards; 0: no cap                    (0)
   inference_node    whose topics and services are used                                           (inference_node)
   summary_period_s  seconds between two inference summaries                                      (5.0)
   log_budget_mb     most megabytes of entries the log keeps                                      (256)
@@ -32,9 +33,9 @@ async fn main() -> anyhow::Result<()> {
     edgeflow_ros::program(USAGE, async |context, stop| {
         let node = Node::create(context, "bridge_node", "")?;
         let config = Config::declare(&node)?;
-        let uplink = Mqtt::new(MqttConfig::new(&config.mqtt, &config.robot, config.token.expose())).context("parameter mqtt")?;
-        let bridge = Bridge::start(&node, &config, Box::new(uplink))?;
-        tracing::info!(robot = config.robot, mqtt = config.mqtt, data_dir = %config.data_dir.display(), "bridge is up");
+        let uplink = config.uplink().context("parameters uplinks, mqtt and http")?;
+        let bridge = Bridge::start(&node, &config, uplink)?;
+        tracing::info!(robot = config.robot, uplinks = ?config.uplinks, mqtt = config.mqtt, http = config.http, data_dir = %config.data_dir.display(), "bridge is up");
         stop.await?;
         bridge.stop().await;
         anyhow::Ok(())

@@ -71,7 +71,7 @@ impl World {
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let dir = tempfile::tempdir().unwrap();
         let downloader = Downloader::new(&base, Secret::new("hunter2"), dir.path()).unwrap();
-        Self { dir, script, downloader, link: watch::Sender::new(LinkState { connected: true, reason: String::new() }) }
+        Self { dir, script, downloader, link: watch::Sender::new(LinkState { connected: true, ..LinkState::default() }) }
     }
 
     async fn fetch(&self, wanted: &Wanted) -> Result<PathBuf, FetchError> {
@@ -179,7 +179,7 @@ async fn the_return_of_the_link_ends_the_wait() {
             tokio::task::yield_now().await;
         }
         world.script.lock().unwrap().status = None;
-        world.link.send_replace(LinkState { connected: true, reason: String::new() });
+        world.link.send_replace(LinkState { connected: true, ..LinkState::default() });
     };
     let (fetched, ()) = tokio::time::timeout(hour / 60, async { tokio::join!(world.fetch(&wanted), heal) }).await.unwrap();
     fetched.unwrap();

@@ -5,12 +5,20 @@
 //! A new transport is one more `Uplink`; acknowledgement, resending and order are the same for all.
 
 mod backoff;
+mod bandwidth;
+mod fallback;
+mod http;
 mod link;
 mod mqtt;
 mod pump;
 mod session;
+#[cfg(test)]
+mod testing;
 
 pub use backoff::Backoff;
+pub use bandwidth::Bandwidth;
+pub use fallback::{Fallback, Patience};
+pub use http::{Http, HttpConfig};
 pub use link::{Link, LinkEvent, Outbox, Uplink};
 pub use mqtt::{Mqtt, MqttConfig};
 pub use pump::{Backlog, Document, Ends, Limits, LinkState, Pump};
@@ -25,11 +33,25 @@ pub enum UplinkError {
         /// What was given.
         address: String,
     },
-    /// The address is not on this machine.
-    #[error("the mqtt address {address} is not on this machine: until robots have certificates only loopback is allowed (127.0.0.1:port)")]
-    NotLoopback {
+    /// The address has not the form `http://host:port`.
+    #[error("bad http address {address:?}: use http://host:port, for instance http://127.0.0.1:5000")]
+    HttpAddress {
         /// What was given.
         address: String,
+    },
+    /// The address is not on this machine.
+    #[error("the {uplink} address {address} is not on this machine: until robots have certificates only loopback is allowed (127.0.0.1:port)")]
+    NotLoopback {
+        /// Of which uplink.
+        uplink: &'static str,
+        /// What was given.
+        address: String,
+    },
+    /// There is no uplink of that name.
+    #[error("there is no uplink {name:?}: use mqtt or http")]
+    Unknown {
+        /// What was given.
+        name: String,
     },
     /// The robot's name cannot be part of a topic.
     #[error("cannot use the robot's name")]

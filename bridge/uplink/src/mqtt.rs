@@ -10,14 +10,13 @@ use rumqttc::{
 use std::{fmt, net::IpAddr, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-use crate::{Backoff, Link, LinkEvent, Outbox, Uplink, UplinkError};
+use crate::{
+    Backoff, Link, LinkEvent, Outbox, Uplink, UplinkError,
+    link::{Connect, NOBODY_LISTENS, keep_connected},
+};
 
 /// Largest document from the control plane, bytes: as large as the wire lets one unfold.
 const MAX_INCOMING_BYTES: usize = edgeflow_wire::MAX_DECODED_BYTES;
-/// Largest document to it, the gateway's limit.
-const MAX_OUTGOING_BYTES: usize = 1024 * 1024;
-/// A connection that stood this long was a good one: the next attempt need not wait.
-const GOOD_CONNECTION: Duration = Duration::from_secs(5);
 
 /// Where the broker is and who connects.
 #[derive(Clone)]
@@ -57,7 +56,7 @@ impl fmt::Debug for MqttConfig {
 }
 
 /// MQTT as an uplink.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Mqtt {
     config: MqttConfig,
     host: String,
@@ -78,7 +77,7 @@ impl Mqtt {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         if !loopback {
-            return Err(UplinkError::NotLoopback { address: config.address.clone() });
+            return Err(UplinkError::NotLoopback { uplink: Self::NAME, address: config.address.clone() });
         }
         Ok(Self { config, host, port, topics })
     }
@@ -89,7 +88,7 @@ impl Mqtt {
             .set_credentials(&self.config.robot, &self.config.token)
             .set_keep_alive(self.config.keep_alive)
             .set_clean_session(true)
-            .set_max_packet_size(MAX_INCOMING_BYTES, MAX_OUTGOING_BYTES);
+            .set_max_packet_size(MAX_INCOMING_BYTES, edgeflow_wire::MAX_DOCUMENT_BYTES);
         let (client, mut events) = AsyncClient::new(options, 32);
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
@@ -97,8 +96,15 @@ impl Mqtt {
         events.set_network_options(network);
         (client, events)
     }
+}
 
-    /// One connection from its first to its last moment. Returns why it ended.
+impl Connect for Mqtt {
+    const NAME: &'static str = "mqtt";
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.config.retry_first, self.config.retry_cap)
+    }
+
     async fn connection(&self, events: &mpsc::Sender<LinkEvent>, up_since: &mut Option<Instant>) -> String {
         let (client, mut network) = self.client();
         let mut forwarder: Option<AbortOnDrop> = None;
@@ -123,7 +129,7 @@ impl Mqtt {
                     let (outbox, documents) = Outbox::new();
                     forwarder = Some(AbortOnDrop(tokio::spawn(forward(client.clone(), self.topics.telemetry(), documents))));
                     *up_since = Some(Instant::now());
-                    LinkEvent::Up { outbox }
+                    LinkEvent::Up { uplink: Self::NAME, outbox }
                 }
                 Packet::Publish(publish) if publish.topic == self.topics.telemetry_ack() => LinkEvent::Ack(publish.payload),
                 Packet::Publish(publish) if publish.topic == self.topics.deploy() => LinkEvent::Desired(publish.payload),
@@ -132,7 +138,7 @@ impl Mqtt {
                 _ => continue,
             };
             if events.send(event).await.is_err() {
-                return "nobody listens any more".to_owned();
+                return NOBODY_LISTENS.to_owned();
             }
         }
     }
@@ -140,27 +146,11 @@ impl Mqtt {
 
 impl Uplink for Mqtt {
     fn name(&self) -> &'static str {
-        "mqtt"
+        Self::NAME
     }
 
-    fn start(self: Box<Self>) -> Link {
-        let (sender, receiver) = mpsc::channel(64);
-        let task = tokio::spawn(async move {
-            let mut backoff = Backoff::new(self.config.retry_first, self.config.retry_cap);
-            while !sender.is_closed() {
-                let mut up_since = None;
-                let reason = self.connection(&sender, &mut up_since).await;
-                tracing::debug!(reason, "mqtt is down");
-                if up_since.is_some_and(|since: Instant| since.elapsed() >= GOOD_CONNECTION) {
-                    backoff.reset();
-                }
-                if sender.send(LinkEvent::Down { reason }).await.is_err() {
-                    return;
-                }
-                tokio::time::sleep(backoff.delay()).await;
-            }
-        });
-        Link::new(receiver, task)
+    fn start(&self) -> Link {
+        keep_connected(self.clone())
     }
 }
 

@@ -5,7 +5,7 @@ use edgeflow_wire::{Batch, Class, Hello, LogAck, Upstream, decode, encode};
 use std::{error::Error, future::Future, time::Instant};
 use tokio::sync::{mpsc, watch};
 
-use crate::{Effect, LinkEvent, Outbox, Session, Share, Step, Timing, Uplink};
+use crate::{Bandwidth, Effect, LinkEvent, Outbox, Session, Share, Step, Timing, Uplink};
 
 /// What the next append of each class will get, in the order of [`Class::ALL`].
 pub type Ends = [u64; 4];
@@ -48,6 +48,8 @@ pub trait Backlog: Send {
 pub struct LinkState {
     /// It has answered on the present connection.
     pub connected: bool,
+    /// Name of the uplink whose connection that is or last was; empty before the first.
+    pub uplink: &'static str,
     /// Why not, for people; empty while connected.
     pub reason: String,
 }
@@ -76,6 +78,8 @@ pub struct Pump<B> {
     pub timing: Timing,
     /// How large a batch may become.
     pub limits: Limits,
+    /// How much may be sent.
+    pub bandwidth: Bandwidth,
 }
 
 impl<B: Backlog> Pump<B> {
@@ -84,6 +88,8 @@ impl<B: Backlog> Pump<B> {
         let mut link = uplink.start();
         let mut session = Session::new(self.timing);
         let mut outbox: Option<Outbox> = None;
+        let mut name = "";
+        self.limits.max_bytes = self.limits.max_bytes.min(self.bandwidth.batch_bytes());
         loop {
             if let Some(outbox) = &outbox {
                 session.appended(*self.ends.borrow_and_update());
@@ -91,7 +97,10 @@ impl<B: Backlog> Pump<B> {
                     tracing::error!(error = &error as &dyn Error, "the edge log does not answer");
                 }
             }
-            let wake = match session.next_wake(Instant::now()) {
+            let now = Instant::now();
+            // While the bandwidth is spent nothing can be sent, whatever the session wants.
+            let wake = self.bandwidth.wait(now).filter(|_| outbox.is_some()).or_else(|| session.next_wake(now));
+            let wake = match wake {
                 Some(at) => tokio::time::Instant::from_std(at),
                 None => tokio::time::Instant::now() + self.timing.resend_after,
             };
@@ -107,16 +116,17 @@ impl<B: Backlog> Pump<B> {
                 () = tokio::time::sleep_until(wake) => continue,
             };
             match event {
-                LinkEvent::Up { outbox: fresh } => {
+                LinkEvent::Up { uplink, outbox: fresh } => {
                     outbox = Some(fresh);
+                    name = uplink;
                     self.greet(&mut session).await;
                 }
                 LinkEvent::Down { reason } => {
                     outbox = None;
                     session.down();
-                    self.tell(false, reason);
+                    self.tell(false, name, reason);
                 }
-                LinkEvent::Ack(bytes) => self.heard(&mut session, &bytes).await,
+                LinkEvent::Ack(bytes) => self.heard(&mut session, name, &bytes).await,
                 LinkEvent::Desired(bytes) => {
                     if self.documents.send(Document::Desired(bytes)).await.is_err() {
                         return;
@@ -133,7 +143,8 @@ impl<B: Backlog> Pump<B> {
 
     /// Sends whatever may be sent now.
     async fn drive(&mut self, session: &mut Session, outbox: &Outbox) -> Result<(), B::Error> {
-        loop {
+        // What goes next is decided when it may go, so that something more valuable can still come before it.
+        while self.bandwidth.wait(Instant::now()).is_none() {
             let document = match session.next(Instant::now()) {
                 Step::Wait(_) => return Ok(()),
                 Step::Hello => Upstream::Hello(self.backlog.hello().await?),
@@ -153,10 +164,14 @@ impl<B: Backlog> Pump<B> {
             };
             match encode(&document) {
                 // A full outbox is a connection that does not keep up: the resend time brings it back.
-                Ok(bytes) => drop(outbox.put(bytes)),
+                Ok(bytes) => {
+                    self.bandwidth.spend(bytes.len(), Instant::now());
+                    outbox.put(bytes);
+                }
                 Err(error) => tracing::error!(error = &error as &dyn Error, "could not encode a batch"),
             }
         }
+        Ok(())
     }
 
     async fn greet(&mut self, session: &mut Session) {
@@ -166,7 +181,7 @@ impl<B: Backlog> Pump<B> {
         }
     }
 
-    async fn heard(&mut self, session: &mut Session, bytes: &[u8]) {
+    async fn heard(&mut self, session: &mut Session, uplink: &'static str, bytes: &[u8]) {
         let ack: LogAck = match decode(bytes) {
             Ok(ack) => ack,
             Err(error) => {
@@ -191,13 +206,13 @@ impl<B: Backlog> Pump<B> {
             }
         }
         if session.is_open() {
-            self.tell(true, String::new());
+            self.tell(true, uplink, String::new());
         }
     }
 
-    fn tell(&self, connected: bool, reason: String) {
+    fn tell(&self, connected: bool, uplink: &'static str, reason: String) {
         self.state.send_if_modified(|state| {
-            let new = LinkState { connected, reason };
+            let new = LinkState { connected, uplink, reason };
             let changed = *state != new;
             *state = new;
             changed

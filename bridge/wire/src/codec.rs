@@ -6,6 +6,9 @@ use std::io::Read;
 /// Most bytes a document may take once decompressed.
 pub const MAX_DECODED_BYTES: usize = 16 * 1024 * 1024;
 
+/// Most bytes of an encoded document that the control plane takes, whichever uplink carries it. A robot cuts its batches so.
+pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
+
 const LEVEL: i32 = 3;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 

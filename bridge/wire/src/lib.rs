@@ -9,6 +9,7 @@ mod class;
 mod codec;
 mod desired;
 mod log;
+mod news;
 mod number;
 mod topic;
 
@@ -18,9 +19,10 @@ pub use body::{
     StateBody,
 };
 pub use class::Class;
-pub use codec::{MAX_DECODED_BYTES, WireError, decode, encode};
+pub use codec::{MAX_DECODED_BYTES, MAX_DOCUMENT_BYTES, WireError, decode, encode};
 pub use desired::{BundleFileRef, DesiredState, DocumentKind, Envelope, Signature, SlotKind, SlotSpec, Version};
 pub use log::{Ack, AckOutcome, Batch, ClassPosition, Entry, Hello, LogAck, Loss, Upstream};
+pub use news::News;
 pub use number::{float, u64_string};
 pub use topic::Topics;
 

@@ -178,4 +178,64 @@ proptest! {
         }
         prop_assert_eq!(held, ends);
     }
+
+    /// Links that are left in the middle, whose documents arrive later or never, and long after newer ones of another link:
+    /// what the control plane stores, it stores once and in order, and in the end it has everything.
+    #[test]
+    fn everything_arrives_once_over_links_that_are_switched(
+        ends in prop::array::uniform4(1_u64..60),
+        fates in prop::collection::vec(0_u8..8, 600),
+    ) {
+        let mut now = Instant::now();
+        let mut session = Session::new(Timing::default());
+        let mut held: [Vec<u64>; 4] = Default::default();
+        // What is on its way on each link, the current one last. Answers come back on the link they belong to only.
+        let mut links: Vec<std::collections::VecDeque<Option<(Class, u64, u64)>>> = vec![Default::default()];
+        let mut fates = fates.into_iter().chain(std::iter::repeat(7));
+        session.up("e", &positions(ends), now);
+        for _ in 0..8_000 {
+            let step = session.next(now);
+            match step {
+                Step::Hello => links.last_mut().unwrap().push_back(None),
+                Step::Send { class, from_seq, .. } => {
+                    let to = (from_seq + 7).min(ends[class as usize]);
+                    session.sent(class, to);
+                    links.last_mut().unwrap().push_back(Some((class, from_seq, to)));
+                }
+                Step::Wait(_) => {}
+            }
+            let current = links.len() - 1;
+            let link = match fates.next().unwrap() {
+                0 => {
+                    // Switched: sometimes the old link's end is told first, sometimes only the new one's beginning.
+                    if fates.next().unwrap() < 4 { session.down(); }
+                    links.push(Default::default());
+                    session.up("e", &positions(ends), now);
+                    continue;
+                }
+                1 => fates.next().unwrap() as usize % links.len(), // an old link delivers late
+                2 => { links[current].pop_front(); continue } // lost
+                _ => current,
+            };
+            let Some(document) = links[link].pop_front() else {
+                if matches!(step, Step::Wait(None)) && session.is_open() && links[current].is_empty() { break }
+                if let Step::Wait(Some(at)) = step { now = now.max(at) }
+                continue;
+            };
+            let answer = match document {
+                None => hello_answer(std::array::from_fn(|class| held[class].len() as u64 + 1)),
+                Some((class, from_seq, to)) => {
+                    let stored = &mut held[class as usize];
+                    let next = stored.len() as u64 + 1;
+                    let outcome = if from_seq > next { AckOutcome::OutOfOrder } else { AckOutcome::Accepted };
+                    if from_seq <= next { stored.extend(next..to.max(next)) }
+                    ack(outcome, &[(class, stored.len() as u64 + 1)])
+                }
+            };
+            if link == current { session.ack(&answer, now); }
+        }
+        for (stored, end) in held.iter().zip(ends) {
+            prop_assert_eq!(stored, &(1..end).collect::<Vec<_>>());
+        }
+    }
 }

@@ -1,0 +1,33 @@
+//! The ways to the control plane that the parameters ask for, as one uplink.
+
+use edgeflow_uplink::{Fallback, Http, HttpConfig, Mqtt, MqttConfig, Patience, Uplink, UplinkError};
+
+use crate::Config;
+
+/// Names that the parameter `uplinks` may hold.
+pub(crate) const UPLINKS: [&str; 2] = ["mqtt", "http"];
+
+impl Config {
+    /// The uplinks, as one that goes on with the next while a preferred one does not answer.
+    ///
+    /// # Errors
+    /// An address that cannot be used.
+    pub fn uplink(&self) -> Result<Box<dyn Uplink>, UplinkError> {
+        let mut uplinks = self.uplinks.iter().map(|name| self.named(name)).collect::<Result<Vec<_>, _>>()?;
+        if uplinks.len() == 1
+            && let Some(only) = uplinks.pop()
+        {
+            return Ok(only);
+        }
+        Ok(Box::new(Fallback::new(uplinks, Patience::default())))
+    }
+
+    fn named(&self, name: &str) -> Result<Box<dyn Uplink>, UplinkError> {
+        let token = self.token.expose();
+        match name {
+            "mqtt" => Ok(Box::new(Mqtt::new(MqttConfig::new(&self.mqtt, &self.robot, token))?)),
+            "http" => Ok(Box::new(Http::new(HttpConfig::new(&self.http, &self.robot, token))?)),
+            other => Err(UplinkError::Unknown { name: other.to_owned() }),
+        }
+    }
+}
