@@ -99,7 +99,9 @@ impl Config {
             .map_err(BridgeError::ros("declare a parameter"))?;
         let bandwidth_kbps = node
             .parameter("bandwidth_kbps", 0_i64)
-            .description("Most kilobits per second that are sent to the control plane, critical entries first; downloads do not count. 0: no cap.")
+            .description(
+                "Most kilobits per second that are sent to the control plane, critical entries first; downloads do not count. 0: no cap.",
+            )
             .range(0..=i64::from(u32::MAX))
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;

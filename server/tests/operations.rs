@@ -5,6 +5,7 @@
 mod common;
 
 use common::{Server, TOKEN, answer, bundle, bundle_file, drift, evaluation, options, summary};
+use edgeflow_server::app::Door;
 use edgeflow_wire::{AckOutcome, Class, EntryBody, MissionBody, MissionKind};
 use reqwest::{Method, StatusCode, header};
 use serde_json::json;
@@ -39,7 +40,7 @@ async fn a_model_is_registered_deployed_and_attested() {
         json!({ "ready": false, "progressing": true, "degraded": false, "drifted": false })
     );
 
-    server.app.robot_connected(&robot.id).await;
+    server.app.robot_connected(&robot.id, Door::Mqtt).await;
     assert_eq!(robot.hello(&server.app).await.outcome, AckOutcome::Accepted);
     robot.converge(&server.app).await;
     let path = format!("/deployments/{}", deployment["id"].as_str().unwrap());
@@ -81,7 +82,7 @@ async fn a_model_is_registered_deployed_and_attested() {
     let audit = server.get("/audit").await;
     let acts: Vec<&str> = audit["items"].as_array().unwrap().iter().map(|act| act["action"].as_str().unwrap()).collect();
     assert_eq!(acts, ["deploy", "write_model", "enrol_target"]);
-    server.app.robot_disconnected(&robot.id).await;
+    server.app.robot_disconnected(&robot.id, Door::Mqtt).await;
     assert_eq!(server.get("/targets/robot-1").await["online"], json!(false));
     server.stop().await;
 }

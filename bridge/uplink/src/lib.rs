@@ -40,7 +40,9 @@ pub enum UplinkError {
         address: String,
     },
     /// The address is not on this machine.
-    #[error("the {uplink} address {address} is not on this machine: until robots have certificates only loopback is allowed (127.0.0.1:port)")]
+    #[error(
+        "the {uplink} address {address} is not on this machine: until robots have certificates only loopback is allowed (127.0.0.1:port)"
+    )]
     NotLoopback {
         /// Of which uplink.
         uplink: &'static str,

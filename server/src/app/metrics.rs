@@ -86,10 +86,12 @@ impl Metrics {
         Ok(text)
     }
 
-    pub(crate) fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
+    pub(crate) fn request(&self, method: &str, route: &str, status: u16, took: Option<Duration>) {
         let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
         self.requests.get_or_create(&labels).inc();
-        self.request_seconds.observe(took.as_secs_f64());
+        if let Some(took) = took {
+            self.request_seconds.observe(took.as_secs_f64());
+        }
     }
 
     /// Watchers of the event stream.

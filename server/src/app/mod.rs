@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod authority;
 mod deployments;
+mod door;
 mod drift;
 mod error;
 mod events;
@@ -19,13 +20,16 @@ mod open;
 mod presence;
 mod robots;
 mod server;
+mod sessions;
 mod targets;
 mod telemetry;
 mod upload;
+mod visits;
 
 pub use artifacts::ArtifactBytes;
 pub use authority::{Authority, AuthorityFiles, DocumentKey, well_formed_name};
 pub use deployments::DeploymentRequest;
+pub use door::{Door, DoorMetrics, Outcome};
 pub use error::AppError;
 pub use hub::StreamItem;
 pub use identities::{BootstrapToken, IssuedIdentity};
@@ -34,6 +38,10 @@ pub use models::ModelRequest;
 pub use open::{AppOptions, SystemClock};
 pub use targets::{EnrolledTarget, TargetRequest};
 pub use upload::Upload;
+
+pub(crate) use robots::decode_upstream;
+pub(crate) use sessions::{Place, Sessions, Signals};
+pub(crate) use visits::Visits;
 
 use edgeflow_core::{Clock, RobotId};
 use edgeflow_store::Stores;

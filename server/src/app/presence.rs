@@ -2,10 +2,12 @@
 
 use edgeflow_core::RobotId;
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Notify;
+
+use crate::app::Door;
 
 /// What changed about robots since the last look.
 #[derive(Debug, Default)]
@@ -21,7 +23,8 @@ pub(crate) struct Changes {
 /// Sessions and changes.
 #[derive(Default)]
 pub(crate) struct Presence {
-    online: Mutex<HashSet<RobotId>>,
+    /// By which doors each robot is here: one that changes doors may be here by two for a moment.
+    online: Mutex<HashMap<RobotId, HashSet<Door>>>,
     changes: Mutex<Changes>,
     changed: Notify,
 }
@@ -31,18 +34,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Presence {
-    pub(crate) fn set(&self, robot: &RobotId, online: bool) -> usize {
+    /// Notes that a robot came or left by a door. Returns how many robots are here.
+    pub(crate) fn set(&self, robot: &RobotId, door: Door, here: bool) -> usize {
         let mut robots = lock(&self.online);
-        if online {
-            robots.insert(robot.clone());
-        } else {
-            robots.remove(robot);
+        if here {
+            robots.entry(robot.clone()).or_default().insert(door);
+        } else if let Some(doors) = robots.get_mut(robot) {
+            doors.remove(&door);
+            if doors.is_empty() {
+                robots.remove(robot);
+            }
         }
         robots.len()
     }
 
     pub(crate) fn is_online(&self, robot: &RobotId) -> bool {
-        lock(&self.online).contains(robot)
+        lock(&self.online).contains_key(robot)
     }
 
     /// Notes changes for [`Presence::changes`].

@@ -1,11 +1,18 @@
 //! What a robot asks of the control plane, whichever uplink carries it.
 
-use edgeflow_core::{RobotId, event};
+use bytes::Bytes;
+use edgeflow_core::{
+    Principal, RobotId, TargetName, event,
+    principal::{Action, Denied, Resource, Who},
+};
 use edgeflow_store::{Ingested, StoreError};
-use edgeflow_wire::{AckOutcome, Content, DocumentKind, EntryBody, Envelope, LogAck, Upstream, WIRE_VERSION};
+use edgeflow_wire::{AckOutcome, Content, DocumentKind, EntryBody, Envelope, LogAck, News, Upstream, Version, WIRE_VERSION};
 use tokio::sync::broadcast;
 
-use crate::app::{App, AppError, auth::hash};
+use crate::app::{App, AppError, Door, auth::hash};
+
+/// A document larger than this is read where it cannot hold up other tasks, bytes.
+const INLINE_DECODE_BYTES: usize = 32 * 1024;
 
 impl App {
     /// Who the robot is, if `token` is its token. Compares in constant time; a revoked or unknown robot is nobody.
@@ -19,20 +26,32 @@ impl App {
         }
     }
 
-    /// The robot has an open session.
-    pub async fn robot_connected(&self, robot: &RobotId) {
-        tracing::info!(robot.name = robot.as_str(), "robot connected");
-        self.seen(robot, true).await;
+    /// The robot that asks about itself. Nobody else may do what robots do, whatever else they may.
+    pub(crate) async fn robot_itself(&self, principal: &Principal, name: &TargetName) -> Result<RobotId, AppError> {
+        let resource = Resource::Target(name.clone());
+        self.permit(principal, Action::WriteLog, resource.clone()).await?;
+        if principal.who != Who::Robot(name.clone()) {
+            return Err(Denied { who: principal.who.clone(), action: Action::WriteLog, resource }.into());
+        }
+        let target = self.stores.targets.target(&principal.organisation, name).await?;
+        // It was there when its token was looked at.
+        target.map(|target| target.id).ok_or(AppError::Unauthenticated)
     }
 
-    /// The robot's session ended.
-    pub async fn robot_disconnected(&self, robot: &RobotId) {
-        tracing::info!(robot.name = robot.as_str(), "robot disconnected");
-        self.seen(robot, false).await;
+    /// The robot has come by a door.
+    pub async fn robot_connected(&self, robot: &RobotId, door: Door) {
+        tracing::info!(robot.name = robot.as_str(), door = door.as_str(), "robot connected");
+        self.seen(robot, door, true).await;
     }
 
-    async fn seen(&self, robot: &RobotId, online: bool) {
-        let robots = self.presence.set(robot, online);
+    /// The robot has left by a door.
+    pub async fn robot_disconnected(&self, robot: &RobotId, door: Door) {
+        tracing::info!(robot.name = robot.as_str(), door = door.as_str(), "robot disconnected");
+        self.seen(robot, door, false).await;
+    }
+
+    async fn seen(&self, robot: &RobotId, door: Door, here: bool) {
+        let robots = self.presence.set(robot, door, here);
         self.metrics.robots.set(i64::try_from(robots).unwrap_or(i64::MAX));
         if let Err(error) = self.stores.entries.touch(robot, self.now_us()).await {
             tracing::warn!(%error, robot.name = robot.as_str(), "could not note when a robot was last seen");
@@ -120,6 +139,17 @@ impl App {
         Ok(Some(self.authority.envelope(DocumentKind::DesiredState, payload)))
     }
 
+    /// What is new for a robot that knows this of its desired state; `None` when nothing is.
+    pub async fn news(&self, robot: &RobotId, known: Option<Version>) -> Result<Option<News>, AppError> {
+        let Some(target) = self.stores.targets.target(&robot.organisation, &robot.name).await? else { return Ok(None) };
+        // Not only what is higher: one who knows something that never was has to hear what is.
+        if known.is_some_and(|known| known == target.desired.version) {
+            return Ok(None);
+        }
+        let desired = self.desired_envelope(robot).await?;
+        Ok(desired.map(|desired| News { v: WIRE_VERSION, desired: Some(desired) }))
+    }
+
     /// Robots whose desired state changed. A receiver that lags re-reads every robot it serves.
     pub fn desired_changes(&self) -> broadcast::Receiver<RobotId> {
         self.desired.subscribe()
@@ -129,4 +159,20 @@ impl App {
     pub fn revocations(&self) -> broadcast::Receiver<RobotId> {
         self.revoked.subscribe()
     }
+}
+
+/// Reads what a robot sent. The error says what is wrong with it.
+pub(crate) async fn decode_upstream(payload: Bytes) -> Result<Upstream, String> {
+    let decoded = if payload.len() <= INLINE_DECODE_BYTES {
+        edgeflow_wire::decode(&payload)
+    } else {
+        match tokio::task::spawn_blocking(move || edgeflow_wire::decode(&payload)).await {
+            Ok(decoded) => decoded,
+            Err(error) => return Err(error.to_string()),
+        }
+    };
+    decoded.map_err(|error| match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    })
 }

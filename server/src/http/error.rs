@@ -19,7 +19,7 @@ pub(crate) struct ErrorBody {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ErrorDetail {
     /// For programs: `unauthenticated`, `denied`, `not_found`, `invalid`, `conflict`, `too_large`, `bad_range`,
-    /// `method_not_allowed`, `internal`.
+    /// `method_not_allowed`, `busy`, `internal`.
     code: &'static str,
     /// For people: what failed, with what, what to do.
     message: String,
@@ -43,6 +43,11 @@ impl HttpError {
     pub(crate) fn rejected(status: StatusCode, message: String) -> Self {
         let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "invalid" };
         Self { status, code, message, header: None }
+    }
+
+    /// What may work when asked again later.
+    pub(crate) fn busy(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, code: "busy", message: message.into(), header: None }
     }
 
     pub(crate) fn parts(self) -> (StatusCode, String) {

@@ -20,6 +20,7 @@ mod server;
 mod stream;
 mod targets;
 mod telemetry;
+mod uplink;
 mod watch;
 
 use axum::{
@@ -44,11 +45,13 @@ const MAX_JSON_BYTES: usize = 1 << 20;
 pub(crate) struct Shared {
     app: Arc<App>,
     shutdown: CancellationToken,
+    uplink: Arc<uplink::Uplink>,
 }
 
-/// All routes.
+/// All routes. Call it inside of a runtime: what happens to robots is followed by a task.
 pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
-    let shared = Shared { app, shutdown };
+    let uplink = uplink::Uplink::start(&app, shutdown.clone());
+    let shared = Shared { app, shutdown, uplink };
     let api = Router::new()
         .route("/server", get(server::get))
         .route("/targets", get(targets::list).post(targets::enrol))
@@ -58,7 +61,8 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/enroll", post(identities::enroll))
         .route("/targets/{target}/log", get(targets::log))
         .route("/targets/{target}/entries", get(targets::entries))
-        .route("/targets/{target}/telemetry", get(telemetry::get))
+        .route("/targets/{target}/telemetry", get(telemetry::get).post(uplink::telemetry))
+        .route("/targets/{target}/desired", get(uplink::desired))
         .route("/targets/{target}/telemetry/channels", get(telemetry::channels))
         .route("/targets/{target}/drift", get(drift::of_target))
         .route("/models", get(models::list).post(models::create))

@@ -11,7 +11,7 @@ use crate::http::{
     auth::Caller,
     deployments, drift,
     error::{ErrorBody, HttpError},
-    events, identities, models, server, stream, targets, telemetry, watch,
+    events, identities, models, server, stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -26,7 +26,7 @@ use crate::http::{
         identities::bootstrap, identities::list, identities::renew, identities::enroll, targets::log, targets::entries, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, models::list, models::create, models::get, models::register,
         models::version, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
-        audit::list, get, watch::healthz, watch::metrics
+        audit::list, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
     ),
     components(schemas(ErrorBody)),
     modifiers(&Bearer, &Ids),

@@ -5,7 +5,7 @@ use edgeflow_wire::{Envelope, LogAck, Upstream};
 use tokio::sync::broadcast;
 
 use super::port::RobotPort;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Door};
 
 impl RobotPort for App {
     type Robot = RobotId;
@@ -16,11 +16,11 @@ impl RobotPort for App {
     }
 
     async fn connected(&self, robot: &RobotId) {
-        self.robot_connected(robot).await;
+        self.robot_connected(robot, Door::Mqtt).await;
     }
 
     async fn disconnected(&self, robot: &RobotId) {
-        self.robot_disconnected(robot).await;
+        self.robot_disconnected(robot, Door::Mqtt).await;
     }
 
     async fn ingest(&self, robot: &RobotId, document: Upstream) -> Result<LogAck, AppError> {

@@ -3,10 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{
-        Semaphore,
-        broadcast::{self, error::RecvError},
-    },
+    sync::{Semaphore, broadcast},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info, info_span, warn};
@@ -20,8 +17,8 @@ use super::{
     packets::{End, Packets},
     port::RobotPort,
     session::{Ingesting, Session},
-    sessions::Sessions,
 };
+use crate::app::Sessions;
 
 /// After a failed accept (no file descriptors left, mostly) the listener rests for so long.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -92,9 +89,6 @@ impl Gateway {
         let slots = Arc::new(Semaphore::new(self.limits.max_connections));
         let shared = Arc::new(Shared { port, limits: self.limits, metrics: self.metrics, sessions: Sessions::new() });
         let connections = TaskTracker::new();
-        let watch = async {
-            tokio::join!(watch_changes(&shared.sessions, changes), watch_revocations(&shared.sessions, revocations));
-        };
         let accept = async {
             loop {
                 match self.listener.accept().await {
@@ -122,35 +116,13 @@ impl Gateway {
         };
         tokio::select! {
             () = accept => {}
-            () = watch => {}
+            () = shared.sessions.follow(changes, revocations) => {}
             () = shutdown.cancelled() => {}
         }
         drop(self.listener);
         shared.sessions.end_all(Outcome::Shutdown);
         connections.close();
         connections.wait().await;
-    }
-}
-
-async fn watch_changes<R: Clone + Eq + std::hash::Hash>(sessions: &Sessions<R>, mut changes: broadcast::Receiver<R>) {
-    loop {
-        match changes.recv().await {
-            Ok(robot) => sessions.desired_changed(&robot),
-            // Which ones were missed is unknown: all look again.
-            Err(RecvError::Lagged(_)) => sessions.all_desired_changed(),
-            Err(RecvError::Closed) => return std::future::pending().await,
-        }
-    }
-}
-
-async fn watch_revocations<R: Clone + Eq + std::hash::Hash>(sessions: &Sessions<R>, mut revocations: broadcast::Receiver<R>) {
-    loop {
-        match revocations.recv().await {
-            Ok(robot) => sessions.end(&robot, Outcome::Revoked),
-            // Which ones were missed is unknown: all have to prove themselves again.
-            Err(RecvError::Lagged(_)) => sessions.end_all(Outcome::Revoked),
-            Err(RecvError::Closed) => return std::future::pending().await,
-        }
     }
 }
 

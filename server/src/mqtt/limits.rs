@@ -31,7 +31,7 @@ impl Default for Limits {
             max_connections: 10_000,
             handshake_timeout: Duration::from_secs(10),
             max_connect_bytes: 4 * 1024,
-            max_packet_bytes: 1024 * 1024,
+            max_packet_bytes: edgeflow_wire::MAX_DOCUMENT_BYTES,
             max_pending_bytes: 4 * 1024 * 1024,
             max_pending_messages: 128,
             max_unacknowledged: 1024,

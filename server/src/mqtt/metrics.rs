@@ -1,45 +1,12 @@
 //! What the gateway counts about itself.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
-/// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub enum Outcome {
-    /// The client said goodbye or closed.
-    Closed,
-    /// No valid CONNECT in time.
-    HandshakeTimeout,
-    /// Unknown name or wrong token.
-    BadCredentials,
-    /// A topic that is not the robot's.
-    AclViolation,
-    /// Bytes that are not MQTT 3.1.1, or a packet that has no place here.
-    ProtocolError,
-    /// A packet over the limit.
-    PacketTooLarge,
-    /// Nothing heard for one and a half keep-alive periods.
-    KeepAlive,
-    /// The client did not read, or did not acknowledge.
-    SlowClient,
-    /// A newer connection of the same robot took over.
-    TakenOver,
-    /// The robot was revoked.
-    Revoked,
-    /// A telemetry document could not be read.
-    BadDocument,
-    /// The control plane could not do its part; the robot tries again.
-    ServerError,
-    /// Too many connections.
-    TooMany,
-    /// The connection broke.
-    Broken,
-    /// The server shuts down.
-    Shutdown,
-}
+pub use crate::app::Outcome;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {

@@ -28,7 +28,6 @@ mod metrics;
 mod packets;
 mod port;
 mod session;
-mod sessions;
 #[cfg(test)]
 mod tests;
 

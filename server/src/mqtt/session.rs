@@ -3,7 +3,7 @@
 //! Everything happens in one task, so nothing of one robot can overtake itself, and nothing of it can hold up another.
 
 use bytes::Bytes;
-use edgeflow_wire::{LogAck, Upstream};
+use edgeflow_wire::LogAck;
 use rumqttc::mqttbytes::{
     QoS,
     v4::{Packet, PubAck, Publish, SubAck, Subscribe, SubscribeReasonCode, UnsubAck, Unsubscribe},
@@ -27,11 +27,8 @@ use super::{
     metrics::{GatewayMetrics, Outcome},
     packets::{End, Packets},
     port::RobotPort,
-    sessions::Signals,
 };
-
-/// A decoded document larger than this is parsed where it cannot hold up other tasks, bytes.
-const INLINE_DECODE_BYTES: usize = 32 * 1024;
+use crate::app::{Signals, decode_upstream};
 
 pub(super) struct Session<'a, S, P: RobotPort> {
     packets: &'a mut Packets<S>,
@@ -240,7 +237,7 @@ where
         let packet_id = publish.pkid;
         let bytes = publish.payload.len();
         let task = tokio::spawn(async move {
-            match decode(publish.payload).await {
+            match decode_upstream(publish.payload).await {
                 Ok(document) => port
                     .ingest(&robot, document)
                     .await
@@ -289,19 +286,4 @@ where
             }
         }
     }
-}
-
-async fn decode(payload: Bytes) -> Result<Upstream, String> {
-    let decoded = if payload.len() <= INLINE_DECODE_BYTES {
-        edgeflow_wire::decode(&payload)
-    } else {
-        match tokio::task::spawn_blocking(move || edgeflow_wire::decode(&payload)).await {
-            Ok(decoded) => decoded,
-            Err(error) => return Err(error.to_string()),
-        }
-    };
-    decoded.map_err(|error| match std::error::Error::source(&error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    })
 }

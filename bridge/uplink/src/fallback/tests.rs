@@ -25,6 +25,12 @@ fn three(plane: &watch::Sender<Plane>) -> (Box<dyn Uplink>, Moods) {
     (Box::new(Fallback::new(vec![a, b, c], hasty())), [mood_a, mood_b, mood_c])
 }
 
+fn all_down(moods: &Moods) {
+    for mood in moods {
+        mood.send_replace(Mood::Down);
+    }
+}
+
 #[tokio::test]
 async fn it_goes_down_the_list_and_comes_back_to_the_preferred_one() {
     let plane = watch::Sender::new(Plane::default());
@@ -76,11 +82,11 @@ async fn one_that_comes_up_and_answers_nothing_is_left() {
 async fn with_nothing_up_it_keeps_trying_them_all() {
     let plane = watch::Sender::new(Plane::default());
     let (uplink, moods) = three(&plane);
-    moods.iter().for_each(|mood| drop(mood.send_replace(Mood::Down)));
+    all_down(&moods);
     let mut robot = Robot::start(uplink, 10, Bandwidth::unlimited());
     for (at, name) in [(2, "http"), (1, "zenoh"), (0, "mqtt"), (2, "http")] {
         robot.append(Class::Critical, 5);
-        moods.iter().for_each(|mood| drop(mood.send_replace(Mood::Down)));
+        all_down(&moods);
         moods[at].send_replace(Mood::Up);
         robot.uses(name).await;
     }
@@ -106,7 +112,9 @@ async fn a_backlog_over_links_that_switch_at_random_arrives_once_and_in_order() 
         moods[random.random_range(0..3)].send_replace(Mood::Up);
         let ends = *robot.ends.borrow();
         let all = |plane: &Plane| {
-            Class::ALL.into_iter().all(|class| plane.stored.iter().filter(|stored| stored.0 == class).count() as u64 >= ends[class as usize] - 1)
+            Class::ALL
+                .into_iter()
+                .all(|class| plane.stored.iter().filter(|stored| stored.0 == class).count() as u64 >= ends[class as usize] - 1)
         };
         until(&plane, all).await;
         let held = plane.borrow();

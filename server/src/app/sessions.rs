@@ -1,24 +1,28 @@
-//! Who is connected: at most one connection per robot, the newest.
+//! Who is connected by one door: at most one connection per robot, the newest. Every door has one of these.
 
 use std::{
     collections::HashMap,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::{Notify, OwnedMutexGuard, watch};
+use tokio::sync::{
+    Notify, OwnedMutexGuard,
+    broadcast::{self, error::RecvError},
+    watch,
+};
 
-use super::metrics::Outcome;
+use crate::app::Outcome;
 
 /// What other tasks can tell a connection.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     /// The robot's desired state has changed.
-    pub(super) desired: Notify,
+    pub(crate) desired: Notify,
     end: watch::Sender<Option<Outcome>>,
 }
 
 impl Signals {
     /// Waits until the connection has to end, and says why.
-    pub(super) async fn ended(&self) -> Outcome {
+    pub(crate) async fn ended(&self) -> Outcome {
         let mut end = self.end.subscribe();
         match end.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.unwrap_or(Outcome::Closed),
@@ -40,7 +44,7 @@ struct Slot {
 }
 
 /// The connections, by robot.
-pub(super) struct Sessions<R> {
+pub(crate) struct Sessions<R> {
     slots: Mutex<Slots<R>>,
 }
 
@@ -51,26 +55,26 @@ struct Slots<R> {
 }
 
 /// A connection's place, until a newer one takes it or [`Sessions::forget`] clears it.
-pub(super) struct Place {
+pub(crate) struct Place {
     id: u64,
-    pub(super) signals: Arc<Signals>,
+    pub(crate) signals: Arc<Signals>,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Place {
     /// Waits until the connection before this one has finished its last document, so that documents stay in order.
-    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+    pub(crate) async fn turn(&self) -> OwnedMutexGuard<()> {
         self.turn.clone().lock_owned().await
     }
 }
 
 impl<R: Clone + Eq + Hash> Sessions<R> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { slots: Mutex::new(Slots { next_id: 0, by_robot: HashMap::new(), closing: false }) }
     }
 
     /// Takes the robot's place and tells the connection that had it to end.
-    pub(super) fn enter(&self, robot: &R) -> Place {
+    pub(crate) fn enter(&self, robot: &R) -> Place {
         let mut slots = self.lock();
         let id = slots.next_id;
         slots.next_id += 1;
@@ -90,13 +94,13 @@ impl<R: Clone + Eq + Hash> Sessions<R> {
     }
 
     /// Whether no newer connection has the place, so that the robot is gone when this one is.
-    pub(super) fn is_newest(&self, robot: &R, place: &Place) -> bool {
+    pub(crate) fn is_newest(&self, robot: &R, place: &Place) -> bool {
         let slots = self.lock();
         slots.by_robot.get(robot).is_some_and(|slot| slot.id == place.id)
     }
 
     /// Forgets a robot that left, unless it is back already.
-    pub(super) fn forget(&self, robot: &R, place: &Place) {
+    pub(crate) fn forget(&self, robot: &R, place: &Place) {
         let mut slots = self.lock();
         if slots.by_robot.get(robot).is_some_and(|slot| slot.id == place.id) {
             slots.by_robot.remove(robot);
@@ -104,14 +108,14 @@ impl<R: Clone + Eq + Hash> Sessions<R> {
     }
 
     /// Ends the robot's connection, if it has one.
-    pub(super) fn end(&self, robot: &R, outcome: Outcome) {
+    pub(crate) fn end(&self, robot: &R, outcome: Outcome) {
         if let Some(slot) = self.lock().by_robot.get(robot) {
             slot.signals.end(outcome);
         }
     }
 
     /// Ends every connection; with [`Outcome::Shutdown`] also those that still come.
-    pub(super) fn end_all(&self, outcome: Outcome) {
+    pub(crate) fn end_all(&self, outcome: Outcome) {
         let mut slots = self.lock();
         slots.closing |= outcome == Outcome::Shutdown;
         for slot in slots.by_robot.values() {
@@ -120,16 +124,43 @@ impl<R: Clone + Eq + Hash> Sessions<R> {
     }
 
     /// Tells the robot's connection that its desired state has changed.
-    pub(super) fn desired_changed(&self, robot: &R) {
+    pub(crate) fn desired_changed(&self, robot: &R) {
         if let Some(slot) = self.lock().by_robot.get(robot) {
             slot.signals.desired.notify_one();
         }
     }
 
     /// Tells every connection to look at its desired state again.
-    pub(super) fn all_desired_changed(&self) {
+    pub(crate) fn all_desired_changed(&self) {
         for slot in self.lock().by_robot.values() {
             slot.signals.desired.notify_one();
+        }
+    }
+
+    /// Tells connections of what happens to robots, for as long as it is polled.
+    pub(crate) async fn follow(&self, changes: broadcast::Receiver<R>, revocations: broadcast::Receiver<R>) {
+        tokio::join!(self.follow_changes(changes), self.follow_revocations(revocations));
+    }
+
+    async fn follow_changes(&self, mut changes: broadcast::Receiver<R>) {
+        loop {
+            match changes.recv().await {
+                Ok(robot) => self.desired_changed(&robot),
+                // Which ones were missed is unknown: all look again.
+                Err(RecvError::Lagged(_)) => self.all_desired_changed(),
+                Err(RecvError::Closed) => return std::future::pending().await,
+            }
+        }
+    }
+
+    async fn follow_revocations(&self, mut revocations: broadcast::Receiver<R>) {
+        loop {
+            match revocations.recv().await {
+                Ok(robot) => self.end(&robot, Outcome::Revoked),
+                // Which ones were missed is unknown: all have to prove themselves again.
+                Err(RecvError::Lagged(_)) => self.end_all(Outcome::Revoked),
+                Err(RecvError::Closed) => return std::future::pending().await,
+            }
         }
     }
 

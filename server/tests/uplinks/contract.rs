@@ -1,0 +1,208 @@
+//! What every uplink has to keep.
+
+use crate::{
+    common::{Robot, evaluation},
+    world::{Bridge, Connection, PATIENCE, Way, World},
+};
+use edgeflow_wire::{
+    Ack, AckOutcome, Class, ClassPosition, EntryBody, FaultBody, Hello, LogAck, MAX_DOCUMENT_BYTES, Upstream, WIRE_VERSION,
+};
+use reqwest::{Method, StatusCode};
+use std::time::Duration;
+
+fn hello(robot: &Robot, event_end: u64) -> Upstream {
+    let end = |class| if class == Class::Event { event_end } else { 1 };
+    let classes = Class::ALL.map(|class| ClassPosition { class, first_seq: 1, next_seq: end(class) });
+    let epoch = robot.epoch.clone();
+    Upstream::Hello(Hello { v: WIRE_VERSION, epoch, software: "test".into(), classes: classes.into(), t_us: 1, boot_us: 1 })
+}
+
+fn bodies(count: usize) -> Vec<EntryBody> {
+    (0..count).map(|n| evaluation("sha256:aa", n as f64)).collect()
+}
+
+fn event(ack: &LogAck) -> u64 {
+    ack.next.iter().find(|Ack { class, .. }| *class == Class::Event).expect("no word about events").next_seq
+}
+
+/// Out of order, doubled, overlapping.
+pub(crate) async fn batches(way: Way) {
+    let world = World::start().await;
+    let mut robot = world.server.enrol("robot-1").await;
+    let mut connection = world.connect(way, &robot).await;
+    let ack = connection.say(hello(&robot, 1)).await;
+    assert_eq!((ack.next.len(), event(&ack), &ack.outcome), (4, 1, &AckOutcome::Accepted));
+
+    let first = robot.append(Class::Event, bodies(3));
+    let second = robot.append(Class::Event, bodies(3));
+    let third = robot.append(Class::Event, bodies(3));
+    let ack = connection.say(Upstream::Batch(second.clone())).await;
+    assert_eq!((&ack.outcome, event(&ack)), (&AckOutcome::OutOfOrder, 1));
+    assert_eq!(event(&connection.say(Upstream::Batch(first.clone())).await), 4);
+    assert_eq!(event(&connection.say(Upstream::Batch(first.clone())).await), 4);
+    let ack = connection.say(Upstream::Batch(third.clone())).await;
+    assert_eq!((&ack.outcome, event(&ack)), (&AckOutcome::OutOfOrder, 4));
+    let mut overlap = first;
+    overlap.entries.extend(second.entries);
+    assert_eq!(event(&connection.say(Upstream::Batch(overlap)).await), 7);
+    assert_eq!(event(&connection.say(Upstream::Batch(third)).await), 10);
+    assert_eq!(world.account("robot-1").await, (9, 0, 0, 0));
+    assert_eq!(world.seqs("robot-1", Class::Event).await, (1..=9).collect::<Vec<_>>());
+    assert_eq!(world.server.get("/targets/robot-1").await["online"], true);
+    drop(connection);
+    world.stop().await;
+}
+
+pub(crate) async fn epochs(way: Way) {
+    let world = World::start().await;
+    let mut robot = world.server.enrol("robot-1").await;
+    let mut connection = world.connect(way, &robot).await;
+    connection.say(hello(&robot, 1)).await;
+    let batch = robot.append(Class::Event, bodies(3));
+    assert_eq!(event(&connection.say(Upstream::Batch(batch.clone())).await), 4);
+    // The same numbers with another content.
+    let mut cloned = batch;
+    cloned.entries[2].content = evaluation("sha256:bb", 0.5).into();
+    let ack = connection.say(Upstream::Batch(cloned)).await;
+    assert!(matches!(ack.outcome, AckOutcome::EpochRefused { .. }), "{ack:?}");
+    // Fewer entries than are held.
+    let ack = connection.say(hello(&robot, 2)).await;
+    assert!(matches!(&ack.outcome, AckOutcome::EpochRefused { reason } if reason.contains("event")), "{ack:?}");
+    robot.epoch = "epoch-2".into();
+    assert_eq!(event(&connection.say(hello(&robot, 1)).await), 1);
+    assert_eq!(world.account("robot-1").await.0, 3);
+    drop(connection);
+    world.stop().await;
+}
+
+pub(crate) async fn reconnect(way: Way) {
+    let world = World::start().await;
+    let mut robot = world.server.enrol("robot-1").await;
+    let mut connection = world.connect(way, &robot).await;
+    connection.say(hello(&robot, 1)).await;
+    let first = robot.append(Class::Event, bodies(5));
+    connection.say(Upstream::Batch(first)).await;
+    // This one may or may not arrive: nobody waits for the answer.
+    let second = robot.append(Class::Event, bodies(5));
+    connection.put(edgeflow_wire::encode(&Upstream::Batch(second.clone())).unwrap());
+    drop(connection);
+    let mut connection = world.connect(way, &robot).await;
+    let next = event(&connection.say(hello(&robot, 11)).await);
+    assert!(next == 6 || next == 11, "{next}");
+    assert_eq!(event(&connection.say(Upstream::Batch(second)).await), 11);
+    // Again, at once and without a goodbye that anybody waits for.
+    drop(connection);
+    let mut connection = world.connect(way, &robot).await;
+    assert_eq!(event(&connection.say(hello(&robot, 11)).await), 11);
+    let third = robot.append(Class::Event, bodies(1));
+    assert_eq!(event(&connection.say(Upstream::Batch(third)).await), 12);
+    assert_eq!(world.account("robot-1").await, (11, 0, 0, 0));
+    assert_eq!(world.server.get("/targets/robot-1").await["online"], true);
+    drop(connection);
+    world.stop().await;
+}
+
+pub(crate) async fn desired(way: Way) {
+    let world = World::start().await;
+    world.register().await;
+    let robot = world.server.enrol("robot-1").await;
+    let mut connection = world.connect(way, &robot).await;
+    for generation in 1..=3 {
+        let (status, body) = world.server.deploy("1", &["robot-1"]).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        let desired = connection.desired().await;
+        assert_eq!((desired.target.as_str(), desired.version.generation), ("robot-1", generation));
+        // The log goes on beside it.
+        connection.say(hello(&robot, 1)).await;
+    }
+    drop(connection);
+    let mut connection = world.connect(way, &robot).await;
+    assert_eq!(connection.desired().await.version.generation, 3);
+    // What changed while nobody was here is there at once, and only the newest.
+    drop(connection);
+    world.server.deploy("1", &["robot-1"]).await;
+    world.server.deploy("1", &["robot-1"]).await;
+    let mut connection = world.connect(way, &robot).await;
+    assert_eq!(connection.desired().await.version.generation, 5);
+    drop(connection);
+    world.stop().await;
+}
+
+pub(crate) async fn revoked(way: Way) {
+    let world = World::start().await;
+    let (mut robot, mut other) = (world.server.enrol("robot-1").await, world.server.enrol("robot-2").await);
+    let mut connection = world.connect(way, &robot).await;
+    let mut bystander = world.connect(way, &other).await;
+    connection.say(hello(&robot, 1)).await;
+    let first = robot.append(Class::Event, bodies(1));
+    connection.say(Upstream::Batch(first)).await;
+    let (status, body) = crate::common::answer(world.server.request(Method::DELETE, "/targets/robot-1")).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{body}");
+    let cut = tokio::time::timeout(Duration::from_secs(1), connection.down()).await;
+    cut.expect("a revoked robot was still connected after a second");
+    let second = robot.append(Class::Event, bodies(1));
+    assert!(!connection.put(edgeflow_wire::encode(&Upstream::Batch(second)).unwrap()));
+    assert!(!connection.comes_up(Duration::from_secs(1)).await, "a revoked robot came back");
+    let reason = connection.down().await;
+    assert!(!reason.is_empty());
+    // The others do not notice.
+    bystander.say(hello(&other, 1)).await;
+    let batch = other.append(Class::Event, bodies(1));
+    assert_eq!(event(&bystander.say(Upstream::Batch(batch)).await), 2);
+    drop((connection, bystander));
+    world.stop().await;
+}
+
+pub(crate) async fn identity(way: Way) {
+    let world = World::start().await;
+    let (robot, other) = (world.server.enrol("robot-1").await, world.server.enrol("robot-2").await);
+    for (name, token) in [("robot-1", &other.token), ("robot-1", &"nonsense".to_owned()), ("ghost", &robot.token)] {
+        let mut connection = Connection::start(&*world.uplink(way, name, token));
+        let reason = connection.down().await;
+        assert!(reason.contains("refused") && reason.contains("token"), "{reason}");
+        assert!(!connection.comes_up(Duration::from_millis(300)).await, "{name} came in with another's token");
+    }
+    let mut connection = world.connect(way, &robot).await;
+    connection.say(hello(&robot, 1)).await;
+    assert_eq!(world.account("robot-2").await, (0, 0, 0, 0));
+    drop(connection);
+    world.stop().await;
+}
+
+pub(crate) async fn refused(way: Way) {
+    let world = World::start().await;
+    let mut robot = world.server.enrol("robot-1").await;
+    let mut connection = world.connect(way, &robot).await;
+    connection.say(hello(&robot, 1)).await;
+    for document in [vec![b' '; MAX_DOCUMENT_BYTES + 1], b"{}".to_vec(), b"no document".to_vec()] {
+        assert!(connection.put(document));
+        let reason = connection.down().await;
+        assert!(!reason.is_empty());
+        connection.up().await;
+    }
+    // As large as it may be, of what does not compress.
+    let message: String = (0..900_000).map(|_| char::from(rand::random_range(b'0'..=b'z'))).collect();
+    let large = robot.append(Class::Event, vec![EntryBody::Fault(FaultBody { source: "test".into(), message })]);
+    connection.say(hello(&robot, 2)).await;
+    assert_eq!(event(&connection.say(Upstream::Batch(large)).await), 2);
+    assert_eq!(world.account("robot-1").await, (1, 0, 0, 0));
+    drop(connection);
+    world.stop().await;
+}
+
+pub(crate) async fn backlog(way: Way) {
+    let world = World::start().await;
+    let robot = world.server.enrol("robot-1").await;
+    let mut bridge = Bridge::start(world.uplink(way, "robot-1", &robot.token));
+    bridge.produce(Class::Event, 1_500).await;
+    bridge.produce(Class::Critical, 300).await;
+    let name = if way == Way::Mqtt { "mqtt" } else { "http" };
+    bridge.uses(name).await;
+    world.until_stored("robot-1", Class::Event, 1_500).await;
+    world.until_stored("robot-1", Class::Critical, 300).await;
+    assert_eq!(world.seqs("robot-1", Class::Event).await, (1..=1_500).collect::<Vec<_>>());
+    assert_eq!(world.seqs("robot-1", Class::Critical).await, (1..=300).collect::<Vec<_>>());
+    assert_eq!(world.account("robot-1").await, (1_800, 0, 0, 0));
+    drop(bridge);
+    tokio::time::timeout(PATIENCE, world.stop()).await.expect("the control plane does not stop");
+}

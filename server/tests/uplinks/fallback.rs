@@ -1,0 +1,60 @@
+//! A network that lets MQTT through, then does not, then does again, in the middle of a backlog.
+
+use crate::world::{Bridge, Way, World};
+use edgeflow_sim::proxy::{Link, Proxy};
+use edgeflow_uplink::{Fallback, Patience};
+use edgeflow_wire::Class;
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_mqtt_goes_dead_in_the_middle_of_a_backlog_the_robot_goes_on_by_http_and_returns() {
+    let world = World::start().await;
+    let robot = world.server.enrol("robot-1").await;
+    let (mqtt_link, http_link) = (Link::new(), Link::new());
+    let mqtt = Proxy::start(world.mqtt.to_string(), &mqtt_link).await.unwrap();
+    let http = Proxy::start(world.http().to_string(), &http_link).await.unwrap();
+    let ms = Duration::from_millis;
+    let patience = Patience { connect: ms(500), answer: ms(3_000), probe_first: ms(100), probe_cap: ms(400), good: ms(2_000) };
+    let uplinks = vec![
+        World::uplink_to(Way::Mqtt, mqtt.local_addr(), "robot-1", &robot.token),
+        World::uplink_to(Way::Http, http.local_addr(), "robot-1", &robot.token),
+    ];
+    let mut bridge = Bridge::start(Box::new(Fallback::new(uplinks, patience)));
+    bridge.uses("mqtt").await;
+
+    let (mut produced, mut used) = (0, Vec::new());
+    for round in 0..3 {
+        // Cut while a backlog is on its way.
+        bridge.produce(Class::Event, 400).await;
+        produced += 400;
+        world.until_stored("robot-1", Class::Event, produced - 390).await;
+        mqtt_link.cut().await;
+        bridge.produce(Class::Event, 200).await;
+        bridge.produce(Class::Critical, 50).await;
+        produced += 200;
+        bridge.uses("http").await;
+        used.push("http");
+        world.until_stored("robot-1", Class::Event, produced).await;
+        assert_eq!(world.server.get("/targets/robot-1").await["online"], true, "round {round}");
+        // Back, while another backlog is on its way.
+        bridge.produce(Class::Event, 400).await;
+        produced += 400;
+        mqtt_link.restore();
+        bridge.uses("mqtt").await;
+        used.push("mqtt");
+    }
+    // Both gone, and only the second back.
+    mqtt_link.cut().await;
+    http_link.cut().await;
+    bridge.produce(Class::Event, 100).await;
+    produced += 100;
+    http_link.restore();
+    bridge.uses("http").await;
+    world.until_stored("robot-1", Class::Event, produced).await;
+    world.until_stored("robot-1", Class::Critical, 150).await;
+    assert_eq!(world.seqs("robot-1", Class::Event).await, (1..=produced as u64).collect::<Vec<_>>());
+    assert_eq!(world.seqs("robot-1", Class::Critical).await, (1..=150).collect::<Vec<_>>());
+    assert_eq!(world.account("robot-1").await, (produced as u64 + 150, 0, 0, 0));
+    drop(bridge);
+    world.stop().await;
+}

@@ -1,0 +1,256 @@
+//! A control plane with every door, and robots' ends of the uplinks to them.
+
+use crate::common::{Robot, Server, bundle, options};
+use edgeflow_bridge::{Clock, LogHandle, LogThread, Recorder};
+use edgeflow_server::mqtt::{Gateway, Limits as GatewayLimits};
+use edgeflow_uplink::{Bandwidth, Http, HttpConfig, Limits, Link, LinkEvent, LinkState, Mqtt, MqttConfig, Outbox, Pump, Timing, Uplink};
+use edgeflow_wire::{Class, DesiredState, EntryBody, Envelope, FaultBody, LogAck, Upstream, decode, encode};
+use serde_json::Value;
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Nothing here takes longer unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Mqtt,
+    Http,
+}
+
+/// A control plane.
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) mqtt: SocketAddr,
+    stop: CancellationToken,
+    gateway: JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start(options(&folder)).await;
+        let gateway = Gateway::bind("127.0.0.1:0".parse().unwrap(), GatewayLimits::default()).await.unwrap();
+        let (mqtt, stop) = (gateway.address(), CancellationToken::new());
+        let gateway = tokio::spawn(gateway.serve(server.app.clone(), stop.clone()));
+        Self { server, mqtt, stop, gateway, _folder: folder }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.gateway.await.unwrap();
+        self.server.stop().await;
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.server.base.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    /// The robot's end of an uplink that leads to this address.
+    pub(crate) fn uplink_to(way: Way, address: SocketAddr, robot: &str, token: &str) -> Box<dyn Uplink> {
+        let ms = Duration::from_millis;
+        match way {
+            Way::Mqtt => {
+                let config = MqttConfig { retry_first: ms(10), retry_cap: ms(50), ..MqttConfig::new(address.to_string(), robot, token) };
+                Box::new(Mqtt::new(config).unwrap())
+            }
+            Way::Http => {
+                let config =
+                    HttpConfig { retry_first: ms(10), retry_cap: ms(50), ..HttpConfig::new(format!("http://{address}"), robot, token) };
+                Box::new(Http::new(config).unwrap())
+            }
+        }
+    }
+
+    /// The robot's end of an uplink to this control plane.
+    pub(crate) fn uplink(&self, way: Way, robot: &str, token: &str) -> Box<dyn Uplink> {
+        let address = match way {
+            Way::Mqtt => self.mqtt,
+            Way::Http => self.http(),
+        };
+        Self::uplink_to(way, address, robot, token)
+    }
+
+    /// A robot's connection, up.
+    pub(crate) async fn connect(&self, way: Way, robot: &Robot) -> Connection {
+        let mut connection = Connection::start(&*self.uplink(way, robot.id.name.as_str(), &robot.token));
+        connection.up().await;
+        connection
+    }
+
+    /// Registers a model and returns how to deploy it.
+    pub(crate) async fn register(&self) {
+        let (status, body) = self.server.register("label-reader", bundle("v1")).await;
+        assert!(status.is_success(), "{body}");
+    }
+
+    /// The control plane's account of a robot's log: stored, duplicated, missing, lost.
+    pub(crate) async fn account(&self, robot: &str) -> (u64, u64, u64, u64) {
+        let entries = self.server.get(&format!("/targets/{robot}/log")).await["entries"].clone();
+        let count = |name: &str| entries[name].as_u64().unwrap_or_else(|| panic!("no {name} in {entries}"));
+        (count("stored"), count("duplicated"), count("missing"), count("lost_recorded"))
+    }
+
+    /// Every stored sequence number of a class, in the order of arrival.
+    pub(crate) async fn seqs(&self, robot: &str, class: Class) -> Vec<u64> {
+        let (mut seqs, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/targets/{robot}/entries?class={class}&order=asc&limit=1000{after}");
+            let page = self.server.get(&path).await;
+            let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{value}"));
+            seqs.extend(page["items"].as_array().unwrap().iter().map(|entry| number(&entry["seq"])));
+            let Some(next) = page["next"].as_str() else { return seqs };
+            after = format!("&after={next}");
+        }
+    }
+
+    /// Waits until so many robots wait for news by HTTP.
+    pub(crate) async fn until_waiting(&self, count: usize) {
+        let line = format!("edgeflow_http_waiting {count}");
+        let wait = async {
+            while !self.server.app.metrics().encode().unwrap().lines().any(|found| found == line) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never {line}"));
+    }
+
+    /// Waits until so many entries of a class are stored.
+    pub(crate) async fn until_stored(&self, robot: &str, class: Class, count: usize) {
+        let wait = async {
+            while self.seqs(robot, class).await.len() < count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if timeout(PATIENCE, wait).await.is_err() {
+            panic!("{count} entries never came: {:?}", self.account(robot).await);
+        }
+    }
+}
+
+/// A robot's connection, document by document.
+pub(crate) struct Connection {
+    link: Link,
+    outbox: Option<Outbox>,
+    heard: VecDeque<LinkEvent>,
+}
+
+impl Connection {
+    pub(crate) fn start(uplink: &dyn Uplink) -> Self {
+        Self { link: uplink.start(), outbox: None, heard: VecDeque::new() }
+    }
+
+    /// The next event that `pick` takes; others are kept.
+    async fn next<T>(&mut self, what: &str, patience: Duration, pick: impl Fn(&LinkEvent) -> Option<T>) -> Option<T> {
+        if let Some((at, picked)) = self.heard.iter().enumerate().find_map(|(at, event)| Some((at, pick(event)?))) {
+            self.heard.remove(at);
+            return Some(picked);
+        }
+        let wait = async {
+            loop {
+                let event = self.link.events.recv().await.unwrap_or_else(|| panic!("the link ended before {what}"));
+                match pick(&event) {
+                    Some(picked) => return picked,
+                    None => self.heard.push_back(event),
+                }
+            }
+        };
+        timeout(patience, wait).await.ok()
+    }
+
+    async fn must<T>(&mut self, what: &str, pick: impl Fn(&LinkEvent) -> Option<T>) -> T {
+        let picked = self.next(what, PATIENCE, pick).await;
+        picked.unwrap_or_else(|| panic!("never {what}; heard {:?}", self.heard))
+    }
+
+    pub(crate) async fn up(&mut self) {
+        let outbox = self.must("up", |event| if let LinkEvent::Up { outbox, .. } = event { Some(outbox.clone()) } else { None });
+        self.outbox = Some(outbox.await);
+    }
+
+    /// Why it went down.
+    pub(crate) async fn down(&mut self) -> String {
+        self.outbox = None;
+        self.must("down", |event| if let LinkEvent::Down { reason } = event { Some(reason.clone()) } else { None }).await
+    }
+
+    pub(crate) fn put(&self, document: Vec<u8>) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.put(document))
+    }
+
+    /// Says something and hears the answer.
+    pub(crate) async fn say(&mut self, upstream: Upstream) -> LogAck {
+        assert!(self.put(encode(&upstream).unwrap()));
+        let ack = self.must("an answer", |event| if let LinkEvent::Ack(bytes) = event { Some(bytes.clone()) } else { None }).await;
+        decode(&ack).unwrap()
+    }
+
+    pub(crate) async fn desired(&mut self) -> DesiredState {
+        let pick = |event: &LinkEvent| if let LinkEvent::Desired(bytes) = event { Some(bytes.clone()) } else { None };
+        let envelope: Envelope = decode(&self.must("a desired state", pick).await).unwrap();
+        decode(envelope.payload.as_bytes()).unwrap()
+    }
+
+    /// Whether it comes up within this time.
+    pub(crate) async fn comes_up(&mut self, patience: Duration) -> bool {
+        self.next("up", patience, |event| matches!(event, LinkEvent::Up { .. }).then_some(())).await.is_some()
+    }
+}
+
+/// A robot with a log, as the bridge runs it.
+pub(crate) struct Bridge {
+    pub(crate) recorder: Recorder,
+    pub(crate) state: watch::Receiver<LinkState>,
+    pump: JoinHandle<()>,
+    _thread: LogThread,
+    _folder: tempfile::TempDir,
+}
+
+impl Bridge {
+    pub(crate) fn start(uplink: Box<dyn Uplink>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::new().unwrap();
+        let (log, thread) = LogHandle::open(folder.path(), edgeflow_edge_log::Options::default(), clock).unwrap();
+        let state = watch::Sender::new(LinkState::default());
+        let (documents, mut incoming) = mpsc::channel(4);
+        tokio::spawn(async move { while incoming.recv().await.is_some() {} });
+        let pump = Pump {
+            backlog: log.clone(),
+            ends: log.ends(),
+            state: state.clone(),
+            documents,
+            timing: Timing { resend_after: Duration::from_secs(2), between_epochs: Duration::from_millis(50) },
+            limits: Limits { max_entries: 50, max_bytes: 64 * 1024 },
+            bandwidth: Bandwidth::unlimited(),
+        };
+        let recorder = Recorder::new(log, clock);
+        Self { recorder, state: state.subscribe(), pump: tokio::spawn(pump.run(uplink)), _thread: thread, _folder: folder }
+    }
+
+    pub(crate) async fn produce(&self, class: Class, entries: usize) {
+        for n in 0..entries {
+            let body = FaultBody { source: "test".into(), message: n.to_string() };
+            self.recorder.record_now(class, EntryBody::Fault(body)).await;
+        }
+    }
+
+    /// Waits until the control plane answers by this uplink.
+    pub(crate) async fn uses(&mut self, uplink: &str) {
+        let state = self.state.wait_for(|state| state.connected && state.uplink == uplink);
+        if timeout(PATIENCE, state).await.is_err() {
+            panic!("{uplink} is never used: {:?}", self.state.borrow());
+        }
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
