@@ -70,18 +70,16 @@ async fn a_client_that_sends_slowly_keeps_only_its_own_places() {
     let world = World::start().await;
     let (slow, quick) = (world.server.enrol("robot-1").await, world.server.enrol("robot-2").await);
     let mut stuck = Vec::new();
-    for _ in 0..8 {
-        let mut stream = TcpStream::connect(world.http()).await.unwrap();
-        let head = format!(
-            "POST /api/v1/targets/robot-1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\nslow",
-            slow.token
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stuck.push(stream);
-    }
     // Its places are taken, one after the other; then it is told so.
     let busy = async {
         loop {
+            let mut stream = TcpStream::connect(world.http()).await.unwrap();
+            let head = format!(
+                "POST /api/v1/targets/robot-1/telemetry HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 1000\r\n\r\nslow",
+                slow.token
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stuck.push(stream);
             let status = answer(news(&world, "robot-1", &slow.token, "wait_s=0")).await.0;
             if status == StatusCode::TOO_MANY_REQUESTS {
                 return;
