@@ -38,7 +38,7 @@ fn robot(dir: &Path, options: Options, plane: &ControlPlane, token: &str) -> Rob
         ends: log.ends(),
         state: state.clone(),
         documents,
-        timing: Timing { resend_after: Duration::from_millis(500), between_epochs: Duration::from_millis(50) },
+        timing: Timing { resend_after: Duration::from_millis(500), between_epochs: Duration::from_millis(50), ..Timing::default() },
         limits: Limits { max_entries: 20, max_bytes: 64 * 1024 },
         bandwidth: Bandwidth::unlimited(),
     };

@@ -1,26 +1,39 @@
 //! The protocol between log and control plane as a state machine without clock, socket or disk.
 //!
-//! On each connection: hello, then wait until the control plane says where it stands in every class, then one batch in
+//! On each connection: hello, then wait until the control plane says where it stands in every class, then a few batches in
 //! flight per class. Only a [`LogAck`] moves a position; what stays unanswered is sent again, and duplicates cost nothing.
 //! Critical goes first; while a more valuable class has a backlog, the others send small batches, so that they keep a share.
+//!
+//! How many are in flight follows the link: one at first, more while answers come at once, one again when an answer is
+//! missing. How long an answer may take follows it too, or a slow link would carry the same batch twice and then three times.
 
 use edgeflow_wire::{AckOutcome, Class, ClassPosition, LogAck};
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// How patient a session is.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
-    /// Unanswered for this long, a hello or a batch is sent again.
+    /// Unanswered for this long, a hello or a batch is sent again; up to 16 times as long where answers take their time.
     pub resend_after: Duration,
+    /// Most batches of a class in flight.
+    pub max_in_flight: usize,
     /// Least time between two new epochs, should the control plane refuse one after the other.
     pub between_epochs: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { resend_after: Duration::from_secs(4), between_epochs: Duration::from_secs(10) }
+        Self { resend_after: Duration::from_secs(4), max_in_flight: 4, between_epochs: Duration::from_secs(10) }
     }
 }
+
+/// How many times `resend_after` a slow link may take.
+const SLOWEST: u32 = 16;
+/// An answer within this part of [`Timing::resend_after`] comes at once.
+const AT_ONCE: u32 = 8;
 
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,21 +86,61 @@ enum Phase {
     Open,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Flow {
     /// First sequence number the control plane does not hold.
     position: u64,
     /// What the next append will get.
     end: u64,
-    /// Sent up to here (exclusive) and not answered.
-    in_flight: Option<(u64, Instant)>,
+    /// Next to be sent: `position`, or beyond what is in flight.
+    next: u64,
+    /// Sent up to here (exclusive) and not answered, oldest first, and when to give it up.
+    in_flight: VecDeque<(u64, Instant)>,
+    /// Since when `position` is asked for: the oldest batch was first sent then.
+    asked_at: Option<Instant>,
+    /// Batches that may be in flight.
+    window: usize,
+    /// How long an answer may take.
+    patience: Duration,
     /// Nothing is sent before this moment.
     hold_until: Option<Instant>,
 }
 
 impl Flow {
+    fn new(position: u64, end: u64, timing: &Timing) -> Self {
+        Self { position, end, next: position, window: 1, patience: timing.resend_after, ..Self::default() }
+    }
+
     fn blocked_until(&self) -> Option<Instant> {
-        self.in_flight.map(|(_, at)| at).max(self.hold_until)
+        self.in_flight.front().map(|(_, at)| *at).max(self.hold_until)
+    }
+
+    /// Begins again at `position`.
+    fn rewind(&mut self, position: u64) {
+        (self.position, self.next) = (position, position);
+        self.in_flight.clear();
+    }
+
+    /// No answer in time: what is in flight is given up, and the link is taken for a slow one.
+    fn time_out(&mut self, timing: &Timing) {
+        self.rewind(self.position);
+        self.window = 1;
+        self.patience = (self.patience * 2).min(timing.resend_after * SLOWEST);
+    }
+
+    /// The control plane holds everything below `position` now.
+    fn answered(&mut self, position: u64, now: Instant, timing: &Timing) {
+        self.position = position;
+        self.next = self.next.max(position);
+        let before = self.in_flight.len();
+        self.in_flight.retain(|(upto, _)| *upto > position);
+        self.hold_until = None;
+        let took = self.asked_at.map(|at| now.saturating_duration_since(at)).filter(|_| self.in_flight.len() < before);
+        if let Some(took) = took {
+            self.patience = (took * 2).clamp(timing.resend_after, timing.resend_after * SLOWEST);
+            self.window = if took * AT_ONCE <= timing.resend_after { (self.window + 1).min(timing.max_in_flight.max(1)) } else { 1 };
+        }
+        self.asked_at = self.in_flight.front().map(|_| now);
     }
 }
 
@@ -104,14 +157,14 @@ pub struct Session {
 impl Session {
     /// A session that is down.
     pub fn new(timing: Timing) -> Self {
-        Self { timing, epoch: String::new(), phase: Phase::Down, flows: [Flow::default(); 4], new_epoch_not_before: None }
+        Self { timing, epoch: String::new(), phase: Phase::Down, flows: Default::default(), new_epoch_not_before: None }
     }
 
     /// A connection came up, or a new epoch began on it: say hello.
     pub fn up(&mut self, epoch: &str, positions: &[ClassPosition], now: Instant) {
         epoch.clone_into(&mut self.epoch);
         self.phase = Phase::Greeting { hello_at: now };
-        self.flows = [Flow::default(); 4];
+        self.flows = Default::default();
         for position in positions {
             self.flow(position.class).end = position.next_seq;
         }
@@ -160,16 +213,20 @@ impl Session {
         let mut wake: Option<Instant> = None;
         let mut share = Share::Whole;
         for class in Class::ALL {
-            let resend_after = self.timing.resend_after;
+            let timing = self.timing;
             let flow = self.flow(class);
             let behind = flow.position < flow.end;
-            match flow.blocked_until().filter(|at| *at > now) {
-                Some(at) if behind => wake = Some(wake.map_or(at, |wake| wake.min(at))),
-                None if behind => {
-                    flow.in_flight = Some((flow.position, now + resend_after));
-                    return Step::Send { class, from_seq: flow.position, share };
-                }
-                _ => {}
+            if flow.in_flight.front().is_some_and(|(_, at)| *at <= now) {
+                flow.time_out(&timing);
+            }
+            let held = flow.hold_until.is_some_and(|at| at > now);
+            if !held && flow.next < flow.end && flow.in_flight.len() < flow.window {
+                flow.in_flight.push_back((flow.next, now + flow.patience));
+                flow.asked_at.get_or_insert(now);
+                return Step::Send { class, from_seq: flow.next, share };
+            }
+            if behind && let Some(at) = flow.blocked_until() {
+                wake = Some(wake.map_or(at, |wake| wake.min(at)));
             }
             if behind {
                 share = Share::Part;
@@ -178,16 +235,17 @@ impl Session {
         Step::Wait(wake)
     }
 
-    /// What was read for a [`Step::Send`] reaches up to `next_seq` (exclusive) and is on its way; or there was nothing to
-    /// read, `next_seq` being the position itself.
+    /// What was read for the last [`Step::Send`] reaches up to `next_seq` (exclusive) and is on its way; or there was nothing to
+    /// read, `next_seq` being what it was to begin with.
     pub fn sent(&mut self, class: Class, next_seq: u64) {
         let flow = self.flow(class);
-        if next_seq <= flow.position {
-            flow.end = flow.position;
-            flow.in_flight = None;
+        if next_seq <= flow.next {
+            flow.in_flight.pop_back();
+            flow.end = flow.next;
         } else {
             flow.end = flow.end.max(next_seq);
-            if let Some((upto, _)) = &mut flow.in_flight {
+            flow.next = next_seq;
+            if let Some((upto, _)) = flow.in_flight.back_mut() {
                 *upto = next_seq;
             }
         }
@@ -227,26 +285,24 @@ impl Session {
         let mut effects = Vec::new();
         for class in Class::ALL {
             let next_seq = position(class).unwrap_or(1);
+            let timing = self.timing;
             let flow = self.flow(class);
-            *flow = Flow { position: next_seq, end: flow.end, in_flight: None, hold_until: None };
+            *flow = Flow::new(next_seq, flow.end, &timing);
             effects.push(Effect::Acknowledge { class, next_seq });
         }
         effects
     }
 
     fn advance(&mut self, class: Class, next_seq: u64, out_of_order: bool, now: Instant) -> Option<Effect> {
-        let resend_after = self.timing.resend_after;
+        let timing = self.timing;
         let flow = self.flow(class);
         let next_seq = next_seq.max(1);
         if out_of_order {
             // Asking for what was just sent is a disagreement that sending faster does not settle.
-            flow.hold_until = (next_seq == flow.position).then_some(now + resend_after);
-            flow.position = next_seq;
-            flow.in_flight = None;
+            flow.hold_until = (next_seq == flow.position).then_some(now + timing.resend_after);
+            flow.rewind(next_seq);
         } else if next_seq > flow.position {
-            flow.position = next_seq;
-            flow.in_flight = flow.in_flight.filter(|(upto, _)| *upto > next_seq);
-            flow.hold_until = None;
+            flow.answered(next_seq, now, &timing);
         } else {
             return None; // a duplicate of an answer that was already heard
         }
