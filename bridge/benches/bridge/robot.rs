@@ -2,7 +2,7 @@
 
 use edgeflow_bridge::{Clock, LogHandle, LogSnapshot, LogThread};
 use edgeflow_edge_log::{EdgeLog, NewEntry, Options};
-use edgeflow_uplink::{Limits, LinkState, Mqtt, MqttConfig, Pump, Timing};
+use edgeflow_uplink::{Bandwidth, Limits, LinkState, Mqtt, MqttConfig, Pump, Timing};
 use edgeflow_wire::{ApplicationEventBody, Class, EntryBody, EventSeverity};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,6 +47,7 @@ impl Robot {
             documents,
             timing: Timing::default(),
             limits: Limits::default(),
+            bandwidth: Bandwidth::unlimited(),
         };
         self.pump = Some(tokio::spawn(pump.run(Box::new(Mqtt::new(self.uplink.clone()).unwrap()))));
     }
