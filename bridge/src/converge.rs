@@ -126,15 +126,39 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// A desired state that says the same of the slots is no new word about them: what is settled, failed or rolled back stays so.
+    async fn carry(&mut self, from: Version, to: Version) {
+        if from == to {
+            return;
+        }
+        if let Some((settled, _)) = self.settled.as_mut().filter(|(settled, _)| *settled == from) {
+            *settled = to;
+        }
+        self.failed = std::mem::take(&mut self.failed)
+            .into_iter()
+            .map(|(version, slot, digest)| (if version == from { to } else { version }, slot, digest))
+            .collect();
+        self.holder.carry(from, to).await;
+    }
+}
+
 impl Converger {
     /// Runs for ever.
     pub(crate) async fn run(mut self) {
         self.ask().await;
         self.tell_state().await;
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        let mut before: Option<DesiredState> = None;
         loop {
             let desired = self.desired.borrow_and_update().clone();
             self.node.mark_unchanged();
+            if let (Some(before), Some(desired)) = (&before, &desired)
+                && before.slots == desired.slots
+            {
+                self.progress.carry(before.version, desired.version).await;
+            }
+            before.clone_from(&desired);
             let again = match &desired {
                 Some(desired) => self.converge(desired).await,
                 None => {

@@ -139,7 +139,7 @@ mod tests {
 
     fn state(target: &str, server_epoch: u64, generation: u64) -> DesiredState {
         let version = Version { server_epoch, generation };
-        DesiredState { v: WIRE_VERSION, target: target.into(), version, slots: BTreeMap::new() }
+        DesiredState { v: WIRE_VERSION, target: target.into(), version, slots: BTreeMap::new(), policy: None }
     }
 
     fn envelope(state: &DesiredState) -> Vec<u8> {

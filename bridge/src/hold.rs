@@ -62,6 +62,13 @@ impl Holder {
         self.held.as_ref().is_some_and(|held| held.stamp_ns == rollback.stamp_ns)
     }
 
+    /// What is held of one version is held of another that says the same.
+    pub(crate) async fn carry(&mut self, from: Version, to: Version) {
+        if let Some(held) = self.held.clone().filter(|held| held.version == from) {
+            self.hold(Held { version: to, ..held }).await;
+        }
+    }
+
     pub(crate) async fn hold(&mut self, held: Held) {
         let (path, json) = (self.path.clone(), serde_json::to_vec(&held));
         self.held = Some(held);

@@ -56,6 +56,9 @@ enum Command {
     Model(api::ModelCommand),
     /// Bring a model version to robots.
     Deploy(api::DeployArguments),
+    /// What robots report of their topics.
+    #[command(subcommand)]
+    Policy(api::PolicyCommand),
     /// What happened in the fleet, newest last.
     Events(api::EventsArguments),
     /// The drift reference of a model: made of its training data, and looked at.
@@ -76,6 +79,7 @@ async fn main() -> ExitCode {
         Command::Targets(command) => api::targets(command).await,
         Command::Model(command) => api::model(command).await,
         Command::Deploy(arguments) => api::deploy(arguments).await,
+        Command::Policy(command) => api::policy(command).await,
         Command::Events(arguments) => api::events(arguments).await,
         Command::Baseline(command) => baseline::run(command).await,
         Command::EdgeLog(command) => tokio::task::block_in_place(|| edge_log::run(command)),

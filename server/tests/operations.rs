@@ -6,9 +6,11 @@ mod common;
 
 use common::{Server, TOKEN, answer, bundle, bundle_file, drift, evaluation, options, summary};
 use edgeflow_server::app::Door;
-use edgeflow_wire::{AckOutcome, Class, EntryBody, MissionBody, MissionKind};
+use edgeflow_wire::{
+    AckOutcome, Class, EntryBody, FieldWindow, MissionBody, MissionKind, NumberWindow, PolicyOutcome, PolicyStatusBody, TopicWindowBody,
+};
 use reqwest::{Method, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_model_is_registered_deployed_and_attested() {
@@ -124,6 +126,63 @@ async fn a_restarted_server_remembers_everything_and_a_restored_one_goes_on_abov
     assert_eq!(server.get("/server").await["server_epoch"], 2);
     let version = robot.desired(&server.app).await.unwrap().version;
     assert_eq!((version.server_epoch, version.generation), (2, 1));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_is_declared_acknowledged_and_its_windows_are_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let mut robot = server.enrol("robot-1").await;
+    let put = |document: Value| {
+        let request = server.request(Method::PUT, "/targets/robot-1/policy").json(&document);
+        async move { answer(request).await }
+    };
+    assert_eq!(server.get("/targets/robot-1/policy").await, json!({ "target": "robot-1", "version": 0, "document": {}, "status": null }));
+    let route = json!({ "name": "odom", "allow": ["odom"], "fields": ["twist.twist.linear.x"], "window": { "period_s": 60 } });
+    let document = json!({ "routes": [route] });
+    let (status, error) =
+        put(json!({ "routes": [{ "name": "odom", "allow": ["odom"], "fields": [], "window": { "period_s": 1 } }] })).await;
+    assert_eq!(
+        (status, error["error"]["message"].as_str()),
+        (StatusCode::BAD_REQUEST, Some("bad policy: routes[0].fields: name 1 to 50 fields"))
+    );
+    assert!(robot.desired(&server.app).await.is_none(), "a refused policy changes nothing");
+
+    let mut changes = server.app.desired_changes();
+    let (status, view) = put(document.clone()).await;
+    assert_eq!((status, &view["version"], &view["status"]), (StatusCode::OK, &json!(1), &json!(null)));
+    assert_eq!(changes.recv().await.unwrap(), robot.id);
+    let desired = robot.desired(&server.app).await.unwrap();
+    assert_eq!((desired.version.generation, desired.policy.unwrap().document), (1, document.clone()));
+    assert_eq!(put(document.clone()).await.1["version"], json!(1), "the same again is no change");
+
+    let acknowledgement = PolicyStatusBody { version: 1, outcome: PolicyOutcome::Applied, reason: String::new(), ruling: 1 };
+    robot.say(&server.app, Class::Critical, vec![EntryBody::PolicyStatus(acknowledgement)]).await;
+    assert_eq!(server.get("/targets/robot-1/policy").await["status"]["outcome"], "applied");
+    assert_eq!(server.get("/targets/robot-1").await["policy"]["status"]["ruling"], 1);
+    assert_eq!(server.get("/events").await["items"][0]["title"], "telemetry policy 1 applied");
+    let numbers = NumberWindow { count: 4, not_finite: 0, min: 0.0, max: 2.0, mean: 0.5, p50: 0.25, p95: 2.0, last: 1.0 };
+    let window = TopicWindowBody {
+        route: "odom".into(),
+        topic: "/robot_1/odom".into(),
+        policy: 1,
+        start_us: 1_000_000,
+        end_us: 2_000_000,
+        messages: 4,
+        fields: [("twist.twist.linear.x".to_owned(), FieldWindow::Number(numbers))].into(),
+    };
+    robot.say(&server.app, Class::Summary, vec![EntryBody::TopicWindow(window)]).await;
+    let series = server.get("/targets/robot-1/telemetry?channel=/robot_1/odom:twist.twist.linear.x:mean").await;
+    assert_eq!(series["points"], json!([[2_000_000, 0.5]]));
+    let entries = server.get("/targets/robot-1/entries?kind=topic_window").await;
+    assert_eq!(entries["items"][0]["body"]["fields"]["twist.twist.linear.x"]["p95"], 2.0);
+
+    let as_robot = server.anonymous(Method::PUT, "/api/v1/targets/robot-1/policy").bearer_auth(&robot.token).json(&document);
+    assert_eq!(answer(as_robot).await.0, StatusCode::FORBIDDEN);
+    let (status, _) = answer(server.request(Method::PUT, "/targets/ghost/policy").json(&document)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(server.get("/audit").await["items"][1]["action"], "set_policy");
     server.stop().await;
 }
 

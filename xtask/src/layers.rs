@@ -15,7 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("edgeflow_wire", &[]),
     ("edgeflow_edge_log", &["edgeflow_wire"]),
     ("edgeflow_uplink", &["edgeflow_wire"]),
-    ("edgeflow_bridge", &["edgeflow_bundle", "edgeflow_edge_log", "edgeflow_ros", "edgeflow_uplink", "edgeflow_wire"]),
+    ("edgeflow_policy", &["edgeflow_wire"]),
+    ("edgeflow_bridge", &["edgeflow_bundle", "edgeflow_edge_log", "edgeflow_policy", "edgeflow_ros", "edgeflow_uplink", "edgeflow_wire"]),
     // ros_ws/: knows neither server/ nor bridge/
     ("edgeflow_ros", &[]),
     ("edgeflow_inference", &["edgeflow_bundle", "edgeflow_drift", "edgeflow_ros"]),
@@ -32,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that decide and therefore must not reach for time, chance, threads, files, databases or sockets.
-const PURE: &[&str] = &["edgeflow_bundle", "edgeflow_core", "edgeflow_drift", "edgeflow_wire"];
+const PURE: &[&str] = &["edgeflow_bundle", "edgeflow_core", "edgeflow_drift", "edgeflow_policy", "edgeflow_wire"];
 const IMPURE: &[&str] = &["axum", "ort", "rand", "reqwest", "rumqttc", "rusqlite", "sqlx", "tokio", "zenoh", "hiroz", "r2r"];
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{Version, float};
+use crate::{CommandStatusBody, PolicyStatusBody, TopicSampleBody, TopicWindowBody, Version, float};
 
 /// The content of a log entry, tagged by `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,14 @@ pub enum EntryBody {
     ApplicationEvent(ApplicationEventBody),
     /// Numbers of a channel that such software registered. Class `summary` or `detail`, as it was registered.
     Points(PointsBody),
+    /// A window of a policy's route closed. Class as the route says.
+    TopicWindow(TopicWindowBody),
+    /// Single values of a policy's route. Class as the route says.
+    TopicSample(TopicSampleBody),
+    /// A policy was taken up or refused. Class `critical`.
+    PolicyStatus(PolicyStatusBody),
+    /// What came of a command. Class `critical`.
+    CommandStatus(CommandStatusBody),
 }
 
 impl EntryBody {
@@ -45,6 +53,10 @@ impl EntryBody {
             EntryBody::Fault(_) => "fault",
             EntryBody::ApplicationEvent(_) => "application_event",
             EntryBody::Points(_) => "points",
+            EntryBody::TopicWindow(_) => "topic_window",
+            EntryBody::TopicSample(_) => "topic_sample",
+            EntryBody::PolicyStatus(_) => "policy_status",
+            EntryBody::CommandStatus(_) => "command_status",
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::u64_string;
+use crate::{VersionedPolicy, u64_string};
 
 /// Order of desired states: a robot refuses one that is lower than what it has taken up.
 ///
@@ -30,6 +30,9 @@ pub struct DesiredState {
     pub version: Version,
     /// Slot name to what shall be in it.
     pub slots: BTreeMap<String, SlotSpec>,
+    /// What it reports of its topics; nothing was ever declared when it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<VersionedPolicy>,
 }
 
 /// What a slot holds.

@@ -1,16 +1,19 @@
 //! What crosses between a robot and its control plane, whichever uplink carries it.
 //!
 //! Robots tail their edge log upwards as [`Batch`]es; the control plane answers with an [`Ack`] that names the next
-//! sequence number it wants, and sends [`DesiredState`] downwards inside an [`Envelope`]. Every document carries `v`,
+//! sequence number it wants, and sends [`DesiredState`] and [`Command`]s downwards inside an [`Envelope`]. Every document carries `v`,
 //! unknown fields are ignored, and nothing here knows a transport, a clock or a database.
 
 mod body;
 mod class;
 mod codec;
+mod command;
 mod desired;
 mod log;
 mod news;
 mod number;
+mod policy;
+mod telemetry;
 mod topic;
 
 pub use body::{
@@ -20,10 +23,18 @@ pub use body::{
 };
 pub use class::Class;
 pub use codec::{MAX_DECODED_BYTES, MAX_DOCUMENT_BYTES, WireError, decode, encode};
+pub use command::{Action, Command, CommandOutcome, CommandStatusBody};
 pub use desired::{BundleFileRef, DesiredState, DocumentKind, Envelope, Signature, SlotKind, SlotSpec, Version};
 pub use log::{Ack, AckOutcome, Batch, ClassPosition, Entry, Hello, LogAck, Loss, Upstream};
 pub use news::News;
 pub use number::{float, u64_string};
+pub use policy::{
+    Field, FieldPath, MAX_POLICY_BYTES, OnChange, PolicyError, Reduce, Route, Samples, Step, TelemetryPolicy, Treat, VersionedPolicy,
+    Window,
+};
+pub use telemetry::{
+    FieldWindow, NumberWindow, PolicyOutcome, PolicyStatusBody, SampleValue, StateWindow, TimeInState, TopicSampleBody, TopicWindowBody,
+};
 pub use topic::Topics;
 
 /// Version of every document in this crate, the value of its `v` field.

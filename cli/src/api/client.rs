@@ -45,6 +45,11 @@ impl Client {
         self.send(self.request(Method::POST, path).json(body), path).await
     }
 
+    /// Puts a JSON document in the place of another.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        self.send(self.request(Method::PUT, path).json(body), path).await
+    }
+
     /// Sends files.
     pub(super) async fn post_form(&self, path: &str, form: Form) -> Result<Value, CliError> {
         self.send(self.request(Method::POST, path).multipart(form), path).await

@@ -4,11 +4,13 @@ mod client;
 mod deploy;
 mod events;
 mod model;
+mod policy;
 mod targets;
 
 pub(crate) use deploy::{DeployArguments, deploy};
 pub(crate) use events::{EventsArguments, events};
 pub(crate) use model::{ModelCommand, model};
+pub(crate) use policy::{PolicyCommand, policy};
 pub(crate) use targets::{TargetsCommand, targets};
 
 use serde_json::Value;

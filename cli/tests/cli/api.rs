@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     extract::{Multipart, Path, Query, State},
     http::{HeaderMap, StatusCode},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use serde_json::{Value, json};
 use std::{
@@ -83,6 +83,18 @@ async fn events(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>
     ]})))
 }
 
+async fn set_policy(State(plane): State<Plane>, headers: HeaderMap, Path(target): Path<String>, Json(body): Json<Value>) -> Answer {
+    allowed(&headers)?;
+    plane.asked.lock().unwrap().push(json!({"target": target, "document": body}));
+    Ok(Json(json!({"target": target, "version": 3, "document": body, "status": null})))
+}
+
+async fn policy(headers: HeaderMap, Path(target): Path<String>) -> Answer {
+    allowed(&headers)?;
+    let status = json!({"version": 3, "outcome": "refused", "reason": "routes[0]: no", "ruling": 2, "at_us": 1});
+    Ok(Json(json!({"target": target, "version": 3, "document": {"routes": []}, "status": status})))
+}
+
 /// A control plane on a free port.
 async fn start() -> (Plane, String) {
     let plane = Plane::default();
@@ -92,6 +104,7 @@ async fn start() -> (Plane, String) {
         .route("/api/v1/deployments", post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/targets/{target}/policy", put(set_policy).get(policy))
         .with_state(plane.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -178,6 +191,40 @@ async fn events_read_downwards() {
         table,
         "TIME                      ROBOT    SEVERITY  EVENT\n2023-11-14T22:13:20.000Z  robot-1  info      earlier\n2023-11-14T22:13:21.000Z  robot-1  error     later\n"
     );
+}
+
+#[tokio::test]
+async fn policies_are_checked_here_and_declared_there() {
+    let (plane, url) = start().await;
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies");
+    let mut checked = 0;
+    for file in std::fs::read_dir(&examples).unwrap() {
+        let file = file.unwrap().path();
+        let out = ran(&url, &["policy", "check", file.to_str().unwrap()]).await.ok();
+        assert!(out.contains("is a policy of"), "{out}");
+        checked += 1;
+    }
+    assert_eq!(checked, 3);
+    let file = examples.join("position.yaml");
+    let out = ran(&url, &["policy", "set", file.to_str().unwrap(), "--to", "robot-1,robot-2"]).await.ok();
+    assert_eq!(out, "robot-1 policy version 3\nrobot-2 policy version 3\n");
+    let asked = plane.asked.lock().unwrap().clone();
+    assert_eq!((&asked[1]["target"], &asked[1]["document"]["routes"][0]["name"]), (&json!("robot-2"), &json!("position")));
+    let out = ran(&url, &["policy", "show", "robot-1"]).await.ok();
+    assert!(out.contains("version 3 refused: routes[0]: no; version 2 rules"), "{out}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = folder.path().join("wrong.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (from, to, reason) in [
+        ("period_s: 60", "period_s: 0", "routes[0].window.period_s"),
+        ("position.x", "positon.x", "routes[0].fields[0]: nav_msgs/msg/Odometry.pose.pose: there is no field \"positon\""),
+        ("routes:", "routes: [", "is not YAML"),
+    ] {
+        std::fs::write(&wrong, text.replacen(from, to, 1)).unwrap();
+        let error = ran(&url, &["policy", "check", wrong.to_str().unwrap()]).await.failed();
+        assert!(error.contains(reason) && error.contains("wrong.yaml"), "{error}");
+    }
 }
 
 #[tokio::test]

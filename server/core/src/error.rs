@@ -29,6 +29,14 @@ pub enum CoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A telemetry policy that cannot be obeyed.
+    #[error("bad policy: {path}: {reason}")]
+    BadPolicy {
+        /// Where in the document.
+        path: String,
+        /// What is wrong and what is possible.
+        reason: String,
+    },
     /// A desired state that would be lower than the one it replaces.
     #[error("desired state {next} does not come after {current}: raise the server epoch")]
     DesiredNotNewer {

@@ -1,6 +1,6 @@
 //! The timeline: entries worth a line to a person.
 
-use edgeflow_wire::{Class, Content, EntryBody, EventSeverity, MissionKind, SlotStatus};
+use edgeflow_wire::{Class, CommandOutcome, Content, EntryBody, EventSeverity, MissionKind, PolicyOutcome, SampleValue, SlotStatus};
 use serde::Serialize;
 
 use crate::entry::{StoredEntry, body};
@@ -72,6 +72,14 @@ pub fn of(entry: &StoredEntry) -> Option<EventView> {
     })
 }
 
+fn said(value: &SampleValue) -> String {
+    match value {
+        SampleValue::Bool(value) => value.to_string(),
+        SampleValue::Number(value) => value.to_string(),
+        SampleValue::Text(value) => value.clone(),
+    }
+}
+
 fn headline(content: &Content) -> (String, Severity) {
     let known = match content {
         Content::Known(known) => known,
@@ -129,5 +137,21 @@ fn headline(content: &Content) -> (String, Severity) {
             (title, event.severity.into())
         }
         EntryBody::Points(points) => (format!("{} points of {}", points.points.len(), points.channel), Severity::Info),
+        EntryBody::TopicWindow(window) => (format!("{} of {}: {} messages", window.route, window.topic, window.messages), Severity::Info),
+        EntryBody::TopicSample(sample) => {
+            let values: Vec<String> = sample.values.iter().map(|(path, value)| format!("{path} {}", said(value))).collect();
+            (format!("{}: {}", sample.topic, values.join(", ")), Severity::Info)
+        }
+        EntryBody::PolicyStatus(status) => match status.outcome {
+            PolicyOutcome::Applied => (format!("telemetry policy {} applied", status.version), Severity::Info),
+            PolicyOutcome::Refused => (format!("telemetry policy {} refused: {}", status.version, status.reason), Severity::Error),
+        },
+        EntryBody::CommandStatus(status) => match status.outcome {
+            CommandOutcome::Done => (format!("command {} done", status.id), Severity::Info),
+            CommandOutcome::Expired => (format!("command {} expired", status.id), Severity::Warning),
+            CommandOutcome::Refused => (format!("command {} refused: {}", status.id, status.message), Severity::Warning),
+            CommandOutcome::Interrupted => (format!("command {} was interrupted: {}", status.id, status.message), Severity::Warning),
+            CommandOutcome::Failed => (format!("command {} failed: {}", status.id, status.message), Severity::Error),
+        },
     }
 }

@@ -17,6 +17,7 @@ pub mod ingestion;
 pub mod model;
 mod name;
 pub mod page;
+pub mod policy;
 pub mod principal;
 pub mod server;
 pub mod target;

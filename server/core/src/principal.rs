@@ -49,6 +49,8 @@ pub enum Action {
     ReadDeployment,
     /// Change what robots shall run.
     Deploy,
+    /// Change what a robot reports of its topics.
+    SetPolicy,
     /// Read the audit trail.
     ReadAudit,
     /// Append to a robot's own log.
@@ -70,6 +72,7 @@ impl Action {
             Action::ReadArtifact => "read_artifact",
             Action::ReadDeployment => "read_deployment",
             Action::Deploy => "deploy",
+            Action::SetPolicy => "set_policy",
             Action::ReadAudit => "read_audit",
             Action::WriteLog => "write_log",
         }
@@ -174,6 +177,7 @@ mod tests {
             (Action::ReadTarget, Resource::Organisation),
             (Action::WriteLog, Resource::Target(name("r2"))),
             (Action::Deploy, Resource::Target(name("r1"))),
+            (Action::SetPolicy, Resource::Target(name("r1"))),
             (Action::ReadModel, Resource::Organisation),
             (Action::RevokeTarget, Resource::Target(name("r1"))),
             (Action::BootstrapTarget, Resource::Target(name("r1"))),

@@ -5,7 +5,10 @@ use edgeflow_wire::{SlotState, SlotStatus, Version, float};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
-use crate::{OrganisationId, TargetName};
+use crate::{
+    OrganisationId, TargetName,
+    policy::{self, TargetPolicyView},
+};
 
 /// A robot whose identity was proved. Names are unique over all organisations, because a topic holds nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,7 +85,7 @@ pub struct Newest {
 }
 
 /// Kinds of which the newest entry is kept at hand.
-pub const NEWEST_KINDS: [&str; 4] = ["state", "drift_report", "evaluation", "inference_summary"];
+pub const NEWEST_KINDS: [&str; 5] = ["state", "drift_report", "evaluation", "inference_summary", "policy_status"];
 
 /// One slot as the robot last attested it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,6 +289,8 @@ pub struct TargetView {
     pub drift: Option<TargetDriftView>,
     /// Newest word on accuracy.
     pub accuracy: Option<AccuracyView>,
+    /// What it shall report of its topics, and what it says of that.
+    pub policy: Option<TargetPolicyView>,
     /// In short.
     pub conditions: Conditions,
     /// Results per second.
@@ -358,6 +363,7 @@ pub fn view(target: &Target, attested: &Attested, online: bool) -> TargetView {
             samples: evaluation.samples,
             at_us,
         }),
+        policy: policy::brief(target.desired.policy.as_ref(), attested),
         conditions: conditions(&target.desired, attested, online),
         fps: summary.map(|summary| summary.rate_hz).filter(|rate_hz| rate_hz.is_finite()),
         latency_p50_us: latency.map(|summary| summary.latency_p50_us),

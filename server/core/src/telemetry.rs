@@ -1,12 +1,13 @@
 //! Telemetry channels: the numbers inside entries, as series over time.
 
-use edgeflow_wire::{Content, EntryBody};
+use edgeflow_wire::{Content, EntryBody, FieldWindow, NumberWindow, SampleValue, TopicSampleBody, TopicWindowBody};
 use serde::Serialize;
 
 /// One number of one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Which channel: `accuracy`, `fps`, `max_psi`, or the name of a drift feature.
+    /// Which channel: `accuracy`, `fps`, `max_psi`, the name of a drift feature, or of a topic's field: `/odom:pose.x` for single
+    /// values, with `:mean` and the like behind it for windows, with `:STATE` for the share of time spent in a state.
     pub channel: String,
     /// When, by the robot's clock, microseconds since the Unix epoch.
     pub t_us: i64,
@@ -38,9 +39,14 @@ pub fn unit(channel: &str) -> &'static str {
 
 /// The samples an entry holds. What is not finite is no sample.
 pub fn samples(t_us: i64, content: &Content) -> Vec<Sample> {
-    if let Content::Known(EntryBody::Points(points)) = content {
-        let finite = points.points.iter().filter(|point| point.value.is_finite());
-        return finite.map(|point| Sample { channel: points.channel.clone(), t_us: point.t_us, value: point.value }).collect();
+    match content {
+        Content::Known(EntryBody::Points(points)) => {
+            let finite = points.points.iter().filter(|point| point.value.is_finite());
+            return finite.map(|point| Sample { channel: points.channel.clone(), t_us: point.t_us, value: point.value }).collect();
+        }
+        Content::Known(EntryBody::TopicWindow(window)) => return of_window(window),
+        Content::Known(EntryBody::TopicSample(sample)) => return of_sample(t_us, sample),
+        _ => {}
     }
     let pairs: Vec<(&str, f64)> = match content {
         Content::Known(EntryBody::Evaluation(evaluation)) => vec![("accuracy", evaluation.accuracy)],
@@ -61,4 +67,69 @@ pub fn samples(t_us: i64, content: &Content) -> Vec<Sample> {
     };
     let finite = pairs.into_iter().filter(|(_, value)| value.is_finite());
     finite.map(|(channel, value)| Sample { channel: channel.to_owned(), t_us, value }).collect()
+}
+
+fn of_window(window: &TopicWindowBody) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let mut add = |path: &str, what: &str, value: f64| {
+        if value.is_finite() {
+            samples.push(Sample { channel: format!("{}:{path}:{what}", window.topic), t_us: window.end_us, value });
+        }
+    };
+    for (path, field) in &window.fields {
+        match field {
+            FieldWindow::Number(NumberWindow { min, max, mean, p50, p95, .. }) => {
+                for (what, value) in [("min", min), ("max", max), ("mean", mean), ("p50", p50), ("p95", p95)] {
+                    add(path, what, *value);
+                }
+            }
+            FieldWindow::State(states) => {
+                let length_us = (window.end_us - window.start_us).max(1) as f64;
+                for (state, time) in &states.states {
+                    add(path, state, time.us as f64 / length_us);
+                }
+            }
+        }
+    }
+    samples
+}
+
+fn of_sample(t_us: i64, sample: &TopicSampleBody) -> Vec<Sample> {
+    let numbers = sample.values.iter().filter_map(|(path, value)| {
+        let value = match value {
+            SampleValue::Bool(value) => f64::from(u8::from(*value)),
+            SampleValue::Number(value) if value.is_finite() => *value,
+            SampleValue::Number(_) | SampleValue::Text(_) => return None,
+        };
+        Some(Sample { channel: format!("{}:{path}", sample.topic), t_us, value })
+    });
+    numbers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn channels(entry: serde_json::Value) -> Vec<(String, f64)> {
+        let content: Content = serde_json::from_value(entry).unwrap();
+        assert!(matches!(content, Content::Known(_)), "{content:?}");
+        samples(7, &content).into_iter().map(|sample| (format!("{}@{}", sample.channel, sample.t_us), sample.value)).collect()
+    }
+
+    #[test]
+    fn windows_and_single_values_of_topics_become_channels() {
+        let number = json!({"as": "number", "count": 2, "min": 1, "max": 3, "mean": 2, "p50": 1, "p95": "NaN", "last": 3});
+        let states = json!({"OK": {"us": 750, "entered": 1}, "ERROR": {"us": 250, "entered": 2}});
+        let state = json!({"as": "state", "count": 4, "states": states, "unknown_us": 0, "last": "OK"});
+        let window = json!({"kind": "topic_window", "body": {"route": "r", "topic": "/d", "policy": "1", "start_us": 1000, "end_us": 2000,
+            "messages": 4, "fields": {"v": number, "level": state}}});
+        let expected =
+            [("/d:level:ERROR", 0.25), ("/d:level:OK", 0.75), ("/d:v:min", 1.0), ("/d:v:max", 3.0), ("/d:v:mean", 2.0), ("/d:v:p50", 1.0)];
+        assert_eq!(channels(window), expected.map(|(channel, value)| (format!("{channel}@2000"), value)));
+        let sample = json!({"kind": "topic_sample", "body": {"route": "r", "topic": "/b", "policy": "1",
+            "values": {"a": true, "b": 0.5, "c": "DRIVING", "d": "NaN"}}});
+        assert_eq!(channels(sample), [("/b:a@7".to_owned(), 1.0), ("/b:b@7".to_owned(), 0.5)]);
+    }
 }

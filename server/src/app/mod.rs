@@ -17,6 +17,7 @@ mod identities;
 mod metrics;
 mod models;
 mod open;
+mod policies;
 mod presence;
 mod robots;
 mod server;

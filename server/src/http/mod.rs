@@ -16,6 +16,7 @@ mod identities;
 mod mlflow;
 mod models;
 mod openapi;
+mod policies;
 mod server;
 mod stream;
 mod targets;
@@ -61,6 +62,7 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/enroll", post(identities::enroll))
         .route("/targets/{target}/log", get(targets::log))
         .route("/targets/{target}/entries", get(targets::entries))
+        .route("/targets/{target}/policy", get(policies::get).put(policies::put))
         .route("/targets/{target}/telemetry", get(telemetry::get).post(uplink::telemetry))
         .route("/targets/{target}/desired", get(uplink::desired))
         .route("/targets/{target}/telemetry/channels", get(telemetry::channels))

@@ -11,7 +11,7 @@ use crate::http::{
     auth::Caller,
     deployments, drift,
     error::{ErrorBody, HttpError},
-    events, identities, models, server, stream, targets, telemetry, uplink, watch,
+    events, identities, models, policies, server, stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -23,7 +23,8 @@ use crate::http::{
     ),
     paths(
         server::get, targets::list, targets::enrol, targets::get, targets::revoke,
-        identities::bootstrap, identities::list, identities::renew, identities::enroll, targets::log, targets::entries, telemetry::get,
+        identities::bootstrap, identities::list, identities::renew, identities::enroll, targets::log, targets::entries,
+        policies::get, policies::put, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, models::list, models::create, models::get, models::register,
         models::version, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
         audit::list, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
@@ -57,7 +58,9 @@ impl Modify for Ids {
                 if word.starts_with('{') { format!("by_{name}") } else { name }
             });
             let name = words.collect::<Vec<_>>().join("_");
-            for (method, operation) in [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)] {
+            for (method, operation) in
+                [("get", &mut item.get), ("put", &mut item.put), ("post", &mut item.post), ("delete", &mut item.delete)]
+            {
                 if let Some(operation) = operation {
                     operation.operation_id = Some(format!("{method}_{name}"));
                 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use edgeflow_core::{OrganisationId, TargetName, target::Target};
+use serde_json::Value;
 
 use crate::StoreError;
 
@@ -20,6 +21,10 @@ pub trait TargetStore: Send + Sync {
 
     /// Robots by name, beyond `after`.
     async fn targets(&self, organisation: &OrganisationId, after: Option<&str>, limit: u32) -> Result<Vec<Target>, StoreError>;
+
+    /// Declares what a robot reports of its topics and answers with the robot as it is then, and whether that changed
+    /// anything. `Missing` when there is no such robot, `Refused` when it is no policy.
+    async fn set_policy(&self, organisation: &OrganisationId, name: &TargetName, policy: &Value) -> Result<(Target, bool), StoreError>;
 
     /// Takes a robot's identity away: token, certificates and bootstrap tokens. Whether there was one.
     async fn revoke_target(&self, organisation: &OrganisationId, name: &TargetName, at_us: i64) -> Result<bool, StoreError>;

@@ -92,6 +92,46 @@ impl Stream for DynamicSubscription {
     }
 }
 
+/// Messages of a type known by name, as bytes: for who wants little of them, see [`Projection`](crate::registry::Projection).
+pub struct RawSubscription {
+    bodies: BoxStream<'static, Vec<u8>>,
+    inbox: Arc<Inbox<stack::DynamicReceived>>,
+    _inner: stack::Subscription,
+    endpoint: Arc<Endpoint>,
+}
+
+impl RawSubscription {
+    pub(crate) fn new(
+        endpoint: Arc<Endpoint>,
+        ty: &'static TypeDescription,
+        inbox: Arc<Inbox<stack::DynamicReceived>>,
+        inner: stack::Subscription,
+    ) -> Self {
+        Self { bodies: decoded(&inbox, &endpoint, |received| received.into_body(ty)), inbox, _inner: inner, endpoint }
+    }
+
+    /// Absolute name of the topic, after remaps.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.endpoint.topic
+    }
+
+    /// A handle on the number of dropped messages, which outlives the subscription.
+    #[must_use]
+    pub fn drop_counter(&self) -> DropCounter {
+        self.inbox.dropped.clone()
+    }
+}
+
+impl Stream for RawSubscription {
+    /// A CDR body, without encapsulation.
+    type Item = Vec<u8>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+        self.bodies.poll_next_unpin(cx)
+    }
+}
+
 /// Calls a service whose type is known by name.
 pub struct DynamicClient {
     inner: stack::DynamicClient,

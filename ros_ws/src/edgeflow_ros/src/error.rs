@@ -105,6 +105,29 @@ pub enum Error {
         /// Similar names, or empty.
         hint: String,
     },
+    /// The description of an installed type cannot be used.
+    #[error("the description of {type_name} in {path} cannot be used: {reason}")]
+    Description {
+        /// The type.
+        type_name: String,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A type is published, or installed, with another definition than the one known here.
+    #[error(
+        "{type_name} has another definition where it comes from (type hash {published}) than here ({known}): \
+         build this program with the same interfaces, or start it again if they were installed since"
+    )]
+    OtherDefinition {
+        /// The type.
+        type_name: String,
+        /// Hash of the other definition.
+        published: String,
+        /// Hash of ours.
+        known: String,
+    },
     /// A value does not fit the type it is meant for.
     #[error("{path}: {reason}")]
     Value {

@@ -3,7 +3,7 @@
 use crate::{
     Client, Publisher, ServiceStream, Subscription,
     context::Context,
-    dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription},
+    dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription, RawSubscription},
     endpoint::{Endpoint, Side, TypeId},
     error::{Error, Result},
     logging::RosoutPublisher,
@@ -12,7 +12,7 @@ use crate::{
     parameters::{self, Entry, ParameterBuilder, ParameterServer, ParameterType, ParameterValue},
     qos::{EndpointInfo, QosProfile},
     queue::{Inbox, Queue},
-    registry,
+    registry::{self, TypeDescription},
     stack::{self, Message, Service},
     time::{TimeSource, USE_SIM_TIME, system_now},
 };
@@ -204,7 +204,15 @@ impl Node {
     /// # Errors
     /// As [`Node::create_publisher`], and an unknown type.
     pub fn create_dynamic_publisher(&self, topic: &str, type_name: &str, qos: QosProfile) -> Result<DynamicPublisher> {
-        let (topic, ty) = (self.topic("publish on", topic)?, registry::message(type_name)?);
+        self.publish_described(topic, registry::message(type_name)?, qos)
+    }
+
+    /// Publishes values of a type that was found at run time, see [`registry::resolve`].
+    ///
+    /// # Errors
+    /// As [`Node::create_publisher`].
+    pub fn publish_described(&self, topic: &str, ty: &'static TypeDescription, qos: QosProfile) -> Result<DynamicPublisher> {
+        let topic = self.topic("publish on", topic)?;
         let inner = self.0.inner.dynamic_publisher(topic.for_stack(), ty, qos)?;
         let endpoint = Endpoint::new(self, Side::Publisher, topic.absolute, Some(TypeId { name: ty.name, hash: ty.hash }), qos);
         Ok(DynamicPublisher { inner, ty, endpoint })
@@ -220,6 +228,18 @@ impl Node {
         let inner = self.0.inner.dynamic_subscribe(topic.for_stack(), ty, qos, inbox.clone())?;
         let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(TypeId { name: ty.name, hash: ty.hash }), qos);
         Ok(DynamicSubscription::new(endpoint, ty, inbox, inner))
+    }
+
+    /// Subscribes a topic of a type that was found at run time, see [`registry::resolve`], and takes its messages as bytes.
+    ///
+    /// # Errors
+    /// As [`Node::subscribe`]; on the r2r stack also a type that was not compiled in.
+    pub fn subscribe_raw(&self, topic: &str, ty: &'static TypeDescription, qos: QosProfile, queue: Queue) -> Result<RawSubscription> {
+        let topic = self.topic("subscribe", topic)?;
+        let inbox = Inbox::new(queue);
+        let inner = self.0.inner.dynamic_subscribe(topic.for_stack(), ty, qos, inbox.clone())?;
+        let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(TypeId { name: ty.name, hash: ty.hash }), qos);
+        Ok(RawSubscription::new(endpoint, ty, inbox, inner))
     }
 
     /// Calls a service whose type is known by name only, for instance "std_srvs/srv/Trigger".

@@ -1,16 +1,17 @@
 //! Robots and their desired state, in `fleet.db`.
 
 use async_trait::async_trait;
-use edgeflow_core::{OrganisationId, RobotId, TargetName, target::Target};
+use edgeflow_core::{OrganisationId, RobotId, TargetName, desired, target::Target};
 use edgeflow_store::{StoreError, TargetStore};
 use edgeflow_wire::{DesiredState, Version, WIRE_VERSION};
 use futures::FutureExt;
-use sqlx::sqlite::SqliteRow;
+use serde_json::Value;
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Fleet,
     connect::failed,
-    decode::{get, get_hash, get_json, get_name, get_u64, json},
+    decode::{corrupt, get, get_hash, get_json, get_name, get_u64, int, json},
 };
 
 #[async_trait]
@@ -72,6 +73,11 @@ impl TargetStore for Fleet {
         rows.iter().map(target_of).collect()
     }
 
+    async fn set_policy(&self, organisation: &OrganisationId, name: &TargetName, policy: &Value) -> Result<(Target, bool), StoreError> {
+        let (organisation, name, policy) = (organisation.clone(), name.clone(), policy.clone());
+        self.0.writer.run(move |connection| async move { declare_policy(connection, &organisation, &name, policy).await }.boxed()).await
+    }
+
     async fn revoke_target(&self, organisation: &OrganisationId, name: &TargetName, at_us: i64) -> Result<bool, StoreError> {
         let (organisation, name) = (organisation.to_string(), name.to_string());
         self.0
@@ -106,11 +112,41 @@ impl TargetStore for Fleet {
     }
 }
 
+async fn declare_policy(
+    connection: &mut SqliteConnection,
+    organisation: &OrganisationId,
+    name: &TargetName,
+    policy: Value,
+) -> Result<(Target, bool), StoreError> {
+    let declare = failed("declaring a robot's policy");
+    let epoch = sqlx::query("SELECT server_epoch FROM server").fetch_one(&mut *connection).await.map_err(&declare)?;
+    let server_epoch = get_u64(&epoch, "server_epoch")?;
+    let row = sqlx::query("SELECT * FROM targets WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL")
+        .bind(organisation.as_str())
+        .bind(name.as_str())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(&declare)?;
+    let target = target_of(&row.ok_or_else(|| StoreError::Missing { what: "robot", name: name.to_string() })?)?;
+    let Some(next) = desired::with_policy(&target.desired, server_epoch, policy)? else { return Ok((target, false)) };
+    sqlx::query("UPDATE targets SET server_epoch = ?2, generation = ?3, policy = ?4 WHERE name = ?1")
+        .bind(name.as_str())
+        .bind(int(next.version.server_epoch)?)
+        .bind(int(next.version.generation)?)
+        .bind(json(&next.policy)?)
+        .execute(connection)
+        .await
+        .map_err(&declare)?;
+    Ok((Target { desired: next, ..target }, true))
+}
+
 pub(crate) fn target_of(row: &SqliteRow) -> Result<Target, StoreError> {
     let name: TargetName = get_name(row, "name")?;
     let version = Version { server_epoch: get_u64(row, "server_epoch")?, generation: get_u64(row, "generation")? };
+    let policy = get::<Option<&str>>(row, "policy")?.map(serde_json::from_str).transpose();
+    let policy = policy.map_err(|error| corrupt("policy")(&error))?;
     Ok(Target {
-        desired: DesiredState { v: WIRE_VERSION, target: name.to_string(), version, slots: get_json(row, "slots")? },
+        desired: DesiredState { v: WIRE_VERSION, target: name.to_string(), version, slots: get_json(row, "slots")?, policy },
         id: RobotId { organisation: get_name(row, "organisation")?, name },
         labels: get_json(row, "labels")?,
         token_hash: get_hash(row, "token_hash")?,

@@ -124,6 +124,29 @@ pub async fn a_restored_server_raises_every_desired_state(stores: Stores) {
     assert_eq!(read(&stores, robot("r1").as_str()).await.desired.version, at(2, 2));
 }
 
+/// Policies.
+pub async fn a_policy_is_declared_beside_the_slots(stores: Stores) {
+    enrol(&stores, &["r1"]).await;
+    let policy = |period_s: u32| serde_json::json!({ "routes": [{ "name": "odom", "allow": ["odom"], "fields": ["x"], "window": { "period_s": period_s } }] });
+    let set = |document: serde_json::Value| {
+        let targets = stores.targets.clone();
+        async move { targets.set_policy(&org(), &target_name("r1"), &document).await }
+    };
+    stores.deployments.create_deployment(&org(), &deployment("a", &["r1"])).await.unwrap();
+    let (first, changed) = set(policy(60)).await.unwrap();
+    assert_eq!((first.desired.version, changed), (at(1, 2), true));
+    assert_eq!(read(&stores, "r1").await, first);
+    assert_eq!(set(policy(60)).await.unwrap(), (first.clone(), false), "the same again is no change");
+    stores.deployments.create_deployment(&org(), &deployment("b", &["r1"])).await.unwrap();
+    let (second, _) = set(policy(10)).await.unwrap();
+    assert_eq!((second.desired.version, second.desired.slots["default"].digest.as_str()), (at(1, 4), "b"));
+    assert_eq!(second.desired.policy.as_ref().map(|policy| policy.version), Some(2));
+    assert!(matches!(set(policy(0)).await, Err(StoreError::Refused(_))));
+    assert_eq!(read(&stores, "r1").await, second, "a refusal leaves what was");
+    let theirs = stores.targets.set_policy(&other_org(), &target_name("r1"), &policy(5)).await;
+    assert!(matches!(theirs, Err(StoreError::Missing { what: "robot", .. })), "another organisation's robot");
+}
+
 /// Lists of deployments.
 pub async fn deployments_are_listed_newest_first(stores: Stores) {
     enrol(&stores, &["r1", "r2"]).await;

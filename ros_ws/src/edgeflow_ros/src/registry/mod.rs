@@ -6,9 +6,14 @@
 
 mod cdr;
 mod definition;
+mod installed;
+mod projection;
 mod value;
 
 use crate::error::{Error, Result};
+
+pub use installed::{resolve, resolve_in};
+pub use projection::{Projection, Scalar, Step};
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 
@@ -190,6 +195,10 @@ fn part(name: &str) -> &'static TypeDescription {
 }
 
 fn find(name: &str) -> Option<&'static TypeDescription> {
+    find_compiled(name).or_else(|| installed::find(name))
+}
+
+fn find_compiled(name: &str) -> Option<&'static TypeDescription> {
     TYPES.binary_search_by(|t| t.name.cmp(name)).ok().map(|i| &TYPES[i])
 }
 

@@ -161,6 +161,11 @@ impl DynamicPublisher {
 pub(crate) struct DynamicReceived(Vec<u8>);
 
 impl DynamicReceived {
+    /// Without encapsulation already; the other stack has one to look at.
+    pub(crate) fn into_body(self, _ty: &TypeDescription) -> Result<Vec<u8>> {
+        Ok(self.0)
+    }
+
     pub(crate) fn decode(self, ty: &TypeDescription) -> Result<Value> {
         ty.decode(&self.0)
     }

@@ -44,10 +44,15 @@ pub(crate) struct DynamicReceived(Vec<u8>);
 
 impl DynamicReceived {
     pub(crate) fn decode(self, ty: &TypeDescription) -> Result<Value> {
-        match self.0.strip_prefix(&ENCAPSULATION[..2]).and_then(|rest| rest.get(2..)) {
-            Some(body) => ty.decode(body),
-            None => Err(Error::Decode { type_name: ty.name.into(), reason: "it is not little-endian CDR".into() }),
+        ty.decode(&self.into_body(ty)?)
+    }
+
+    pub(crate) fn into_body(mut self, ty: &TypeDescription) -> Result<Vec<u8>> {
+        if self.0.len() < ENCAPSULATION.len() || !self.0.starts_with(&ENCAPSULATION[..2]) {
+            return Err(Error::Decode { type_name: ty.name.into(), reason: "it is not little-endian CDR".into() });
         }
+        self.0.drain(..ENCAPSULATION.len());
+        Ok(self.0)
     }
 }
 

@@ -1,0 +1,262 @@
+//! Reading a policy, and what only the whole of it can tell.
+
+use std::collections::BTreeSet;
+
+use super::{MAX_POLICY_BYTES, PolicyError, Route, TelemetryPolicy};
+use crate::Class;
+
+const MAX_ROUTES: usize = 100;
+const MAX_PATTERNS: usize = 50;
+const MAX_FIELDS: usize = 50;
+
+impl TelemetryPolicy {
+    /// Reads a document and checks it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and where.
+    pub fn parse(document: &serde_json::Value) -> Result<Self, PolicyError> {
+        let bytes = document.to_string().len();
+        if bytes > MAX_POLICY_BYTES {
+            return Err(error(".", format!("{bytes} bytes are more than the {MAX_POLICY_BYTES} a policy may have")));
+        }
+        let policy: Self = serde_path_to_error::deserialize(document)
+            .map_err(|wrong| PolicyError { path: wrong.path().to_string(), reason: wrong.inner().to_string() })?;
+        policy.check()?;
+        Ok(policy)
+    }
+
+    /// Checks what the types alone do not say.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and where.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        if self.routes.len() > MAX_ROUTES {
+            return Err(error("routes", format!("{} routes are more than {MAX_ROUTES}", self.routes.len())));
+        }
+        if let Some(rate) = self.max_entries_per_s {
+            within("max_entries_per_s", rate, 0.01, 10_000.0)?;
+        }
+        let mut names = BTreeSet::new();
+        for (at, route) in self.routes.iter().enumerate() {
+            let path = format!("routes[{at}]");
+            route.check(&path)?;
+            if !names.insert(&route.name) {
+                return Err(error(&format!("{path}.name"), format!("there is another route {:?}", route.name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Route {
+    fn check(&self, path: &str) -> Result<(), PolicyError> {
+        let at = |field: &str| format!("{path}.{field}");
+        let well_formed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+        if self.name.is_empty() || self.name.len() > 63 || !self.name.bytes().all(well_formed) {
+            let reason = format!("{:?} is no name: use 1 to 63 lower-case letters, digits, dashes and underscores", self.name);
+            return Err(error(&at("name"), reason));
+        }
+        if self.allow.is_empty() || self.allow.len() > MAX_PATTERNS {
+            return Err(error(&at("allow"), format!("name 1 to {MAX_PATTERNS} topics")));
+        }
+        if self.deny.len() > MAX_PATTERNS {
+            return Err(error(&at("deny"), format!("name at most {MAX_PATTERNS} topics")));
+        }
+        for (list, patterns) in [("allow", &self.allow), ("deny", &self.deny)] {
+            for (index, pattern) in patterns.iter().enumerate() {
+                check_pattern(pattern).map_err(|reason| error(&format!("{path}.{list}[{index}]"), reason))?;
+            }
+        }
+        if let Some(name) = &self.type_name
+            && !is_type_name(name)
+        {
+            return Err(error(&at("type"), format!("{name:?} is no message type: write package/msg/Type")));
+        }
+        self.check_fields(path)?;
+        match (&self.window, &self.samples) {
+            (Some(window), None) => within(&at("window.period_s"), window.period_s, 0.1, 86_400.0)?,
+            (None, Some(samples)) => {
+                if samples.max_hz.is_none() && samples.on_change.is_none() {
+                    return Err(error(&at("samples"), "every message would be sent: give max_hz or on_change".to_owned()));
+                }
+                if let Some(max_hz) = samples.max_hz {
+                    within(&at("samples.max_hz"), max_hz, 0.000_1, 1_000.0)?;
+                }
+                if let Some(on_change) = samples.on_change {
+                    within(&at("samples.on_change.deadband"), on_change.deadband, 0.0, f64::MAX)?;
+                }
+            }
+            _ => return Err(error(path, "give either window or samples".to_owned())),
+        }
+        if self.class == Some(Class::Critical) {
+            let reason = "critical is for faults and acknowledgements: use event, summary or detail";
+            return Err(error(&at("class"), reason.to_owned()));
+        }
+        if self.priority > 9 {
+            return Err(error(&at("priority"), format!("{} is not in 0 to 9", self.priority)));
+        }
+        self.expected_period_s.map_or(Ok(()), |period| within(&at("expected_period_s"), period, 0.1, 86_400.0))
+    }
+
+    fn check_fields(&self, path: &str) -> Result<(), PolicyError> {
+        if self.fields.is_empty() || self.fields.len() > MAX_FIELDS {
+            return Err(error(&format!("{path}.fields"), format!("name 1 to {MAX_FIELDS} fields")));
+        }
+        let mut seen = BTreeSet::new();
+        for (index, field) in self.fields.iter().enumerate() {
+            let at = format!("{path}.fields[{index}]");
+            if !seen.insert(&field.path) {
+                return Err(error(&at, format!("{} is there twice", field.path)));
+            }
+            if field.reduce.is_some() && !field.path.is_many() {
+                return Err(error(&format!("{at}.reduce"), format!("{} has one value in a message: leave reduce out", field.path)));
+            }
+            if field.path.is_many() && field.reduce.is_none() && self.samples.is_some() {
+                let reason = format!("{} has many values in a message: say with reduce how they become one", field.path);
+                return Err(error(&at, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this route takes the topic (an absolute name) of a robot whose names are relative to `namespace`.
+    pub fn takes(&self, namespace: &str, topic: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, namespace, topic));
+        any(&self.allow) && !any(&self.deny)
+    }
+}
+
+fn matches(pattern: &str, namespace: &str, topic: &str) -> bool {
+    if pattern.starts_with('/') {
+        return fast_glob::glob_match(pattern, topic);
+    }
+    let below = topic.strip_prefix(namespace.trim_end_matches('/')).and_then(|rest| rest.strip_prefix('/'));
+    below.is_some_and(|relative| fast_glob::glob_match(pattern, relative))
+}
+
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    let wrong = |what: &str| Err(format!("{pattern:?} is no topic pattern: {what}"));
+    let parts = pattern.strip_prefix('/').unwrap_or(pattern);
+    for part in parts.split('/') {
+        if part.is_empty() {
+            return wrong("a part between slashes is empty");
+        }
+        if part.contains("**") && part != "**" {
+            return wrong("** stands alone between slashes");
+        }
+        if !part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'*') {
+            return wrong("use letters, digits, underscores, slashes, * and **");
+        }
+    }
+    Ok(())
+}
+
+fn is_type_name(name: &str) -> bool {
+    let mut parts = name.split('/');
+    let word = |part: Option<&str>| {
+        part.is_some_and(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+    };
+    word(parts.next()) && parts.next() == Some("msg") && word(parts.next()) && parts.next().is_none()
+}
+
+fn within(path: &str, value: f64, low: f64, high: f64) -> Result<(), PolicyError> {
+    if (low..=high).contains(&value) { Ok(()) } else { Err(error(path, format!("{value} is not in {low} to {high}"))) }
+}
+
+fn error(path: &str, reason: String) -> PolicyError {
+    PolicyError { path: path.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn route() -> Value {
+        json!({ "name": "pose", "allow": ["odom"], "fields": ["pose.pose.position.x"], "window": { "period_s": 60 } })
+    }
+
+    fn with(change: impl FnOnce(&mut Value)) -> Result<TelemetryPolicy, PolicyError> {
+        let mut document = json!({ "routes": [route()] });
+        change(&mut document);
+        TelemetryPolicy::parse(&document)
+    }
+
+    #[test]
+    fn a_policy_is_read_with_its_defaults_and_written_again() {
+        let policy = with(|_| ()).unwrap();
+        let route = &policy.routes[0];
+        assert_eq!((route.class(), route.priority, route.deny.len()), (Class::Summary, 5, 0));
+        let again = TelemetryPolicy::parse(&serde_json::to_value(&policy).unwrap()).unwrap();
+        assert_eq!(again, policy);
+        let samples = with(|policy| {
+            policy["routes"][0]["window"].take();
+            policy["routes"][0]["samples"] = json!({ "max_hz": 1 });
+        });
+        assert_eq!(samples.unwrap().routes[0].class(), Class::Detail);
+        assert_eq!(TelemetryPolicy::parse(&json!({})).unwrap(), TelemetryPolicy::default());
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_its_place() {
+        type Change = fn(&mut Value);
+        let cases: [(&str, &str, Change); 20] = [
+            ("routes[0].name", "no name", |p| p["routes"][0]["name"] = json!("Pose")),
+            ("routes[1].name", "another route", |p| p["routes"] = json!([route(), route()])),
+            ("routes[0].allow", "1 to 50", |p| p["routes"][0]["allow"] = json!([])),
+            ("routes[0].allow[0]", "** stands alone", |p| p["routes"][0]["allow"][0] = json!("/a**/b")),
+            ("routes[0].deny[1]", "letters", |p| p["routes"][0]["deny"] = json!(["/a", "/b c"])),
+            ("routes[0].allow[0]", "empty", |p| p["routes"][0]["allow"][0] = json!("/a//b")),
+            ("routes[0].type", "package/msg/Type", |p| p["routes"][0]["type"] = json!("nav_msgs/Odometry")),
+            ("routes[0].fields", "1 to 50", |p| p["routes"][0]["fields"] = json!([])),
+            ("routes[0].fields[0]", "no field path", |p| p["routes"][0]["fields"][0] = json!("a[")),
+            ("routes[0].fields[1]", "twice", |p| p["routes"][0]["fields"] = json!(["a", "a"])),
+            ("routes[0].fields[0].reduce", "leave reduce out", |p| p["routes"][0]["fields"][0] = json!({"path": "a", "reduce": "max"})),
+            ("routes[0].fields[0]", "unknown field `treat`", |p| p["routes"][0]["fields"][0] = json!({"path": "a", "treat": "x"})),
+            ("routes[0].window.period_s", "0.1 to 86400", |p| p["routes"][0]["window"]["period_s"] = json!(0)),
+            ("routes[0].window.period_s", "invalid type", |p| p["routes"][0]["window"]["period_s"] = json!("1 min")),
+            ("routes[0]", "either window or samples", |p| p["routes"][0]["samples"] = json!({"max_hz": 1})),
+            ("routes[0].windw", "unknown field", |p| p["routes"][0]["windw"] = json!({})),
+            ("routes[0].class", "critical is for", |p| p["routes"][0]["class"] = json!("critical")),
+            ("routes[0].priority", "0 to 9", |p| p["routes"][0]["priority"] = json!(10)),
+            ("routes[0].expected_period_s", "0.1", |p| p["routes"][0]["expected_period_s"] = json!(0.01)),
+            ("max_entries_per_s", "0.01", |p| p["max_entries_per_s"] = json!(-1)),
+        ];
+        for (path, reason, change) in cases {
+            let error = with(change).unwrap_err();
+            assert!(error.path.starts_with(path) && error.reason.contains(reason), "{path} {reason}: {error}");
+        }
+        let every = with(|p| {
+            p["routes"][0]["window"].take();
+            p["routes"][0]["samples"] = json!({});
+        });
+        assert!(every.unwrap_err().reason.contains("max_hz or on_change"));
+        let many = with(|p| {
+            p["routes"][0]["window"].take();
+            p["routes"][0]["samples"] = json!({"max_hz": 1});
+            p["routes"][0]["fields"] = json!(["status[*].level"]);
+        });
+        assert!(many.unwrap_err().reason.contains("reduce"));
+        let large = TelemetryPolicy::parse(&json!({ "routes": [], "note": "x".repeat(MAX_POLICY_BYTES) }));
+        assert!(large.unwrap_err().reason.contains("bytes"));
+    }
+
+    #[test]
+    fn topics_are_taken_by_pattern_relative_or_absolute() {
+        let takes = |allow: &[&str], deny: &[&str], topic: &str| {
+            let policy = with(|p| {
+                p["routes"][0]["allow"] = json!(allow);
+                p["routes"][0]["deny"] = json!(deny);
+            });
+            policy.unwrap().routes[0].takes("/robot_1", topic)
+        };
+        assert!(takes(&["odom"], &[], "/robot_1/odom") && !takes(&["odom"], &[], "/odom"));
+        assert!(!takes(&["odom"], &[], "/robot_10/odom") && !takes(&["odom"], &[], "/robot_1/arm/odom"));
+        assert!(takes(&["**/odom"], &[], "/robot_1/arm/odom") && takes(&["**/odom"], &[], "/robot_1/odom"));
+        assert!(takes(&["camera/*"], &[], "/robot_1/camera/info") && !takes(&["camera/*"], &[], "/robot_1/camera/a/b"));
+        assert!(takes(&["/**"], &[], "/diagnostics") && takes(&["/**"], &[], "/robot_1/odom"));
+        assert!(!takes(&["/**"], &["/robot_*/**"], "/robot_1/odom") && !takes(&["**"], &["odom"], "/robot_1/odom"));
+        assert!(takes(&["/*/odom"], &[], "/robot_1/odom") && !takes(&["/*/odom"], &[], "/a/b/odom"));
+    }
+}

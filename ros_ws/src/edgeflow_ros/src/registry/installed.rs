@@ -1,0 +1,274 @@
+//! Types that are installed and were not compiled in, from the descriptions which rosidl installs beside each interface
+//! (since Iron; `share/PACKAGE/msg/TYPE.json`). A type that was read once is kept for the life of the program, so there are
+//! never more of them than installed types.
+
+use super::{Array, ConstantDescription, Element, FieldDescription, TypeDescription};
+use crate::{
+    error::{Error, Result},
+    installed,
+};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
+
+static KNOWN: RwLock<BTreeMap<&'static str, &'static TypeDescription>> = RwLock::new(BTreeMap::new());
+
+/// A type that was read before.
+pub(super) fn find(name: &str) -> Option<&'static TypeDescription> {
+    KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+}
+
+/// The message type of this name: compiled in, or else installed below one of the prefixes in which ROS looks.
+///
+/// # Errors
+/// [`Error::UnknownType`], [`Error::OtherDefinition`] when `hash` (what a publisher says of it) is of another definition,
+/// [`Error::Description`] for a description that cannot be read.
+pub fn resolve(name: &str, hash: Option<&str>) -> Result<&'static TypeDescription> {
+    resolve_in(&installed::prefixes(), name, hash)
+}
+
+/// As [`resolve`], below these prefixes.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_in(prefixes: &[PathBuf], name: &str, hash: Option<&str>) -> Result<&'static TypeDescription> {
+    let ty = match super::message(name) {
+        Ok(ty) => ty,
+        Err(unknown) => match load(prefixes, name)? {
+            Some(ty) => ty,
+            None => return Err(unknown),
+        },
+    };
+    match hash {
+        Some(hash) if hash != ty.hash => {
+            Err(Error::OtherDefinition { type_name: name.into(), published: hash.into(), known: ty.hash.into() })
+        }
+        _ => Ok(ty),
+    }
+}
+
+#[derive(Deserialize)]
+struct File {
+    type_description_msg: Described,
+    type_hashes: Vec<Hash>,
+}
+
+#[derive(Deserialize)]
+struct Described {
+    type_description: Type,
+    #[serde(default)]
+    referenced_type_descriptions: Vec<Type>,
+}
+
+#[derive(Deserialize)]
+struct Hash {
+    type_name: String,
+    hash_string: String,
+}
+
+#[derive(Deserialize)]
+struct Type {
+    type_name: String,
+    fields: Vec<Field>,
+}
+
+#[derive(Deserialize)]
+struct Field {
+    name: String,
+    #[serde(rename = "type")]
+    ty: FieldType,
+}
+
+#[derive(Deserialize)]
+struct FieldType {
+    type_id: u8,
+    #[serde(default)]
+    capacity: usize,
+    #[serde(default)]
+    string_capacity: usize,
+    #[serde(default)]
+    nested_type_name: String,
+}
+
+/// Reads the description of a type and of all it consists of; `None` when it is not installed.
+fn load(prefixes: &[PathBuf], name: &str) -> Result<Option<&'static TypeDescription>> {
+    let Some((package, rest)) = name.split_once('/') else { return Ok(None) };
+    // What names a file must not lead elsewhere.
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'/') {
+        return Ok(None);
+    }
+    let Some(share) = installed::share(prefixes, package) else { return Ok(None) };
+    let path = share.join(format!("{rest}.json"));
+    let fail = |reason: String| Error::Description { type_name: name.into(), path: path.display().to_string(), reason };
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fail(error.to_string())),
+    };
+    let file: File = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
+    let Described { type_description, referenced_type_descriptions } = file.type_description_msg;
+    if type_description.type_name != name {
+        return Err(fail(format!("it describes {}", type_description.type_name)));
+    }
+    let hash = |name: &str| file.type_hashes.iter().find(|hash| hash.type_name == name).map(|hash| hash.hash_string.as_str());
+    let all: Vec<&Type> = referenced_type_descriptions.iter().chain([&type_description]).collect();
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let mut fresh: Vec<(&Type, &str)> = Vec::new();
+    for ty in &all {
+        let hash = hash(&ty.type_name).ok_or_else(|| fail(format!("it has no hash of {}", ty.type_name)))?;
+        let there = super::find_compiled(&ty.type_name).or_else(|| known.get(ty.type_name.as_str()).copied());
+        match there {
+            Some(there) if there.hash != hash => {
+                return Err(Error::OtherDefinition { type_name: ty.type_name.clone(), published: hash.into(), known: there.hash.into() });
+            }
+            Some(_) => {}
+            None => fresh.push((ty, hash)),
+        }
+    }
+    let mut described = Vec::new();
+    for (ty, hash) in fresh {
+        let mut fields = Vec::new();
+        for field in &ty.fields {
+            let nested = |name: &str| all.iter().any(|ty| ty.type_name == name) || super::find_compiled(name).is_some();
+            fields.push(field_of(field, nested).map_err(|reason| fail(format!("{}.{}: {reason}", ty.type_name, field.name)))?);
+        }
+        described.push((ty.type_name.clone(), hash.to_owned(), fields, constants(prefixes, &ty.type_name)));
+    }
+    // Nothing can go wrong any more: what is made here stays for the life of the program.
+    for (name, hash, fields, constants) in described {
+        let ty: &'static TypeDescription = Box::leak(Box::new(TypeDescription {
+            name: name.leak(),
+            hash: hash.leak(),
+            fields: fields.leak(),
+            constants: constants.leak(),
+        }));
+        known.insert(ty.name, ty);
+    }
+    Ok(known.get(name).copied())
+}
+
+/// What `type_description_interfaces/msg/FieldType` numbers.
+fn field_of(field: &Field, nested: impl Fn(&str) -> bool) -> Result<FieldDescription, String> {
+    const ARRAY: u8 = 48;
+    let FieldType { type_id, capacity, string_capacity, nested_type_name } = &field.ty;
+    let array = match type_id / ARRAY {
+        0 => Array::Single,
+        1 => Array::Fixed(*capacity),
+        2 => Array::Bounded(*capacity),
+        3 => Array::Unbounded,
+        _ => return Err(format!("unknown type id {type_id}")),
+    };
+    let mut string_bound = None;
+    let ty = match type_id % ARRAY {
+        1 if nested(nested_type_name) => Element::Message(nested_type_name.clone().leak()),
+        1 => return Err(format!("{nested_type_name} is not described")),
+        2 => Element::Int8,
+        3 => Element::Uint8,
+        4 => Element::Int16,
+        5 => Element::Uint16,
+        6 => Element::Int32,
+        7 => Element::Uint32,
+        8 => Element::Int64,
+        9 => Element::Uint64,
+        10 => Element::Float32,
+        11 => Element::Float64,
+        13 => Element::Char,
+        15 => Element::Bool,
+        16 => Element::Byte,
+        17 => Element::String,
+        21 => {
+            string_bound = Some(*string_capacity);
+            Element::String
+        }
+        other => return Err(format!("type id {other} (wide strings and the like) is not supported")),
+    };
+    Ok(FieldDescription { name: field.name.clone().leak(), ty, array, string_bound, default: None })
+}
+
+/// Constants are in the interface file only; without it there are none.
+fn constants(prefixes: &[PathBuf], name: &str) -> Vec<ConstantDescription> {
+    let path = name.split_once('/').and_then(|(package, rest)| Some(installed::share(prefixes, package)?.join(format!("{rest}.msg"))));
+    let text = path.as_deref().map(|path: &Path| std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default();
+    text.lines().filter_map(constant).collect()
+}
+
+fn constant(line: &str) -> Option<ConstantDescription> {
+    let line = line.split('#').next()?.trim();
+    let (ty, rest) = line.split_once(char::is_whitespace)?;
+    let (name, value) = rest.split_once('=')?;
+    let name = name.trim();
+    let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_') && !name.is_empty();
+    is_name.then(|| ConstantDescription { ty: ty.to_owned().leak(), name: name.to_owned().leak(), value: value.trim().to_owned().leak() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn install(prefix: &Path, name: &str, description: &Value, msg: &str) {
+        let (package, rest) = name.split_once('/').unwrap();
+        let share = prefix.join("share").join(package);
+        std::fs::create_dir_all(share.join("msg")).unwrap();
+        std::fs::write(share.join("package.xml"), "<package/>").unwrap();
+        std::fs::write(share.join(format!("{rest}.json")), description.to_string()).unwrap();
+        std::fs::write(share.join(format!("{rest}.msg")), msg).unwrap();
+    }
+
+    fn field(name: &str, type_id: u8, nested: &str) -> Value {
+        json!({"name": name, "default_value": "", "type": {"type_id": type_id, "capacity": 0, "string_capacity": 0, "nested_type_name": nested}})
+    }
+
+    fn description(name: &str, hash: &str, fields: &[Value], header_hash: &str) -> Value {
+        let header = json!({"type_name": "std_msgs/msg/Header", "fields": []});
+        let time = json!({"type_name": "builtin_interfaces/msg/Time", "fields": []});
+        let time_hash = crate::registry::message("builtin_interfaces/msg/Time").unwrap().hash;
+        json!({
+            "type_description_msg": {"type_description": {"type_name": name, "fields": fields}, "referenced_type_descriptions": [header, time]},
+            "type_hashes": [{"type_name": name, "hash_string": hash}, {"type_name": "std_msgs/msg/Header", "hash_string": header_hash},
+                {"type_name": "builtin_interfaces/msg/Time", "hash_string": time_hash}]
+        })
+    }
+
+    #[test]
+    fn a_type_that_was_not_compiled_in_is_read_with_its_parts_and_constants() {
+        let dir = tempfile::tempdir().unwrap();
+        let prefixes = [dir.path().to_owned()];
+        let header_hash = crate::registry::message("std_msgs/msg/Header").unwrap().hash;
+        let fields = [field("header", 1, "std_msgs/msg/Header"), field("grip", 3, ""), field("force_n", 11 + 144, "")];
+        let (name, hash) = ("gripper_msgs/msg/Grip", "RIHS01_00");
+        install(dir.path(), name, &description(name, hash, &fields, header_hash), "uint8 OPEN = 0 # wide\nuint8 SHUT=1\nuint8 grip\n");
+        assert!(resolve_in(&[], name, None).is_err());
+        let ty = resolve_in(&prefixes, name, Some(hash)).unwrap();
+        let value = json!({"header": {"stamp": {"sec": 1, "nanosec": 2}, "frame_id": "hand"}, "grip": 1, "force_n": [0.5, 1.5]});
+        let body = ty.encode(&value).unwrap();
+        assert_eq!(ty.decode(&body).unwrap(), value);
+        assert_eq!(ty.constants.iter().map(|constant| (constant.name, constant.value)).collect::<Vec<_>>(), [("OPEN", "0"), ("SHUT", "1")]);
+        assert!(std::ptr::eq(ty, resolve_in(&[], name, None).unwrap()), "it is known from now on");
+        let other = resolve_in(&prefixes, name, Some("RIHS01_01")).unwrap_err().to_string();
+        assert!(other.contains("RIHS01_01") && other.contains(name), "{other}");
+    }
+
+    #[test]
+    fn descriptions_that_contradict_what_is_compiled_in_or_themselves_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let prefixes = [dir.path().to_owned()];
+        let header_hash = crate::registry::message("std_msgs/msg/Header").unwrap().hash;
+        for (name, fields, hash, reason) in [
+            ("bad_msgs/msg/Header", vec![field("header", 1, "std_msgs/msg/Header")], "RIHS01_ff", "std_msgs/msg/Header"),
+            ("bad_msgs/msg/Nested", vec![field("part", 1, "bad_msgs/msg/Missing")], header_hash, "bad_msgs/msg/Missing is not described"),
+            ("bad_msgs/msg/Wide", vec![field("text", 18, "")], header_hash, "type id 18"),
+        ] {
+            install(dir.path(), name, &description(name, "RIHS01_00", &fields, hash), "");
+            let error = resolve_in(&prefixes, name, None).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        std::fs::write(dir.path().join("share/bad_msgs/msg/Torn.json"), "{").unwrap();
+        assert!(resolve_in(&prefixes, "bad_msgs/msg/Torn", None).unwrap_err().to_string().contains("Torn.json"));
+        assert!(resolve_in(&prefixes, "bad_msgs/../../x", None).unwrap_err().to_string().contains("no message type"));
+        assert!(resolve("sensor_msgs/msg/Image", None).is_ok());
+    }
+}
