@@ -376,7 +376,7 @@ mod tests {
         }
         // A false length neither runs for ever nor takes memory.
         let mut wrong = body.clone();
-        wrong[12..16].fill(0xff);
+        wrong[16..20].fill(0xff);
         assert!(projection.read(&wrong, &mut |_| ()).is_err());
     }
 
