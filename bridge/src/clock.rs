@@ -41,8 +41,12 @@ impl Clock {
 
     /// The moment a message's stamp names; now, when it has none. The stamp's age moves the time since boot as well.
     pub fn at(self, stamp: &Time) -> Moment {
+        self.at_us(stamp_us(stamp))
+    }
+
+    /// The moment a time names, microseconds since the Unix epoch; now, when it is 0.
+    pub fn at_us(self, t_us: i64) -> Moment {
         let now = self.now();
-        let t_us = stamp_us(stamp);
         if t_us == 0 { now } else { Moment { t_us, boot_us: now.boot_us.saturating_sub(now.t_us.saturating_sub(t_us)) } }
     }
 }

@@ -67,6 +67,8 @@ pub struct Config {
     pub inference_node: String,
     /// Period of inference summaries.
     pub summary_period: Duration,
+    /// For how long drift windows are summed up while nothing changes.
+    pub drift_period: Duration,
     /// What the edge log keeps.
     pub log: edgeflow_edge_log::Options,
     /// Unix socket of the local API; `bridge.sock` in the data folder when empty.
@@ -121,6 +123,12 @@ impl Config {
             .range(0.1..=86_400.0)
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
+        let drift_period_s = node
+            .parameter("drift_period_s", 60.0)
+            .description("Seconds for which drift windows are summed up while no verdict changes. 0: each is an entry.")
+            .range(0.0..=86_400.0)
+            .read_only()
+            .map_err(BridgeError::ros("declare a parameter"))?;
         let budget_mb = node
             .parameter("log_budget_mb", 256_i64)
             .description("Most megabytes of entries the edge log keeps.")
@@ -155,6 +163,7 @@ impl Config {
             token,
             inference_node,
             summary_period: Duration::from_secs_f64(period_s),
+            drift_period: Duration::from_secs_f64(drift_period_s),
             bandwidth_kbps: u32::try_from(bandwidth_kbps).unwrap_or_default(),
             log: log_options(budget_mb.unsigned_abs(), max_age_h),
             local_socket: local_socket.into(),
@@ -241,6 +250,7 @@ mod tests {
             token: Secret::new("hunter2"),
             inference_node: "inference_node".into(),
             summary_period: Duration::from_secs(5),
+            drift_period: Duration::from_secs(60),
             bandwidth_kbps: 0,
             log: edgeflow_edge_log::Options::default(),
             local_socket: PathBuf::new(),

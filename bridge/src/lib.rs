@@ -1,6 +1,6 @@
 //! The robot's store-and-forward agent.
 //!
-//! Everything worth keeping becomes an entry of the edge log first ([`record`], [`summarise`]) and is carried to the control
+//! Everything worth keeping becomes an entry of the edge log first ([`record`], [`summarise`], [`drift`]) and is carried to the control
 //! plane from there, whenever there is a link. In the other direction comes desired state ([`desired`]), which the robot takes
 //! up at its own pace: bundles are fetched by digest ([`download`]) and handed to the inference node ([`converge`]).
 //! Software that is not ROS is heard through [`local`].
@@ -11,6 +11,7 @@ mod config;
 mod converge;
 mod desired;
 mod download;
+mod drift;
 mod error;
 mod hold;
 mod local;
@@ -25,10 +26,10 @@ pub use clock::{Clock, Moment};
 pub use config::{Config, Secret};
 pub use desired::{DesiredStore, Offer};
 pub use download::{Downloader, FetchError};
+pub use drift::DriftRecorder;
 pub use error::{BridgeError, Result};
 pub use log::{LogHandle, LogSnapshot, LogThread, Recorder};
 pub use node::Bridge;
-pub use record::DriftRecorder;
 pub use summarise::Summariser;
 
 /// Version of this software, as it is reported to the control plane.

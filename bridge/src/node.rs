@@ -115,10 +115,7 @@ impl Bridge {
         };
         let recording = vec![
             tokio::spawn(summarise(results, recorder.clone(), config.summary_period, stop.subscribe())),
-            tokio::spawn(each(drift, recorder.clone(), stop.subscribe(), {
-                let mut drift = DriftRecorder::default();
-                move |report| (report.header.stamp.clone(), drift.entry(report))
-            })),
+            tokio::spawn(watch_drift(drift, recorder.clone(), config.drift_period, stop.subscribe())),
             tokio::spawn(each(evaluations, recorder.clone(), stop.subscribe(), |evaluation| {
                 (evaluation.header.stamp.clone(), record::evaluation(evaluation))
             })),
@@ -207,6 +204,33 @@ async fn summarise(mut results: Subscription<InferenceResult>, recorder: Recorde
         }
         since = Instant::now();
         dropped.tell(results.topic(), results.dropped(), &recorder).await;
+        if stopping {
+            return;
+        }
+    }
+}
+
+/// Records drift windows, summed up while nothing changes; what is left when told to stop.
+async fn watch_drift(mut reports: Subscription<DriftReport>, recorder: Recorder, period: Duration, mut stop: watch::Receiver<bool>) {
+    let mut drift = DriftRecorder::new(period);
+    let mut dropped = Dropped::default();
+    loop {
+        let due_at = drift.due_at().map(Instant::from_std);
+        let report = tokio::select! {
+            biased;
+            report = reports.next() => report.ok_or(true),
+            () = tokio::time::sleep_until(due_at.unwrap_or_else(Instant::now)), if due_at.is_some() => Err(false),
+            _ = stop.wait_for(|stop| *stop) => Err(true),
+        };
+        let now = Instant::now().into_std();
+        let (told, stopping) = match report {
+            Ok(report) => (drift.add(&report, now), false),
+            Err(stopping) => (drift.close(now).map(|body| (Class::Summary, body)).into_iter().collect(), stopping),
+        };
+        for (class, body) in told {
+            recorder.record(class, recorder.clock().at_us(body.end_us), EntryBody::DriftReport(body)).await;
+        }
+        dropped.tell(reports.topic(), reports.dropped(), &recorder).await;
         if stopping {
             return;
         }

@@ -196,6 +196,7 @@ impl World {
             bandwidth_kbps: 0,
             inference_node: "inference_node".into(),
             summary_period: Duration::from_millis(200),
+            drift_period: Duration::ZERO,
             log: edgeflow_edge_log::Options::default(),
             local_socket: Default::default(),
             local_http_port: None,

@@ -22,6 +22,7 @@ parameters
   bandwidth_kbps    most kilobits per second that are sent upwards; 0: no cap                    (0)
   inference_node    whose topics and services are used                                           (inference_node)
   summary_period_s  seconds between two inference summaries                                      (5.0)
+  drift_period_s    seconds for which drift windows are summed up while no verdict changes; 0: never  (60.0)
   log_budget_mb     most megabytes of entries the log keeps                                      (256)
   log_max_age_h     hours after which summaries and details are given up; 0: never               (72.0)
   local_socket      Unix socket of the local API; empty: bridge.sock in data_dir

@@ -91,9 +91,8 @@ pub(super) async fn points(
 
 /// The moment a caller's time names in both clocks; now, when it names none.
 fn moment(local: &Local, t_us: Option<i64>) -> Moment {
-    let now = local.recorder.clock().now();
-    let Some(t_us) = t_us else { return now };
-    Moment { t_us, boot_us: now.boot_us.saturating_sub(now.t_us.saturating_sub(t_us)) }
+    let clock = local.recorder.clock();
+    t_us.map_or_else(|| clock.now(), |t_us| clock.at_us(t_us))
 }
 
 /// `201` when the entry is on the disk, `202` when the disk does not take it now: the bridge goes on trying.

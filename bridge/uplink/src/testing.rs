@@ -197,7 +197,7 @@ impl Robot {
             ends: ends.subscribe(),
             state: state.clone(),
             documents,
-            timing: Timing { resend_after: Duration::from_millis(50), between_epochs: Duration::from_millis(50) },
+            timing: Timing { resend_after: Duration::from_millis(50), between_epochs: Duration::from_millis(50), ..Timing::default() },
             limits: Limits { max_entries: 5, max_bytes: 64 * 1024 },
             bandwidth,
         };

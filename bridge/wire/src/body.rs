@@ -279,6 +279,10 @@ fn nan() -> f64 {
     f64::NAN
 }
 
+fn one() -> u64 {
+    1
+}
+
 fn input() -> String {
     "input".to_owned()
 }
@@ -319,8 +323,12 @@ pub struct DriftReportBody {
     pub digest: String,
     /// `bundle` or `learnt`.
     pub baseline: String,
-    /// Number of the window since the baseline was set, from 1.
+    /// Number of the window since the baseline was set, from 1; of several, the last one's.
     pub window: u64,
+    /// Windows that were summed up: `n`, `n_effective`, counts, mean and deviation of a feature are those of all of them together,
+    /// its statistics those of the strangest.
+    #[serde(default = "one")]
+    pub windows: u64,
     /// Time of the window's first frame, microseconds since the Unix epoch.
     pub start_us: i64,
     /// Time of the window's last frame.

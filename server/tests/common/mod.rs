@@ -239,6 +239,7 @@ pub fn drift(window: u64, flagged: bool) -> EntryBody {
         digest: "sha256:aa".into(),
         baseline: "bundle".into(),
         window,
+        windows: 1,
         start_us: 1,
         end_us: 1_000 + window as i64,
         false_alarm_rate: 0.001,

@@ -225,7 +225,7 @@ impl Bridge {
             ends: log.ends(),
             state: state.clone(),
             documents,
-            timing: Timing { resend_after: Duration::from_secs(2), between_epochs: Duration::from_millis(50) },
+            timing: Timing { resend_after: Duration::from_secs(2), between_epochs: Duration::from_millis(50), ..Timing::default() },
             limits: Limits { max_entries: 50, max_bytes: 64 * 1024 },
             bandwidth: Bandwidth::unlimited(),
         };

@@ -79,6 +79,8 @@ impl Launch<'_> {
             parameter("token_file", token_file),
             parameter("mqtt", &uplink.mqtt),
             parameter("http", format!("http://{}", uplink.http)),
+            // The story counts windows, and a minute is long in it.
+            parameter("drift_period_s", "0.0"),
         ];
         self.node(robot, "bridge_node", rules)
     }
