@@ -1,8 +1,10 @@
 //! Configuration: flag, then environment, then file, then default.
 
 use clap::Parser;
+use edgeflow_core::{CoreError, retention::Policy};
 use serde::Deserialize;
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
 };
@@ -34,6 +36,13 @@ pub enum ConfigError {
         key: &'static str,
         /// What was given.
         given: String,
+    },
+    /// A retention policy that makes no sense.
+    #[error("{source}")]
+    Retention {
+        /// What is wrong with it.
+        #[source]
+        source: CoreError,
     },
     /// An address other machines could reach.
     #[error(
@@ -81,6 +90,42 @@ struct File {
     mqtt_listen: Option<String>,
     max_model_bytes: Option<u64>,
     log: Option<String>,
+    #[serde(default)]
+    retention: Retention,
+}
+
+/// Its section `[retention]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retention {
+    raw_days: Option<u32>,
+    minute_days: Option<u32>,
+    hour_days: Option<u32>,
+    critical_days: Option<u32>,
+    event_days: Option<u32>,
+    summary_days: Option<u32>,
+    detail_days: Option<u32>,
+    kinds: Option<BTreeMap<String, u32>>,
+    max_bytes: Option<u64>,
+}
+
+impl Retention {
+    fn policy(self) -> Result<Policy, ConfigError> {
+        let default = Policy::default();
+        let policy = Policy {
+            raw_days: self.raw_days.unwrap_or(default.raw_days),
+            minute_days: self.minute_days.unwrap_or(default.minute_days),
+            hour_days: self.hour_days.unwrap_or(default.hour_days),
+            critical_days: self.critical_days.unwrap_or(default.critical_days),
+            event_days: self.event_days.unwrap_or(default.event_days),
+            summary_days: self.summary_days.unwrap_or(default.summary_days),
+            detail_days: self.detail_days.unwrap_or(default.detail_days),
+            kinds: self.kinds.unwrap_or(default.kinds),
+            max_bytes: self.max_bytes.unwrap_or(default.max_bytes),
+        };
+        policy.validate().map_err(|source| ConfigError::Retention { source })?;
+        Ok(policy)
+    }
 }
 
 /// What the server runs with.
@@ -98,6 +143,8 @@ pub struct Config {
     pub log: String,
     /// The data folder was put back from a backup.
     pub restored: bool,
+    /// What is kept of robots' logs, and how long.
+    pub retention: Policy,
 }
 
 impl Config {
@@ -115,6 +162,7 @@ impl Config {
             max_model_bytes: file.max_model_bytes.unwrap_or(2 << 30),
             log: text(args.log, file.log, "info"),
             restored: args.restored,
+            retention: file.retention.policy()?,
         })
     }
 }
@@ -149,7 +197,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 5, "one line per field of `File`");
+        assert_eq!(keys.count(), 5 + 9, "one line per field of `File` and of `Retention`");
     }
 
     #[test]
@@ -163,6 +211,17 @@ mod tests {
     fn a_key_that_does_not_exist_is_named_with_those_that_do() {
         let error = with_file("listn = \"127.0.0.1:2\"", Args::default()).unwrap_err().to_string();
         assert!(error.contains("listn") && error.contains("mqtt_listen") && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn a_retention_policy_is_read_and_one_that_makes_no_sense_is_named() {
+        let config = with_file("[retention]\nraw_days = 3\nkinds = { fault = 3650 }", Args::default()).unwrap();
+        assert_eq!((config.retention.raw_days, config.retention.minute_days), (3, Policy::default().minute_days));
+        assert_eq!(config.retention.kinds["fault"], 3650);
+        let error = with_file("[retention]\nraw_days = 90", Args::default()).unwrap_err().to_string();
+        assert!(error.contains("retention.minute_days: 60 is less than raw_days, 90"), "{error}");
+        let error = with_file("[retention]\nrow_days = 90", Args::default()).unwrap_err().to_string();
+        assert!(error.contains("row_days") && error.contains("minute_days"), "{error}");
     }
 
     #[test]

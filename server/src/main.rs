@@ -51,7 +51,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let http_address = http_listener.local_addr().context("cannot read the address listened on")?;
     let gateway = Gateway::bind(config.mqtt_listen, Limits::default()).await?;
 
-    let options = AppOptions { restored: config.restored, max_model_bytes: config.max_model_bytes, ..AppOptions::new(&config.data_dir) };
+    let options = AppOptions {
+        restored: config.restored,
+        max_model_bytes: config.max_model_bytes,
+        retention: config.retention,
+        ..AppOptions::new(&config.data_dir)
+    };
     let app = App::open(options, Arc::new(SystemClock)).await.with_context(|| format!("cannot open {}", config.data_dir.display()))?;
     app.set_mqtt_address(gateway.address());
     app.metrics().register(|registry| gateway.metrics().register(registry));
@@ -63,6 +68,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     announce(http_address, gateway.address(), made.as_deref())?;
 
     let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
+    let retainer = tokio::spawn(background::retain(app.clone(), shutdown.clone()));
     let robots = tokio::spawn(gateway.serve(app.clone(), shutdown.clone()));
     let mut people = tokio::spawn(http::serve(http_listener, app.clone(), shutdown.clone()));
     let mut ended = None;
@@ -85,6 +91,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         },
     };
     publisher.await.context("the publisher broke")?;
+    retainer.await.context("retention broke")?;
     app.close().await;
     result.context("the HTTP door broke")?.context("cannot serve HTTP")
 }

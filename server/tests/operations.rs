@@ -76,7 +76,7 @@ async fn a_model_is_registered_deployed_and_attested() {
     assert_eq!((rest["items"][0]["title"].as_str(), &rest["next"]), (Some("downloading label-reader 1"), &json!(null)));
 
     let log = server.get("/targets/robot-1/log").await;
-    assert_eq!(log["entries"], json!({ "stored": 7, "duplicated": 0, "missing": 0, "lost_recorded": 0 }));
+    assert_eq!(log["entries"], json!({ "stored": 7, "duplicated": 0, "missing": 0, "lost_recorded": 0, "removed": 0 }));
     let entries = server.get("/targets/robot-1/entries?class=critical&order=asc").await;
     let seqs: Vec<u64> = entries["items"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, [1, 2]);

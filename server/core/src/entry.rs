@@ -3,7 +3,7 @@
 use edgeflow_wire::{Class, Content};
 use serde::Serialize;
 
-use crate::TargetName;
+use crate::{TargetName, ingestion::LossCause};
 
 /// An entry as it is held.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +90,31 @@ pub struct EntryFilter {
     pub limit: u32,
 }
 
+/// A range of a robot's log that will never come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct LossView {
+    /// Incarnation of the robot's log.
+    pub epoch: String,
+    /// `critical`, `event`, `summary` or `detail`.
+    pub class: String,
+    /// First lost sequence number.
+    pub first_seq: u64,
+    /// Last lost sequence number.
+    pub last_seq: u64,
+    /// How many.
+    pub count: u64,
+    /// Why.
+    pub cause: LossCause,
+    /// Bytes they took on the robot; 0 where it did not say.
+    pub bytes: u64,
+    /// Stamp of the first, by the robot's clock, microseconds since the Unix epoch; `null` where it did not say.
+    pub first_t_us: Option<i64>,
+    /// Stamp of the last.
+    pub last_t_us: Option<i64>,
+    /// When we heard of it, by our clock.
+    pub recorded_us: i64,
+}
+
 /// The account of one class of one epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ClassAccount {
@@ -107,6 +132,8 @@ pub struct ClassAccount {
     pub lost: u64,
     /// Of those, the ones lost because the control plane was restored from a backup.
     pub rewound: u64,
+    /// Entries that were stored, and removed since by the retention policy.
+    pub removed: u64,
 }
 
 /// Sums over classes and epochs.
@@ -116,10 +143,12 @@ pub struct LogTotals {
     pub stored: u64,
     /// Rows that hold a sequence number another row holds too.
     pub duplicated: u64,
-    /// Sequence numbers below a position that are neither stored nor recorded as lost.
+    /// Sequence numbers below a position that are neither stored nor recorded as lost or removed.
     pub missing: u64,
     /// Entries recorded as lost.
     pub lost_recorded: u64,
+    /// Entries that were stored, and removed since by the retention policy.
+    pub removed: u64,
 }
 
 /// The account of a robot's log, counted from the rows.
@@ -142,8 +171,9 @@ impl LogView {
         for class in &classes {
             entries.stored += class.stored;
             entries.duplicated += class.stored - class.distinct;
-            entries.missing += (class.next_seq - 1).saturating_sub(class.distinct + class.lost);
+            entries.missing += (class.next_seq - 1).saturating_sub(class.distinct + class.lost + class.removed);
             entries.lost_recorded += class.lost;
+            entries.removed += class.removed;
         }
         Self { target: target.to_string(), classes, entries, refused_batches }
     }

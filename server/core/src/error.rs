@@ -37,6 +37,14 @@ pub enum CoreError {
         /// What is wrong and what is possible.
         reason: String,
     },
+    /// A retention policy that makes no sense.
+    #[error("{key}: {reason}")]
+    BadRetention {
+        /// Which key.
+        key: String,
+        /// What is wrong with it, and what it may be.
+        reason: String,
+    },
     /// A desired state that would be lower than the one it replaces.
     #[error("desired state {next} does not come after {current}: raise the server epoch")]
     DesiredNotNewer {

@@ -19,6 +19,8 @@ mod name;
 pub mod page;
 pub mod policy;
 pub mod principal;
+pub mod retention;
+pub mod rollup;
 pub mod server;
 pub mod target;
 pub mod telemetry;

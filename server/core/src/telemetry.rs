@@ -3,6 +3,8 @@
 use edgeflow_wire::{Content, EntryBody, FieldWindow, NumberWindow, SampleValue, TopicSampleBody, TopicWindowBody};
 use serde::Serialize;
 
+use crate::rollup::{BucketView, Resolution, RollUp};
+
 /// One number of one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -15,6 +17,29 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// From when on a channel is kept how finely, microseconds since the Unix epoch; `None`: from its beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptFrom {
+    /// As it came.
+    pub raw_us: Option<i64>,
+    /// By the minute, or more finely.
+    pub minute_us: Option<i64>,
+    /// By the hour, or more finely.
+    pub hour_us: Option<i64>,
+}
+
+impl KeptFrom {
+    /// Whether all since then is kept at least so finely.
+    pub fn reaches(&self, resolution: Resolution, since_us: i64) -> bool {
+        let from = match resolution {
+            Resolution::Raw => self.raw_us,
+            Resolution::Minute => self.minute_us,
+            Resolution::Hour => self.hour_us,
+        };
+        from.is_none_or(|from| from <= since_us)
+    }
+}
+
 /// A series as shown.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct TelemetryView {
@@ -22,9 +47,42 @@ pub struct TelemetryView {
     pub channel: String,
     /// Its unit; empty when it has none or it is not known.
     pub unit: String,
-    /// Pairs of time (microseconds since the Unix epoch) and value, oldest first.
+    /// How finely it is shown: `raw`, `minute` or `hour`.
+    pub resolution: Resolution,
+    /// Pairs of time (microseconds since the Unix epoch) and value, oldest first; of minutes and hours their beginning and mean.
     #[schema(value_type = Vec<Vec<f64>>)]
     pub points: Vec<(i64, f64)>,
+    /// The minutes or hours in full, one to a point; none of raw values.
+    pub buckets: Vec<BucketView>,
+    /// From this time on it is kept as it came; `null`: from its beginning.
+    pub raw_from_us: Option<i64>,
+    /// From this time on it is kept by the minute or more finely.
+    pub minute_from_us: Option<i64>,
+    /// From this time on it is kept by the hour or more finely.
+    pub hour_from_us: Option<i64>,
+}
+
+impl TelemetryView {
+    /// Raw values.
+    pub fn raw(channel: &str, points: Vec<(i64, f64)>, kept: KeptFrom) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            unit: unit(channel).to_owned(),
+            resolution: Resolution::Raw,
+            points,
+            buckets: Vec::new(),
+            raw_from_us: kept.raw_us,
+            minute_from_us: kept.minute_us,
+            hour_from_us: kept.hour_us,
+        }
+    }
+
+    /// Minutes or hours.
+    pub fn rolled_up(channel: &str, resolution: Resolution, rollups: &[(i64, RollUp)], kept: KeptFrom) -> Self {
+        let points = rollups.iter().map(|(t_us, whole)| (*t_us, whole.mean())).collect();
+        let buckets = rollups.iter().map(|(t_us, whole)| BucketView::new(*t_us, whole)).collect();
+        Self { resolution, buckets, ..Self::raw(channel, points, kept) }
+    }
 }
 
 /// Unit of a channel; empty when it has none or it is not known.

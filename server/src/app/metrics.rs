@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use edgeflow_core::RobotId;
+use edgeflow_core::{
+    RobotId,
+    retention::{Cause, Usage},
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -24,6 +27,12 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ClassLabel {
     class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RemovedLabels {
+    what: &'static str,
+    cause: &'static str,
 }
 
 /// Counters. Clones share them.
@@ -40,6 +49,10 @@ pub struct Metrics {
     /// Robots with an open session.
     pub(crate) robots: Gauge,
     watchers: Gauge,
+    removed: Family<RemovedLabels, Counter>,
+    retention_seconds: Histogram,
+    used_bytes: Gauge,
+    file_bytes: Gauge,
 }
 
 impl Metrics {
@@ -56,6 +69,10 @@ impl Metrics {
             behind: Arc::default(),
             robots: Gauge::default(),
             watchers: Gauge::default(),
+            removed: Family::default(),
+            retention_seconds: Histogram::new(seconds),
+            used_bytes: Gauge::default(),
+            file_bytes: Gauge::default(),
         };
         metrics.register(|registry| {
             registry.register("edgeflow_http_requests", "HTTP requests by method, route and status", metrics.requests.clone());
@@ -69,6 +86,14 @@ impl Metrics {
                 metrics.lag.clone(),
             );
             registry.register("edgeflow_robots_connected", "Robots with an open session", metrics.robots.clone());
+            registry.register(
+                "edgeflow_retention_removed",
+                "Entries removed by class, and numbers no longer kept so finely (raw, minute, hour), by cause",
+                metrics.removed.clone(),
+            );
+            registry.register("edgeflow_retention_step_seconds", "Seconds a step of retention took", metrics.retention_seconds.clone());
+            registry.register("edgeflow_store_used_bytes", "Bytes of logs and series that hold something", metrics.used_bytes.clone());
+            registry.register("edgeflow_store_file_bytes", "Bytes of logs and series on disk", metrics.file_bytes.clone());
             registry.register("edgeflow_stream_watchers", "Watchers of the event stream", metrics.watchers.clone());
         });
         metrics
@@ -107,6 +132,23 @@ impl Metrics {
         let label = ClassLabel { class: class.as_str() };
         self.entries.get_or_create(&label).inc_by(stored);
         self.lost.get_or_create(&label).inc_by(lost);
+    }
+
+    pub(crate) fn removed(&self, what: &'static str, cause: Cause, count: u64) {
+        if count > 0 {
+            self.removed.get_or_create(&RemovedLabels { what, cause: cause.as_str() }).inc_by(count);
+        }
+    }
+
+    pub(crate) fn retention_step(&self, took: Duration) {
+        self.retention_seconds.observe(took.as_secs_f64());
+    }
+
+    /// The room logs and series take.
+    pub(crate) fn stored(&self, usage: Usage) {
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.used_bytes.set(gauge(usage.used_bytes));
+        self.file_bytes.set(gauge(usage.file_bytes));
     }
 
     /// At a hello: how far the robot is ahead of us.

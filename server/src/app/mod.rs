@@ -19,6 +19,7 @@ mod models;
 mod open;
 mod policies;
 mod presence;
+mod retention;
 mod robots;
 mod server;
 mod sessions;
@@ -38,13 +39,14 @@ pub use metrics::Metrics;
 pub use models::ModelRequest;
 pub use open::{AppOptions, SystemClock};
 pub use targets::{EnrolledTarget, TargetRequest};
+pub use telemetry::TelemetryRequest;
 pub use upload::Upload;
 
 pub(crate) use robots::decode_upstream;
 pub(crate) use sessions::{Place, Sessions, Signals};
 pub(crate) use visits::Visits;
 
-use edgeflow_core::{Clock, RobotId};
+use edgeflow_core::{Clock, RobotId, retention::Policy};
 use edgeflow_store::Stores;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
@@ -65,4 +67,5 @@ pub struct App {
     mqtt_address: OnceLock<std::net::SocketAddr>,
     started_at_us: i64,
     max_model_bytes: u64,
+    retention: Policy,
 }

@@ -1,6 +1,6 @@
 //! Opening and closing the control plane.
 
-use edgeflow_core::Clock;
+use edgeflow_core::{Clock, retention::Policy};
 use edgeflow_store_sqlite::Sqlite;
 use std::{
     path::PathBuf,
@@ -25,12 +25,14 @@ pub struct AppOptions {
     pub max_model_bytes: u64,
     /// Names and addresses under which robots reach this machine, beside the loopback ones.
     pub tls_names: Vec<String>,
+    /// What is kept of robots' logs, and how long.
+    pub retention: Policy,
 }
 
 impl AppOptions {
     /// Defaults on a folder.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), restored: false, max_model_bytes: 2 << 30, tls_names: Vec::new() }
+        Self { data_dir: data_dir.into(), restored: false, max_model_bytes: 2 << 30, tls_names: Vec::new(), retention: Policy::default() }
     }
 }
 
@@ -48,6 +50,7 @@ impl Clock for SystemClock {
 impl App {
     /// Opens the control plane on its data folder.
     pub async fn open(options: AppOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>, AppError> {
+        options.retention.validate()?;
         std::fs::create_dir_all(&options.data_dir).map_err(AppError::artifact("making the data folder"))?;
         let artifacts = Artifacts::open(&options.data_dir)?;
         let sqlite = Sqlite::open(&options.data_dir).await?;
@@ -79,6 +82,7 @@ impl App {
             started_at_us: now_us,
             clock,
             max_model_bytes: options.max_model_bytes,
+            retention: options.retention,
         }))
     }
 

@@ -17,6 +17,7 @@ mod mlflow;
 mod models;
 mod openapi;
 mod policies;
+mod retention;
 mod server;
 mod stream;
 mod targets;
@@ -67,6 +68,9 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/targets/{target}/desired", get(uplink::desired))
         .route("/targets/{target}/telemetry/channels", get(telemetry::channels))
         .route("/targets/{target}/drift", get(drift::of_target))
+        .route("/targets/{target}/losses", get(retention::losses))
+        .route("/targets/{target}/removals", get(retention::removals))
+        .route("/retention", get(retention::get))
         .route("/models", get(models::list).post(models::create))
         .route("/models/{model}", get(models::get))
         .route("/models/{model}/versions", post(models::register).layer(DefaultBodyLimit::disable()))

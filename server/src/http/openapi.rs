@@ -11,7 +11,7 @@ use crate::http::{
     auth::Caller,
     deployments, drift,
     error::{ErrorBody, HttpError},
-    events, identities, models, policies, server, stream, targets, telemetry, uplink, watch,
+    events, identities, models, policies, retention, server, stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -27,7 +27,7 @@ use crate::http::{
         policies::get, policies::put, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, models::list, models::create, models::get, models::register,
         models::version, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
-        audit::list, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
+        audit::list, retention::get, retention::removals, retention::losses, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
     ),
     components(schemas(ErrorBody)),
     modifiers(&Bearer, &Ids),

@@ -1,14 +1,17 @@
 //! `/targets/{target}/telemetry`: a robot's numbers as series.
 
 use axum::{Json, extract::State};
-use edgeflow_core::{TargetName, telemetry::TelemetryView};
+use edgeflow_core::{TargetName, rollup::Resolution, telemetry::TelemetryView};
 use serde::{Deserialize, Serialize};
 
-use crate::http::{
-    Shared,
-    auth::Caller,
-    error::{ErrorBody, HttpError},
-    extract::{Named, Params},
+use crate::{
+    app::TelemetryRequest,
+    http::{
+        Shared,
+        auth::Caller,
+        error::{ErrorBody, HttpError},
+        extract::{Named, Params},
+    },
 };
 
 /// Which samples.
@@ -22,6 +25,8 @@ pub(crate) struct TelemetryQuery {
     since_us: Option<i64>,
     /// The newest so many, 1 to 10000; 1000 by default.
     limit: Option<u32>,
+    /// `raw`, `minute`, `hour`, or `auto` (default): as finely as all since `since_us` is kept and fits into `limit`.
+    resolution: Option<String>,
 }
 
 /// A series, oldest first.
@@ -37,8 +42,12 @@ pub(crate) async fn get(
     if !(1..=10_000).contains(&limit) {
         return Err(HttpError::invalid(format!("limit {limit} is not in 1 to 10000")));
     }
-    let since_us = query.since_us.unwrap_or(i64::MIN);
-    Ok(Json(shared.app.telemetry(&who, &target, &query.channel, since_us, limit).await?))
+    let resolution = match query.resolution.as_deref() {
+        None | Some("auto") => None,
+        Some(word) => Some(Resolution::parse(word).map_err(|error| HttpError::invalid(format!("{error}, or auto")))?),
+    };
+    let request = TelemetryRequest { channel: query.channel, since_us: query.since_us, limit, resolution };
+    Ok(Json(shared.app.telemetry(&who, &target, request).await?))
 }
 
 /// Channels of a robot.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use edgeflow_core::{
     OrganisationId, RobotId, TargetName,
     deployment::{Attestation, Deployment},
-    entry::{ClassAccount, EntryFilter, StoredEntry},
+    entry::{ClassAccount, EntryFilter, LossView, StoredEntry},
     target::Attested,
 };
 use edgeflow_wire::{Ack, AckOutcome, Batch, Hello};
@@ -46,6 +46,9 @@ pub trait EntryStore: Send + Sync {
 
     /// The account of a robot's log, counted from the rows, and how many documents were refused.
     async fn account(&self, robot: &RobotId) -> Result<(Vec<ClassAccount>, u64), StoreError>;
+
+    /// Ranges of a robot's log that are on record as lost, the newest record first, at most `limit`.
+    async fn losses(&self, robot: &RobotId, limit: u32) -> Result<Vec<LossView>, StoreError>;
 
     /// What these robots attested. One that was never heard of is not in the answer.
     async fn attested(&self, organisation: &OrganisationId, targets: &[TargetName]) -> Result<BTreeMap<TargetName, Attested>, StoreError>;

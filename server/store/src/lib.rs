@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod identity;
 mod model;
+mod retention;
 mod server;
 mod target;
 mod telemetry;
@@ -22,6 +23,7 @@ pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
 pub use identity::IdentityStore;
 pub use model::{AuditStore, ModelStore};
+pub use retention::{KindAge, RetentionStore};
 pub use server::ServerStore;
 pub use target::TargetStore;
 pub use telemetry::TelemetryStore;
@@ -45,4 +47,6 @@ pub struct Stores {
     pub entries: Arc<dyn EntryStore>,
     /// Series of numbers.
     pub telemetry: Arc<dyn TelemetryStore>,
+    /// What is kept of logs and series.
+    pub retention: Arc<dyn RetentionStore>,
 }

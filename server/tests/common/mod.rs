@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
 
+use edgeflow_core::Clock;
 use edgeflow_server::{
     RobotId,
     app::{App, AppOptions, SystemClock},
@@ -33,7 +34,12 @@ pub struct Server {
 
 impl Server {
     pub async fn start(options: AppOptions) -> Self {
-        let app = App::open(options, Arc::new(SystemClock)).await.unwrap();
+        Self::start_at(options, Arc::new(SystemClock)).await
+    }
+
+    /// By another clock.
+    pub async fn start_at(options: AppOptions, clock: Arc<dyn Clock>) -> Self {
+        let app = App::open(options, clock).await.unwrap();
         app.ensure_admin_token(Some(TOKEN)).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -4,13 +4,18 @@ use edgeflow_store::StoreError;
 use sqlx::{
     ConnectOptions, Connection, SqlitePool,
     migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::writer::Writer;
 
 const READERS: u32 = 4;
+/// What the write-ahead log is cut back to once it was merged into the file: 16 MiB.
+const LOG_BYTES: &str = "16777216";
 
 /// One file with its writer and readers.
 pub(crate) struct Database {
@@ -18,6 +23,7 @@ pub(crate) struct Database {
     pub(crate) readers: SqlitePool,
     /// The one that writes.
     pub(crate) writer: Writer,
+    path: PathBuf,
 }
 
 impl Database {
@@ -29,13 +35,22 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let mut connection = options.connect().await.map_err(failed("opening a database file"))?;
+        // Of a new file: what is removed can be given back. One that was made without it uses its free pages again.
+        let writing = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental).pragma("journal_size_limit", LOG_BYTES);
+        let mut connection = writing.connect().await.map_err(failed("opening a database file"))?;
         if let Err(source) = migrations.run_direct(None, &mut connection, false).await {
             let _ = connection.close().await;
             return Err(StoreError::Failed { operation: "migrating a database file", source: Box::new(source) });
         }
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.create_if_missing(false).read_only(true));
-        Ok(Self { readers, writer: Writer::start(connection) })
+        Ok(Self { readers, writer: Writer::start(connection), path: path.to_owned() })
+    }
+
+    /// The write-ahead log beside the file.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push("-wal");
+        name.into()
     }
 
     pub(crate) async fn close(&self) {

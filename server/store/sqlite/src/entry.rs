@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use edgeflow_core::{
     OrganisationId, RobotId, TargetName,
     deployment::{Attestation, Deployment},
-    entry::{ClassAccount, EntryFilter, StoredEntry},
+    entry::{ClassAccount, EntryFilter, LossView, StoredEntry},
+    ingestion::LossCause,
     target::{Attested, Newest},
 };
 use edgeflow_store::{EntryStore, Ingested, StoreError};
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use crate::{
     Telemetry,
     connect::failed,
-    decode::{class_number, content, get, get_class, get_json, get_name, get_u64, int, json},
+    decode::{class_number, content, corrupt, get, get_class, get_json, get_name, get_u64, int, json},
     ingest,
     project::{moment_of, slot_of},
 };
@@ -51,7 +52,9 @@ const ACCOUNT: &str = "SELECT p.epoch, q.class, q.next_seq, \
      (SELECT COALESCE(SUM(l.last_seq - l.first_seq + 1), 0) FROM losses l \
       WHERE l.robot = q.robot AND l.epoch = q.epoch AND l.class = q.class) AS lost, \
      (SELECT COALESCE(SUM(l.last_seq - l.first_seq + 1), 0) FROM losses l \
-      WHERE l.robot = q.robot AND l.epoch = q.epoch AND l.class = q.class AND l.cause = 'server_rewound') AS rewound \
+      WHERE l.robot = q.robot AND l.epoch = q.epoch AND l.class = q.class AND l.cause = 'server_rewound') AS rewound, \
+     (SELECT COALESCE(SUM(m.count), 0) FROM removals m \
+      WHERE m.robot = q.robot AND m.epoch = q.epoch AND m.what = 'entries' AND m.class = q.class) AS removed \
      FROM robots r JOIN positions q ON q.robot = r.id JOIN epochs p ON p.id = q.epoch \
      WHERE r.organisation = ?1 AND r.target = ?2 ORDER BY q.epoch, q.class";
 
@@ -141,6 +144,21 @@ impl EntryStore for Telemetry {
         Ok((classes, refused.map_or(Ok(0), |row| get_u64(&row, "refused"))?))
     }
 
+    async fn losses(&self, robot: &RobotId, limit: u32) -> Result<Vec<LossView>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT p.epoch, l.class, l.first_seq, l.last_seq, l.cause, l.bytes, l.first_t_us, l.last_t_us, l.recorded_us \
+             FROM robots r JOIN losses l ON l.robot = r.id JOIN epochs p ON p.id = l.epoch \
+             WHERE r.organisation = ?1 AND r.target = ?2 ORDER BY l.id DESC LIMIT ?3",
+        )
+        .bind(robot.organisation.as_str())
+        .bind(robot.name.as_str())
+        .bind(limit)
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(failed("listing losses"))?;
+        rows.iter().map(loss_of).collect()
+    }
+
     async fn attested(&self, organisation: &OrganisationId, targets: &[TargetName]) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
         let read = failed("reading what robots attested");
         let names = json(&targets)?;
@@ -201,6 +219,22 @@ fn entry_of(row: &SqliteRow) -> Result<StoredEntry, StoreError> {
     })
 }
 
+fn loss_of(row: &SqliteRow) -> Result<LossView, StoreError> {
+    let (first_seq, last_seq) = (get_u64(row, "first_seq")?, get_u64(row, "last_seq")?);
+    Ok(LossView {
+        epoch: get(row, "epoch")?,
+        class: get_class(row)?.as_str().to_owned(),
+        first_seq,
+        last_seq,
+        count: (last_seq + 1).saturating_sub(first_seq),
+        cause: LossCause::parse(get(row, "cause")?).map_err(|error| corrupt("cause")(&error))?,
+        bytes: get_u64(row, "bytes")?,
+        first_t_us: get(row, "first_t_us")?,
+        last_t_us: get(row, "last_t_us")?,
+        recorded_us: get(row, "recorded_us")?,
+    })
+}
+
 fn account_of(row: &SqliteRow) -> Result<ClassAccount, StoreError> {
     Ok(ClassAccount {
         epoch: get(row, "epoch")?,
@@ -210,6 +244,7 @@ fn account_of(row: &SqliteRow) -> Result<ClassAccount, StoreError> {
         distinct: get_u64(row, "different")?,
         lost: get_u64(row, "lost")?,
         rewound: get_u64(row, "rewound")?,
+        removed: get_u64(row, "removed")?,
     })
 }
 

@@ -14,6 +14,8 @@ mod identity;
 mod ingest;
 mod model;
 mod project;
+mod retention;
+mod rollup;
 mod server;
 mod target;
 mod telemetry;
@@ -59,6 +61,7 @@ impl Sqlite {
             audit: self.registry.clone(),
             entries: self.telemetry.clone(),
             telemetry: self.telemetry.clone(),
+            retention: self.telemetry.clone(),
         }
     }
 

@@ -10,11 +10,13 @@ mod fixtures;
 mod fleet;
 mod identity;
 mod registry;
+mod retention;
 
 pub use entry::*;
 pub use fleet::*;
 pub use identity::*;
 pub use registry::*;
+pub use retention::*;
 
 /// Makes one test per promise. `$open` is an async function that opens an empty database: it gives [`Stores`](crate::Stores)
 /// and whatever must stay alive beside them.
@@ -52,6 +54,10 @@ macro_rules! conformance_tests {
             steps_of_deployments_are_found_by_what_was_asked
             samples_are_read_as_series
             many_robots_at_once_lose_nothing
+            losses_are_listed_with_what_the_robot_said_of_them
+            entries_are_removed_by_their_age_and_it_is_on_record
+            numbers_fold_to_what_they_were_however_they_are_folded
+            numbers_of_every_robot_and_channel_are_folded
         );
     };
     (@each $open:path: $($promise:ident)+) => {

@@ -1,0 +1,19 @@
+//! Keeps robots' logs within the retention policy: once a minute whatever is due, a small step at a time.
+
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// From one round to the next.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Runs until `shutdown`.
+pub async fn retain(app: Arc<App>, shutdown: CancellationToken) {
+    while !shutdown.is_cancelled() {
+        if let Err(error) = app.retain(&shutdown).await {
+            tracing::warn!(%error, "a round of retention broke off; the next one goes on where it stopped");
+        }
+        let _ = shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await;
+    }
+}
