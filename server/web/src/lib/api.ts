@@ -4,7 +4,7 @@ import type { Deployment, NewDeployment } from './deployments';
 import type { Baseline, DriftReport, FleetDrift } from './drift';
 import type { TimelineEvent } from './events';
 import type { Model, ModelVersion } from './models';
-import type { Target, TargetLog } from './targets';
+import type { Loss, Target, TargetLog } from './targets';
 import type { Telemetry } from './telemetry';
 
 export interface ServerInfo {
@@ -123,6 +123,10 @@ export class Api {
 
   targetLog(target: string, signal?: AbortSignal): Promise<TargetLog> {
     return this.#request('GET', `targets/${encodeURIComponent(target)}/log`, { ...(signal && { signal }) });
+  }
+
+  targetLosses(target: string, max: number, signal?: AbortSignal): Promise<Loss[]> {
+    return this.#list(`targets/${encodeURIComponent(target)}/losses`, {}, max, signal);
   }
 
   telemetry(target: string, channel: string, query: { since_us?: number; limit?: number }, signal?: AbortSignal): Promise<Telemetry> {

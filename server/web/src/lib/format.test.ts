@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { absolute, ago, bytes, compact, count, duration, fixed, NOTHING, percent, plural, shortDigest, toNumber } from './format';
+import { absolute, ago, bytes, compact, count, duration, fixed, NOTHING, percent, plural, shortDigest, toNumber, timeSpan } from './format';
 
 const MINUTE = 60_000;
 
@@ -59,5 +59,15 @@ describe('times', () => {
   it('writes durations from microseconds to days', () => {
     expect([840, 1_540, 23_400, 250_000, 3_200_000, 90_000_000, 3 * 3_600_000_000 + 60_000_000].map((us) => duration(us))).toEqual(['840 µs', '1.54 ms', '23.4 ms', '250 ms', '3.2 s', '1 min', '3 h 1 min']);
     expect(duration(null)).toBe(NOTHING);
+  });
+});
+
+describe('a span of time', () => {
+  it('says the day once where it is the same', () => {
+    const at = (hour: number, day = 21) => new Date(2026, 10, day, hour, 5, 9).getTime() * 1000;
+    expect(timeSpan(at(8), at(11))).toBe('2026-11-21 08:05:09 – 11:05:09');
+    expect(timeSpan(at(8), at(11, 22))).toBe('2026-11-21 08:05:09 – 2026-11-22 11:05:09');
+    expect(timeSpan(at(8), at(8))).toBe('2026-11-21 08:05:09');
+    expect(timeSpan(null, at(8))).toBe('–');
   });
 });

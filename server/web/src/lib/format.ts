@@ -102,6 +102,18 @@ export function clockTime(tUs: number): string {
   return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
 }
 
+/** From when to when, in local time; the day is said once where both are on the same. */
+export function timeSpan(firstUs: number | null | undefined, lastUs: number | null | undefined): string {
+  if (firstUs === null || firstUs === undefined || lastUs === null || lastUs === undefined) return NOTHING;
+  const day = (tUs: number) => {
+    const date = new Date(tUs / 1000);
+    return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  };
+  const [first, last] = [`${day(firstUs)} ${clockTime(firstUs)}`, `${day(lastUs)} ${clockTime(lastUs)}`];
+  if (first === last) return first;
+  return day(firstUs) === day(lastUs) ? `${first} – ${clockTime(lastUs)}` : `${first} – ${last}`;
+}
+
 /** The whole truth about a moment: local time, its zone, and UTC. */
 export function absolute(tUs: number | null | undefined): string {
   if (tUs === null || tUs === undefined) return 'never';

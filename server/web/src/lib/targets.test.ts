@@ -91,8 +91,9 @@ describe('running versions', () => {
 
 describe('the edge log', () => {
   it('misses what is below the high-water mark, neither stored nor recorded as lost', () => {
-    const row = { epoch: 'e', class: 'event', next_seq: '11', stored: 8, distinct: '8', lost: 2, rewound: 0 };
+    const row = { epoch: 'e', class: 'event', next_seq: '11', stored: 8, distinct: '7', lost: 2, rewound: 0, removed: '1' };
     expect(missingOf(row)).toBe(0);
     expect(missingOf({ ...row, lost: 1 })).toBe(1);
+    expect(missingOf({ ...row, removed: 0 })).toBe(1);
   });
 });

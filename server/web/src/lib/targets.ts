@@ -1,6 +1,6 @@
 // Robots as the control plane sees them: what they shall run, what they say they run, and how far apart that is.
 
-import { toNumber, type WireCount, type WireNumber } from './format';
+import { count, toNumber, type WireCount, type WireNumber } from './format';
 
 export interface Version {
   server_epoch: WireCount;
@@ -266,7 +266,7 @@ export function runningVersions(targets: Iterable<Target>): RunningVersion[] {
 export interface TargetLog {
   target: string;
   classes: LogClass[];
-  entries: { stored: WireCount; duplicated: WireCount; missing: WireCount; lost_recorded: WireCount };
+  entries: { stored: WireCount; duplicated: WireCount; missing: WireCount; lost_recorded: WireCount; removed: WireCount };
   refused_batches: WireCount;
 }
 
@@ -278,9 +278,43 @@ export interface LogClass {
   distinct: WireCount;
   lost: WireCount;
   rewound: WireCount;
+  /** Stored once, and removed since by the retention policy. */
+  removed: WireCount;
 }
 
-/** Sequence numbers below the high-water mark that are neither stored nor recorded as lost. */
+/** Sequence numbers below the high-water mark that are neither stored nor recorded as lost or removed. */
 export function missingOf(row: LogClass): number {
-  return Math.max(0, toNumber(row.next_seq) - 1 - toNumber(row.distinct) - toNumber(row.lost));
+  return Math.max(0, toNumber(row.next_seq) - 1 - toNumber(row.distinct) - toNumber(row.lost) - toNumber(row.removed));
+}
+
+/** A range of a robot's log that will never come. */
+export interface Loss {
+  epoch: string;
+  class: string;
+  first_seq: WireCount;
+  last_seq: WireCount;
+  count: WireCount;
+  cause: 'evicted' | 'server_rewound';
+  /** 0 where the robot did not say. */
+  bytes: number;
+  first_t_us: number | null;
+  last_t_us: number | null;
+  recorded_us: number;
+}
+
+/** Why a range was lost, for people. */
+export function lossCause(loss: Loss): string {
+  switch (loss.cause) {
+    case 'evicted':
+      return 'evicted on the robot before it could be sent';
+    case 'server_rewound':
+      return 'held once, forgotten when the control plane was restored';
+    default:
+      return loss.cause;
+  }
+}
+
+/** `12–40`, or `12` of a single entry. */
+export function lossRange(loss: Loss): string {
+  return toNumber(loss.first_seq) === toNumber(loss.last_seq) ? count(loss.first_seq) : `${count(loss.first_seq)}–${count(loss.last_seq)}`;
 }
