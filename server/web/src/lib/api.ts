@@ -5,7 +5,7 @@ import type { Baseline, DriftReport, FleetDrift } from './drift';
 import type { TimelineEvent } from './events';
 import type { Model, ModelVersion } from './models';
 import type { Loss, Target, TargetLog } from './targets';
-import type { Telemetry } from './telemetry';
+import type { Resolution, Telemetry } from './telemetry';
 
 export interface ServerInfo {
   version: string;
@@ -129,7 +129,7 @@ export class Api {
     return this.#list(`targets/${encodeURIComponent(target)}/losses`, {}, max, signal);
   }
 
-  telemetry(target: string, channel: string, query: { since_us?: number; limit?: number }, signal?: AbortSignal): Promise<Telemetry> {
+  telemetry(target: string, channel: string, query: { since_us?: number; limit?: number; resolution?: Resolution }, signal?: AbortSignal): Promise<Telemetry> {
     return this.#request('GET', `targets/${encodeURIComponent(target)}/telemetry`, { query: { channel, ...query }, ...(signal && { signal }) });
   }
 

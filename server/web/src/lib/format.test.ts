@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { absolute, ago, bytes, compact, count, duration, fixed, NOTHING, percent, plural, shortDigest, toNumber, timeSpan } from './format';
+import { absolute, ago, axisTime, bytes, compact, count, duration, fixed, NOTHING, percent, plural, shortDigest, toNumber, timeSpan } from './format';
 
 const MINUTE = 60_000;
 
@@ -69,5 +69,14 @@ describe('a span of time', () => {
     expect(timeSpan(at(8), at(11, 22))).toBe('2026-11-21 08:05:09 – 2026-11-22 11:05:09');
     expect(timeSpan(at(8), at(8))).toBe('2026-11-21 08:05:09');
     expect(timeSpan(null, at(8))).toBe('–');
+  });
+});
+
+describe('a time axis', () => {
+  it('says as much as its span needs', () => {
+    const at = new Date(2026, 10, 21, 8, 5, 9).getTime() * 1000;
+    const hour = 3_600_000_000;
+    expect([hour / 12, hour, 24 * hour].map((span) => axisTime(at, span))).toEqual(['08:05:09', '08:05', '08:05']);
+    expect([48 * hour, 60 * 24 * hour].map((span) => axisTime(at, span))).toEqual(['11-21 08:05', '11-21']);
   });
 });

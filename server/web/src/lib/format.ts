@@ -102,6 +102,15 @@ export function clockTime(tUs: number): string {
   return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
 }
 
+/** A moment as an axis over `spanUs` says it: with seconds, without, or the day. */
+export function axisTime(tUs: number, spanUs: number): string {
+  if (spanUs <= 1_200_000_000) return clockTime(tUs);
+  if (spanUs <= 86_400_000_000) return clockTime(tUs).slice(0, 5);
+  const date = new Date(tUs / 1000);
+  const day = `${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  return spanUs <= 5 * 86_400_000_000 ? `${day} ${clockTime(tUs).slice(0, 5)}` : day;
+}
+
 /** From when to when, in local time; the day is said once where both are on the same. */
 export function timeSpan(firstUs: number | null | undefined, lastUs: number | null | undefined): string {
   if (firstUs === null || firstUs === undefined || lastUs === null || lastUs === undefined) return NOTHING;

@@ -4,7 +4,7 @@ import { newestDeployments, progressOf, stageOf, statusTone, type Deployment, ty
 import { atLeast, lateness, mergeEvents, notable, type TimelineEvent } from './events';
 import { chooseParts, tensorType } from './models';
 import { parseRoute, links, tokenFromHash } from './router';
-import { mergePoints, readPoints } from './telemetry';
+import { mergePoints, readPoints, resolutionNote } from './telemetry';
 
 describe('deployments', () => {
   const deployment = (id: string, created_at_us: number, ...statuses: DeploymentTargetStatus[]): Deployment => ({
@@ -68,9 +68,15 @@ describe('models', () => {
 
 describe('telemetry', () => {
   it('drops what is not a number and lets a replayed past fall into its place', () => {
-    const points = readPoints({ channel: 'accuracy', unit: '', points: [[3, 0.5], [4, 'NaN']] });
+    const points = readPoints({ channel: 'accuracy', unit: '', resolution: 'raw', points: [[3, 0.5], [4, 'NaN']] });
     expect(mergePoints([[1, 1], [5, 1]], points)).toEqual([[1, 1], [3, 0.5], [5, 1]]);
     expect(mergePoints([[1, 1]], [[1, 2], [2, 3]], 1)).toEqual([[2, 3]]);
+  });
+
+  it('says when it is shown more coarsely than it came', () => {
+    expect([resolutionNote([]), resolutionNote(['raw', 'raw'])]).toEqual(['', '']);
+    expect(resolutionNote(['raw', 'minute'])).toBe('means of a minute');
+    expect(resolutionNote(['minute', 'hour'])).toBe('means of an hour');
   });
 });
 

@@ -306,9 +306,9 @@ export interface Loss {
 export function lossCause(loss: Loss): string {
   switch (loss.cause) {
     case 'evicted':
-      return 'evicted on the robot before it could be sent';
+      return 'evicted before it could be sent';
     case 'server_rewound':
-      return 'held once, forgotten when the control plane was restored';
+      return 'forgotten when the control plane was restored';
     default:
       return loss.cause;
   }

@@ -5,14 +5,24 @@ import type { Point } from './scale';
 
 export type Channel = 'accuracy' | 'fps' | 'latency_p50_us' | 'latency_p95_us' | 'max_psi';
 
+/** How finely a series is shown. */
+export type Resolution = 'raw' | 'minute' | 'hour';
+
 export interface Telemetry {
   channel: string;
   unit: string;
+  resolution: Resolution;
   points: [number, WireNumber][];
 }
 
 export function readPoints(telemetry: Telemetry): Point[] {
   return telemetry.points.map(([t, value]) => [t, toNumber(value)] as const).filter(([, value]) => Number.isFinite(value));
+}
+
+/** What a chart says of series that are shown more coarsely than they came; nothing of those that are not. */
+export function resolutionNote(shown: readonly Resolution[]): string {
+  if (shown.includes('hour')) return 'means of an hour';
+  return shown.includes('minute') ? 'means of a minute' : '';
 }
 
 /** Merges points by time, oldest first, keeping the newest `limit`. A replayed past falls into its place. */
