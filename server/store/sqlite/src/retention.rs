@@ -27,13 +27,11 @@ const SPARE_PAGES: i64 = 256;
 
 /// Kinds, found by jumping from one to the next over the index.
 const KINDS: &str = "WITH RECURSIVE kinds (class, kind) AS ( \
-     SELECT * FROM (SELECT class, kind FROM entries ORDER BY class, kind LIMIT 1) \
-     UNION ALL SELECT \
-       (SELECT e.class FROM entries e WHERE (e.class, e.kind) > (k.class, k.kind) ORDER BY e.class, e.kind LIMIT 1), \
-       (SELECT e.kind FROM entries e WHERE (e.class, e.kind) > (k.class, k.kind) ORDER BY e.class, e.kind LIMIT 1) \
-     FROM kinds k WHERE k.class IS NOT NULL) \
+     SELECT c.column1, (SELECT MIN(e.kind) FROM entries e WHERE e.class = c.column1) FROM (VALUES (0), (1), (2), (3)) c \
+     UNION ALL SELECT k.class, (SELECT MIN(e.kind) FROM entries e WHERE e.class = k.class AND e.kind > k.kind) \
+     FROM kinds k WHERE k.kind IS NOT NULL) \
      SELECT k.class, k.kind, (SELECT MIN(e.received_us) FROM entries e WHERE e.class = k.class AND e.kind = k.kind) AS oldest_us \
-     FROM kinds k WHERE k.class IS NOT NULL";
+     FROM kinds k WHERE k.kind IS NOT NULL ORDER BY k.class, k.kind";
 
 const USAGE: &str = "SELECT p.page_count AS pages, f.freelist_count AS free, s.page_size AS page_bytes \
      FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s";

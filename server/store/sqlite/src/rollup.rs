@@ -32,23 +32,22 @@ impl Series {
     }
 }
 
-/// Series of a table, found by jumping from one to the next, each with its oldest number: `$oldest` of `s`.
+/// Series of a table, found by jumping from channel to channel, each with its oldest number: `$oldest` of `s`.
 macro_rules! series {
     ($table:literal, $oldest:literal, $then:literal) => {
         concat!(
-            "WITH RECURSIVE series (robot, channel) AS ( SELECT * FROM (SELECT robot, channel FROM ",
+            "WITH RECURSIVE series (robot, channel) AS ( \
+             SELECT r.id, (SELECT MIN(n.channel) FROM ",
             $table,
-            " ORDER BY robot, channel LIMIT 1) UNION ALL SELECT (SELECT n.robot FROM ",
+            " n WHERE n.robot = r.id) FROM robots r \
+             UNION ALL SELECT s.robot, (SELECT MIN(n.channel) FROM ",
             $table,
-            " n WHERE (n.robot, n.channel) > (s.robot, s.channel) ORDER BY n.robot, n.channel LIMIT 1), (SELECT n.channel FROM ",
-            $table,
-            " n WHERE (n.robot, n.channel) > (s.robot, s.channel) ORDER BY n.robot, n.channel LIMIT 1) \
-             FROM series s WHERE s.robot IS NOT NULL), \
+            " n WHERE n.robot = s.robot AND n.channel > s.channel) FROM series s WHERE s.channel IS NOT NULL), \
              aged AS (SELECT s.robot, s.channel, (SELECT MIN(n.t_us) FROM ",
             $table,
             " n WHERE n.robot = s.robot AND n.channel = s.channel",
             $oldest,
-            ") AS oldest_us FROM series s WHERE s.robot IS NOT NULL) ",
+            ") AS oldest_us FROM series s WHERE s.channel IS NOT NULL) ",
             $then
         )
     };
