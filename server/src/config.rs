@@ -1,5 +1,6 @@
 //! Configuration: flag, then environment, then file, then default.
 
+use crate::app::well_formed_name;
 use clap::Parser;
 use edgeflow_core::{CoreError, retention::Policy};
 use serde::Deserialize;
@@ -46,12 +47,18 @@ pub enum ConfigError {
     },
     /// An address other machines could reach.
     #[error(
-        "{key} {given} is not a loopback address: until transport is encrypted and robots have certificates, the server listens on \
-         127.0.0.1 or [::1] only; tunnel to it (ssh -L) or put a TLS proxy on this machine in front"
+        "{key} {given} is not a loopback address: without TLS the server listens on 127.0.0.1 or [::1] only; set tls = true (--tls) and \
+         tls_names, or tunnel to it (ssh -L)"
     )]
     NotLoopback {
         /// Which key.
         key: &'static str,
+        /// What was given.
+        given: String,
+    },
+    /// A name that cannot stand in a certificate.
+    #[error("tls_names {given:?} is neither a host name nor an address: give what robots write in front of the port")]
+    TlsName {
         /// What was given.
         given: String,
     },
@@ -67,12 +74,18 @@ pub struct Args {
     /// Folder that holds all the server remembers; made when missing [default: edgeflow-data].
     #[arg(long, env = "EDGEFLOW_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where people and programs connect; loopback only, port 0 takes a free one [default: 127.0.0.1:5000].
+    /// Where people and programs connect; without --tls loopback only, port 0 takes a free one [default: 127.0.0.1:5000].
     #[arg(long, env = "EDGEFLOW_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
-    /// Where robots connect by MQTT; loopback only, port 0 takes a free one [default: 127.0.0.1:1883].
+    /// Where robots connect by MQTT; without --tls loopback only, port 0 takes a free one [default: 127.0.0.1:1883].
     #[arg(long, env = "EDGEFLOW_MQTT_LISTEN", value_name = "HOST:PORT")]
     pub mqtt_listen: Option<String>,
+    /// Serve over TLS, with the control plane's own CA: robots come with certificates, people with tokens over HTTPS.
+    #[arg(long, env = "EDGEFLOW_TLS")]
+    pub tls: bool,
+    /// Names and addresses under which robots reach this machine, comma-separated; the loopback ones are always there.
+    #[arg(long, env = "EDGEFLOW_TLS_NAMES", value_name = "NAME", value_delimiter = ',')]
+    pub tls_names: Vec<String>,
     /// What is logged to stderr: a level, or directives such as "info,edgeflow_server::mqtt=debug" [default: info].
     #[arg(long, env = "EDGEFLOW_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
@@ -88,6 +101,8 @@ struct File {
     data_dir: Option<PathBuf>,
     listen: Option<String>,
     mqtt_listen: Option<String>,
+    tls: Option<bool>,
+    tls_names: Option<Vec<String>>,
     max_model_bytes: Option<u64>,
     log: Option<String>,
     #[serde(default)]
@@ -137,6 +152,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where robots connect.
     pub mqtt_listen: SocketAddr,
+    /// Whether both doors are behind TLS.
+    pub tls: bool,
+    /// Names and addresses under which robots reach this machine.
+    pub tls_names: Vec<String>,
     /// Most bytes of one uploaded bundle.
     pub max_model_bytes: u64,
     /// What is logged.
@@ -155,10 +174,17 @@ impl Config {
     pub fn load(args: Args) -> Result<Self, ConfigError> {
         let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
         let text = |flag: Option<String>, file: Option<String>, default: &str| flag.or(file).unwrap_or_else(|| default.to_owned());
+        let tls = args.tls || file.tls.unwrap_or(false);
+        let tls_names = if args.tls_names.is_empty() { file.tls_names.unwrap_or_default() } else { args.tls_names };
+        if let Some(given) = tls_names.iter().find(|name| !well_formed_name(name)) {
+            return Err(ConfigError::TlsName { given: given.clone() });
+        }
         Ok(Self {
             data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "edgeflow-data".into()),
-            listen: loopback("listen", &text(args.listen, file.listen, "127.0.0.1:5000"))?,
-            mqtt_listen: loopback("mqtt_listen", &text(args.mqtt_listen, file.mqtt_listen, "127.0.0.1:1883"))?,
+            listen: address("listen", &text(args.listen, file.listen, "127.0.0.1:5000"), tls)?,
+            mqtt_listen: address("mqtt_listen", &text(args.mqtt_listen, file.mqtt_listen, "127.0.0.1:1883"), tls)?,
+            tls,
+            tls_names,
             max_model_bytes: file.max_model_bytes.unwrap_or(2 << 30),
             log: text(args.log, file.log, "info"),
             restored: args.restored,
@@ -172,10 +198,10 @@ fn read(path: &Path) -> Result<File, ConfigError> {
     toml::from_str(&text).map_err(|error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string().trim_end().to_owned() })
 }
 
-fn loopback(key: &'static str, given: &str) -> Result<SocketAddr, ConfigError> {
+fn address(key: &'static str, given: &str, tls: bool) -> Result<SocketAddr, ConfigError> {
     let bad = || ConfigError::Address { key, given: given.to_owned() };
     let addresses: Vec<SocketAddr> = given.to_socket_addrs().map_err(|_| bad())?.collect();
-    if addresses.iter().any(|address| !address.ip().is_loopback()) {
+    if !tls && addresses.iter().any(|address| !address.ip().is_loopback()) {
         return Err(ConfigError::NotLoopback { key, given: given.to_owned() });
     }
     addresses.first().copied().ok_or_else(bad)
@@ -197,7 +223,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 5 + 9, "one line per field of `File` and of `Retention`");
+        assert_eq!(keys.count(), 7 + 9, "one line per field of `File` and of `Retention`");
     }
 
     #[test]
@@ -233,5 +259,8 @@ mod tests {
         let error = Config::load(Args { mqtt_listen: Some("1883".into()), ..Args::default() }).unwrap_err().to_string();
         assert!(error.contains("mqtt_listen \"1883\""), "{error}");
         assert!(Config::load(Args { listen: Some("[::1]:0".into()), ..Args::default() }).is_ok());
+        assert!(Config::load(Args { listen: Some("0.0.0.0:5000".into()), tls: true, ..Args::default() }).is_ok());
+        let error = with_file("tls_names = [\"https://fleet\"]", Args::default()).unwrap_err().to_string();
+        assert!(error.contains("https://fleet"), "{error}");
     }
 }

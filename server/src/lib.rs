@@ -6,5 +6,6 @@ pub mod background;
 pub mod config;
 pub mod http;
 pub mod mqtt;
+pub mod tls;
 
 pub use edgeflow_core::{OrganisationId, RobotId, TargetName};

@@ -10,6 +10,7 @@ use edgeflow_server::{
     config::{Args, Config},
     http,
     mqtt::{Gateway, Limits},
+    tls::{self, ClientCertificate},
 };
 use std::{
     fs::{File, TryLockError},
@@ -32,6 +33,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    tls::install_provider();
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,15 +51,18 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let _lock = lock(&config.data_dir)?;
     let http_listener = TcpListener::bind(config.listen).await.map_err(|error| taken("listen", config.listen, error))?;
     let http_address = http_listener.local_addr().context("cannot read the address listened on")?;
-    let gateway = Gateway::bind(config.mqtt_listen, Limits::default()).await?;
 
     let options = AppOptions {
         restored: config.restored,
         max_model_bytes: config.max_model_bytes,
         retention: config.retention,
+        tls_names: config.tls_names,
         ..AppOptions::new(&config.data_dir)
     };
     let app = App::open(options, Arc::new(SystemClock)).await.with_context(|| format!("cannot open {}", config.data_dir.display()))?;
+    let acceptor = |client, alpn: &[&[u8]]| config.tls.then(|| tls::acceptor(app.authority(), client, alpn)).transpose();
+    let gateway = Gateway::bind(config.mqtt_listen, Limits::default(), acceptor(ClientCertificate::Required, &[])?).await?;
+    let https = acceptor(ClientCertificate::Optional, &[b"http/1.1"])?;
     app.set_mqtt_address(gateway.address());
     app.metrics().register(|registry| gateway.metrics().register(registry));
     let made = app.ensure_admin_token(std::env::var("EDGEFLOW_ADMIN_TOKEN").ok().as_deref()).await?;
@@ -65,12 +70,16 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    announce(http_address, gateway.address(), made.as_deref())?;
+    announce(http_address, gateway.address(), config.tls, made.as_deref())?;
 
     let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
     let retainer = tokio::spawn(background::retain(app.clone(), shutdown.clone()));
     let robots = tokio::spawn(gateway.serve(app.clone(), shutdown.clone()));
-    let mut people = tokio::spawn(http::serve(http_listener, app.clone(), shutdown.clone()));
+    let authority = tokio::spawn(background::refresh_authority(app.clone(), shutdown.clone()));
+    let mut people = match https {
+        Some(acceptor) => tokio::spawn(http::serve_tls(http_listener, acceptor, app.clone(), shutdown.clone())),
+        None => tokio::spawn(http::serve(http_listener, app.clone(), shutdown.clone())),
+    };
     let mut ended = None;
     tokio::select! {
         _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
@@ -92,13 +101,15 @@ async fn run(args: Args) -> anyhow::Result<()> {
     };
     publisher.await.context("the publisher broke")?;
     retainer.await.context("retention broke")?;
+    authority.await.context("the authority broke")?;
     app.close().await;
     result.context("the HTTP door broke")?.context("cannot serve HTTP")
 }
 
-fn announce(http: SocketAddr, mqtt: SocketAddr, made: Option<&str>) -> anyhow::Result<()> {
+fn announce(http: SocketAddr, mqtt: SocketAddr, tls: bool, made: Option<&str>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "edgeflow-server listening on http://{http} mqtt://{mqtt}")?;
+    let s = if tls { "s" } else { "" };
+    writeln!(out, "edgeflow-server listening on http{s}://{http} mqtt{s}://{mqtt}")?;
     if let Some(token) = made {
         writeln!(out, "admin token (shown once): {token}")?;
     }

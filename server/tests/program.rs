@@ -11,8 +11,16 @@ use std::{
 
 fn program(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgeflow-server"));
-    for name in ["EDGEFLOW_ADMIN_TOKEN", "EDGEFLOW_CONFIG", "EDGEFLOW_DATA_DIR", "EDGEFLOW_LISTEN", "EDGEFLOW_MQTT_LISTEN", "EDGEFLOW_LOG"]
-    {
+    for name in [
+        "EDGEFLOW_ADMIN_TOKEN",
+        "EDGEFLOW_CONFIG",
+        "EDGEFLOW_DATA_DIR",
+        "EDGEFLOW_LISTEN",
+        "EDGEFLOW_MQTT_LISTEN",
+        "EDGEFLOW_TLS",
+        "EDGEFLOW_TLS_NAMES",
+        "EDGEFLOW_LOG",
+    ] {
         command.env_remove(name);
     }
     command.arg("--data-dir").arg(data_dir).args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0"]);
@@ -75,6 +83,19 @@ fn it_says_where_it_listens_and_ends_well_on_both_signals() {
         assert!(ended_well, "{signal}");
         assert_eq!(more, "", "a token that was given is not shown");
     }
+}
+
+#[test]
+fn with_tls_it_listens_anywhere_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edgeflow-server"));
+    command.arg("--data-dir").arg(folder.path()).args(["--tls", "--tls-names", "fleet.example,10.0.0.7"]);
+    command.args(["--listen", "0.0.0.0:0", "--mqtt-listen", "0.0.0.0:0"]).env("EDGEFLOW_ADMIN_TOKEN", "a-long-enough-token");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (running, line) = Running::start(command);
+    assert!(line.starts_with("edgeflow-server listening on https://0.0.0.0:") && line.contains(" mqtts://0.0.0.0:"), "{line:?}");
+    assert!(folder.path().join("authority/ca.pem").exists());
+    assert!(running.stop("-TERM").0);
 }
 
 #[test]

@@ -14,9 +14,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     // bridge/: wire <- {edge_log, uplink} <- bridge_node -> the door
     ("edgeflow_wire", &[]),
     ("edgeflow_edge_log", &["edgeflow_wire"]),
-    ("edgeflow_uplink", &["edgeflow_wire"]),
+    ("edgeflow_identity", &["edgeflow_wire"]),
+    ("edgeflow_uplink", &["edgeflow_identity", "edgeflow_wire"]),
     ("edgeflow_policy", &["edgeflow_wire"]),
-    ("edgeflow_bridge", &["edgeflow_bundle", "edgeflow_edge_log", "edgeflow_policy", "edgeflow_ros", "edgeflow_uplink", "edgeflow_wire"]),
+    (
+        "edgeflow_bridge",
+        &[
+            "edgeflow_bundle",
+            "edgeflow_edge_log",
+            "edgeflow_identity",
+            "edgeflow_policy",
+            "edgeflow_ros",
+            "edgeflow_uplink",
+            "edgeflow_wire",
+        ],
+    ),
     // ros_ws/: knows neither server/ nor bridge/
     ("edgeflow_ros", &[]),
     ("edgeflow_inference", &["edgeflow_bundle", "edgeflow_drift", "edgeflow_ros"]),
@@ -27,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("edgeflow_store_sqlite", &["edgeflow_bundle", "edgeflow_core", "edgeflow_store", "edgeflow_wire"]),
     ("edgeflow_server", &["edgeflow_bundle", "edgeflow_core", "edgeflow_store", "edgeflow_store_sqlite", "edgeflow_wire"]),
     // cli/ and sim/: nobody uses them
-    ("edgeflow_cli", &["edgeflow_drift", "edgeflow_edge_log", "edgeflow_ros", "edgeflow_wire"]),
+    ("edgeflow_cli", &["edgeflow_drift", "edgeflow_edge_log", "edgeflow_identity", "edgeflow_ros", "edgeflow_wire"]),
     ("edgeflow_sim", &["edgeflow_drift", "edgeflow_edge_log", "edgeflow_ros", "edgeflow_wire"]),
     ("xtask", &[]),
 ];

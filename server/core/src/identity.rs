@@ -133,6 +133,9 @@ pub enum Invalid {
     /// It is too old.
     #[error("the certificate has expired: enrol the robot again")]
     Expired,
+    /// There is none where there must be one.
+    #[error("a robot comes with its certificate here, not with a token: enrol it with `edgeflow enroll`")]
+    Missing,
     /// Its name is not that of a robot here.
     #[error("the certificate names no robot of this control plane: enrol the robot")]
     Unknown,

@@ -32,7 +32,9 @@ pub enum Outcome {
     Closed,
     /// No valid first word in time.
     HandshakeTimeout,
-    /// Unknown name or wrong token.
+    /// No TLS handshake, or one with a certificate that was refused.
+    BadTls,
+    /// Unknown name, wrong token, or a certificate of another name.
     BadCredentials,
     /// A topic, key or robot that is not its own.
     AclViolation,
@@ -48,6 +50,8 @@ pub enum Outcome {
     TakenOver,
     /// The robot was revoked.
     Revoked,
+    /// The robot's certificate expired.
+    Expired,
     /// A telemetry document could not be read.
     BadDocument,
     /// The control plane could not do its part; the robot tries again.

@@ -30,6 +30,11 @@ impl Signals {
         }
     }
 
+    /// Why the connection has to end, if it has to.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        *self.end.borrow()
+    }
+
     fn end(&self, outcome: Outcome) {
         // The first reason stands.
         self.end.send_if_modified(|end| end.is_none().then(|| *end = Some(outcome)).is_some());

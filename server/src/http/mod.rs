@@ -18,6 +18,7 @@ mod models;
 mod openapi;
 mod policies;
 mod retention;
+mod secure;
 mod server;
 mod stream;
 mod targets;
@@ -33,6 +34,7 @@ use axum::{
 };
 use std::{future::Future, sync::Arc};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -101,8 +103,16 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .with_state(shared)
 }
 
-/// Serves until `shutdown`, then lets running requests end.
+/// Serves until `shutdown`, then lets running requests end. In the clear: for loopback listeners only.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationToken) -> std::io::Result<()> {
     let stop: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shutdown.clone().cancelled_owned());
     axum::serve(listener, router(app, shutdown)).with_graceful_shutdown(stop).await
+}
+
+/// The same over TLS: robots come with their certificates, people and programs with their tokens.
+pub async fn serve_tls(listener: TcpListener, acceptor: TlsAcceptor, app: Arc<App>, shutdown: CancellationToken) -> std::io::Result<()> {
+    let stop: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shutdown.clone().cancelled_owned());
+    let listener = secure::SecureListener::open(listener, acceptor, app.clone());
+    let service = router(app, shutdown).into_make_service_with_connect_info::<secure::Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(stop).await
 }

@@ -4,15 +4,24 @@ use edgeflow_core::RobotId;
 use edgeflow_wire::{Envelope, LogAck, Upstream};
 use tokio::sync::broadcast;
 
-use super::port::RobotPort;
+use super::port::{Proof, RobotPort};
 use crate::app::{App, AppError, Door};
 
 impl RobotPort for App {
     type Robot = RobotId;
     type Error = AppError;
 
-    async fn authenticate(&self, name: &str, token: &str) -> Result<Option<RobotId>, AppError> {
-        Ok(self.authenticate_robot(name, token).await)
+    async fn authenticate(&self, name: &str, proof: Proof<'_>) -> Result<Option<RobotId>, AppError> {
+        match proof {
+            Proof::Token(token) => Ok(self.authenticate_robot(name, token).await),
+            Proof::Certificate(presented) => Ok(match self.authenticate_certificate(presented).await? {
+                Ok(robot) => Some(robot),
+                Err(invalid) => {
+                    tracing::warn!(robot.name = name, certificate = %presented.fingerprint, %invalid, "refused a robot");
+                    None
+                }
+            }),
+        }
     }
 
     async fn connected(&self, robot: &RobotId) {

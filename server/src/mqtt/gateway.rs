@@ -3,11 +3,14 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, broadcast},
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast},
+    time::{Instant, sleep_until},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info, info_span, warn};
 
+use edgeflow_core::identity::Presented;
 use rumqttc::mqttbytes::v4::{ConnAck, ConnectReturnCode, Packet};
 
 use super::{
@@ -18,7 +21,10 @@ use super::{
     port::RobotPort,
     session::{Ingesting, Session},
 };
-use crate::app::Sessions;
+use crate::{
+    app::Sessions,
+    tls::{self, Stream},
+};
 
 /// After a failed accept (no file descriptors left, mostly) the listener rests for so long.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -28,7 +34,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub enum GatewayError {
     /// The address is not of this machine alone.
     #[error(
-        "mqtt cannot listen on {address}: robots have no certificates yet, so only loopback addresses such as 127.0.0.1:1883 are allowed"
+        "mqtt cannot listen on {address} without TLS: only loopback addresses such as 127.0.0.1:1883 are allowed; set tls = true (--tls)"
     )]
     NotLoopback {
         /// What was asked for.
@@ -50,26 +56,28 @@ pub struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
+    tls: Option<TlsAcceptor>,
     metrics: GatewayMetrics,
 }
 
 struct Shared<P: RobotPort> {
     port: Arc<P>,
     limits: Limits,
+    tls: Option<TlsAcceptor>,
     metrics: GatewayMetrics,
     sessions: Sessions<P::Robot>,
 }
 
 impl Gateway {
-    /// Listens on a loopback address. Port 0 takes a free one.
-    pub async fn bind(address: SocketAddr, limits: Limits) -> Result<Self, GatewayError> {
-        if !address.ip().is_loopback() {
+    /// Listens on an address; without TLS on a loopback one only. Port 0 takes a free one.
+    pub async fn bind(address: SocketAddr, limits: Limits, tls: Option<TlsAcceptor>) -> Result<Self, GatewayError> {
+        if tls.is_none() && !address.ip().is_loopback() {
             return Err(GatewayError::NotLoopback { address });
         }
         let bind = |source| GatewayError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        Ok(Self { listener, address, limits, metrics: GatewayMetrics::default() })
+        Ok(Self { listener, address, limits, tls, metrics: GatewayMetrics::default() })
     }
 
     /// The address robots connect to.
@@ -87,22 +95,25 @@ impl Gateway {
         let changes = port.desired_changes();
         let revocations = port.revocations();
         let slots = Arc::new(Semaphore::new(self.limits.max_connections));
-        let shared = Arc::new(Shared { port, limits: self.limits, metrics: self.metrics, sessions: Sessions::new() });
+        let handshakes = Arc::new(Semaphore::new(self.limits.max_handshakes));
+        let shared = Arc::new(Shared { port, limits: self.limits, tls: self.tls, metrics: self.metrics, sessions: Sessions::new() });
         let connections = TaskTracker::new();
         let accept = async {
             loop {
                 match self.listener.accept().await {
                     Ok((stream, peer)) => {
                         shared.metrics.accepted.inc();
-                        let Ok(slot) = slots.clone().try_acquire_owned() else {
+                        let free = (slots.clone().try_acquire_owned(), handshakes.clone().try_acquire_owned());
+                        let (Ok(slot), Ok(handshake)) = free else {
                             shared.metrics.count_end(Outcome::TooMany);
-                            warn!(%peer, limit = shared.limits.max_connections, "too many mqtt connections: closed one");
+                            let (connections, handshakes) = (shared.limits.max_connections, shared.limits.max_handshakes);
+                            warn!(%peer, connections, handshakes, "too many mqtt connections: closed one");
                             continue;
                         };
                         let (shared, shutdown) = (shared.clone(), shutdown.clone());
                         connections.spawn(async move {
                             shared.metrics.open.inc();
-                            connection(&shared, stream, shutdown).instrument(info_span!("mqtt", %peer)).await;
+                            connection(&shared, stream, handshake, shutdown).instrument(info_span!("mqtt", %peer)).await;
                             shared.metrics.open.dec();
                             drop(slot);
                         });
@@ -126,35 +137,53 @@ impl Gateway {
     }
 }
 
-async fn connection<P: RobotPort>(shared: &Shared<P>, stream: TcpStream, shutdown: CancellationToken) {
+async fn connection<P: RobotPort>(shared: &Shared<P>, stream: TcpStream, handshake: OwnedSemaphorePermit, shutdown: CancellationToken) {
     // Acknowledgements are small and waited for.
     if let Err(error) = stream.set_nodelay(true) {
         warn!(%error, "could not switch off Nagle's algorithm");
     }
-    let mut packets = Packets::new(stream, shared.limits.max_connect_bytes);
-    // Heard from before the token is looked at, so that no revocation falls between the two.
+    let mut secured = None;
+    // Heard from before the proof is looked at, so that no revocation falls between the two.
     let mut revocations = shared.port.revocations();
     let timeout = shared.limits.handshake_timeout;
+    let shake = async {
+        let (stream, presented) = secure(shared.tls.as_ref(), stream).await?;
+        let packets = secured.insert(Packets::new(stream, shared.limits.max_connect_bytes));
+        handshake::shake(packets, presented.as_ref(), &*shared.port, &shared.limits).await
+    };
     let shaken = tokio::select! {
-        shaken = tokio::time::timeout(timeout, handshake::shake(&mut packets, &*shared.port, &shared.limits)) => shaken,
+        shaken = tokio::time::timeout(timeout, shake) => shaken,
         () = shutdown.cancelled() => Ok(Err(End::new(Outcome::Shutdown, "the server stops"))),
     };
-    let end = match shaken {
-        Ok(Ok(welcome)) => robot(shared, &mut packets, welcome, &mut revocations).await,
-        Ok(Err(end)) => end,
-        Err(_) => End::new(Outcome::HandshakeTimeout, format!("no CONNECT within {timeout:?}")),
+    drop(handshake);
+    let end = match (shaken, &mut secured) {
+        (Ok(Ok(welcome)), Some(packets)) => robot(shared, packets, welcome, &mut revocations).await,
+        (Ok(Ok(_)), None) => End::new(Outcome::Broken, "there is no connection"),
+        (Ok(Err(end)), _) => end,
+        (Err(_), _) => End::new(Outcome::HandshakeTimeout, format!("no CONNECT within {timeout:?}")),
     };
     shared.metrics.count_end(end.outcome);
     match end.outcome {
         Outcome::Closed | Outcome::Shutdown | Outcome::Broken | Outcome::TakenOver => info!(reason = end.reason, "connection ended"),
         outcome => warn!(?outcome, reason = end.reason, "connection ended"),
     }
-    packets.close().await;
+    if let Some(packets) = &mut secured {
+        packets.close().await;
+    }
+}
+
+/// The TLS handshake, where there is one, and what the robot presented in it.
+async fn secure(tls: Option<&TlsAcceptor>, stream: TcpStream) -> Result<(Stream, Option<Presented>), End> {
+    let Some(acceptor) = tls else { return Ok((Stream::Plain(stream), None)) };
+    let refuse = |reason: String| End::new(Outcome::BadTls, reason);
+    let stream = acceptor.accept(stream).await.map_err(|error| refuse(format!("no TLS handshake: {error}")))?;
+    let presented = tls::presented(&stream).ok_or_else(|| refuse("the certificate names nobody".to_owned()))?;
+    Ok((Stream::Tls(Box::new(stream)), Some(presented)))
 }
 
 async fn robot<P: RobotPort>(
     shared: &Shared<P>,
-    packets: &mut Packets<TcpStream>,
+    packets: &mut Packets<Stream>,
     welcome: Welcome<P::Robot>,
     revocations: &mut broadcast::Receiver<P::Robot>,
 ) -> End {
@@ -178,6 +207,7 @@ async fn robot<P: RobotPort>(
     let end = tokio::select! {
         biased;
         outcome = place.signals.ended() => End::new(outcome, format!("ended by the server: {outcome:?}")),
+        () = expiry(welcome.until) => End::new(Outcome::Expired, "the robot's certificate has expired"),
         end = served => end,
     };
     // Cut first: what is being ingested may take its time.
@@ -193,6 +223,13 @@ async fn robot<P: RobotPort>(
     }
     drop(turn);
     End { reason: format!("{}: {}", welcome.name, end.reason), ..end }
+}
+
+async fn expiry(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn revoked<R: Clone + PartialEq>(revocations: &mut broadcast::Receiver<R>, robot: &R) -> bool {

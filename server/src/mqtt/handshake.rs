@@ -1,19 +1,24 @@
 //! From the first byte to a robot that is who it says.
 
+use edgeflow_core::identity::Presented;
 use rumqttc::mqttbytes::{
     Protocol,
     v4::{ConnAck, Connect, ConnectReturnCode, Packet},
 };
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use super::{
     acl::Acl,
     limits::Limits,
     metrics::Outcome,
     packets::{End, Packets},
-    port::RobotPort,
+    port::{Proof, RobotPort},
 };
+use crate::tls::remaining;
 
 /// A client that proved to be a robot. It has had no answer to its CONNECT yet.
 pub(super) struct Welcome<R> {
@@ -21,10 +26,17 @@ pub(super) struct Welcome<R> {
     pub(super) name: String,
     pub(super) acl: Acl,
     pub(super) keep_alive: Duration,
+    /// When its certificate expires.
+    pub(super) until: Option<Instant>,
 }
 
-/// Reads CONNECT and checks it. The caller bounds the time.
-pub(super) async fn shake<S, P>(packets: &mut Packets<S>, port: &P, limits: &Limits) -> Result<Welcome<P::Robot>, End>
+/// Reads CONNECT and checks it, against what was presented in a TLS handshake if there was one. The caller bounds the time.
+pub(super) async fn shake<S, P>(
+    packets: &mut Packets<S>,
+    presented: Option<&Presented>,
+    port: &P,
+    limits: &Limits,
+) -> Result<Welcome<P::Robot>, End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     P: RobotPort,
@@ -37,7 +49,7 @@ where
             None => return Err(End::new(Outcome::Closed, "closed before CONNECT")),
         }
     };
-    match check(&connect, port, limits).await {
+    match check(&connect, presented, port, limits).await {
         Ok(welcome) => Ok(welcome),
         Err((code, end)) => {
             packets.push(&Packet::ConnAck(ConnAck::new(code, false)))?;
@@ -47,7 +59,12 @@ where
     }
 }
 
-async fn check<P: RobotPort>(connect: &Connect, port: &P, limits: &Limits) -> Result<Welcome<P::Robot>, (ConnectReturnCode, End)> {
+async fn check<P: RobotPort>(
+    connect: &Connect,
+    presented: Option<&Presented>,
+    port: &P,
+    limits: &Limits,
+) -> Result<Welcome<P::Robot>, (ConnectReturnCode, End)> {
     let refuse = |code, outcome, reason: String| Err((code, End::new(outcome, reason)));
     if connect.protocol != Protocol::V4 {
         let reason = "the client speaks another MQTT version: set it to 3.1.1".to_owned();
@@ -62,18 +79,28 @@ async fn check<P: RobotPort>(connect: &Connect, port: &P, limits: &Limits) -> Re
         let reason = format!("{name} has a will on {:?}: wills are not served, facts travel in the edge log", will.topic);
         return refuse(ConnectReturnCode::NotAuthorized, Outcome::AclViolation, reason);
     }
-    let Some(login) = connect.login.as_ref().filter(|login| login.username == name) else {
-        let reason = format!("{name} did not give its name as user name and its token as password");
-        return refuse(ConnectReturnCode::BadUserNamePassword, Outcome::BadCredentials, reason);
-    };
-    match port.authenticate(name, &login.password).await {
-        Ok(Some(robot)) => Ok(Welcome { robot, name: name.to_owned(), acl, keep_alive: keep_alive(connect.keep_alive, limits) }),
-        Ok(None) => {
-            let reason = format!("unknown robot or wrong token for {name:?}");
-            refuse(ConnectReturnCode::BadUserNamePassword, Outcome::BadCredentials, reason)
+    let (proof, refusal) = match presented {
+        Some(presented) if presented.name != name => {
+            let reason = format!("the certificate of {:?} does not make its owner {name:?}", presented.name);
+            return refuse(ConnectReturnCode::NotAuthorized, Outcome::BadCredentials, reason);
         }
+        Some(presented) => (Proof::Certificate(presented), ConnectReturnCode::NotAuthorized),
+        None => {
+            let Some(login) = connect.login.as_ref().filter(|login| login.username == name) else {
+                let reason = format!("{name} did not give its name as user name and its token as password");
+                return refuse(ConnectReturnCode::BadUserNamePassword, Outcome::BadCredentials, reason);
+            };
+            (Proof::Token(&login.password), ConnectReturnCode::BadUserNamePassword)
+        }
+    };
+    match port.authenticate(name, proof).await {
+        Ok(Some(robot)) => {
+            let until = presented.map(|presented| Instant::now() + remaining(presented));
+            Ok(Welcome { robot, name: name.to_owned(), acl, keep_alive: keep_alive(connect.keep_alive, limits), until })
+        }
+        Ok(None) => refuse(refusal, Outcome::BadCredentials, format!("unknown or revoked robot, or wrong token, for {name:?}")),
         Err(error) => {
-            refuse(ConnectReturnCode::ServiceUnavailable, Outcome::ServerError, format!("could not check the token of {name}: {error}"))
+            refuse(ConnectReturnCode::ServiceUnavailable, Outcome::ServerError, format!("could not check who {name} is: {error}"))
         }
     }
 }

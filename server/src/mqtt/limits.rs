@@ -7,7 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Most connections at once, handshakes included. Further ones are closed at once.
     pub max_connections: usize,
-    /// Most time from TCP accept to an accepted CONNECT.
+    /// Most connections at once that have not said who they are. Further ones are closed at once.
+    pub max_handshakes: usize,
+    /// Most time from TCP accept, over a TLS handshake if there is one, to an accepted CONNECT.
     pub handshake_timeout: Duration,
     /// Largest CONNECT packet, bytes.
     pub max_connect_bytes: usize,
@@ -29,6 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_handshakes: 2_000,
             handshake_timeout: Duration::from_secs(10),
             max_connect_bytes: 4 * 1024,
             max_packet_bytes: edgeflow_wire::MAX_DOCUMENT_BYTES,

@@ -16,6 +16,9 @@
 //! reach anything), a desired state per robot that is looked up in the store instead of retained in memory, and
 //! acknowledgements. The packet codec is `rumqttc`'s. An external broker can still take this module's place.
 //!
+//! Robots come over TLS with their own certificate, which is looked at in the handshake, at CONNECT and, for its revocation and
+//! expiry, before every packet; on loopback, for development, they may come in the clear with a token instead.
+//!
 //! MQTT 3.1.1. QoS 2, wills and stored sessions are not served: a robot that reconnects says hello and resumes from the
 //! position it is told.
 
@@ -34,4 +37,4 @@ mod tests;
 pub use gateway::{Gateway, GatewayError};
 pub use limits::Limits;
 pub use metrics::{GatewayMetrics, Outcome};
-pub use port::RobotPort;
+pub use port::{Proof, RobotPort};

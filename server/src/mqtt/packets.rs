@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         if self.output.is_empty() {
             return Ok(());
         }
-        match tokio::time::timeout(timeout, self.stream.write_all_buf(&mut self.output)).await {
+        match tokio::time::timeout(timeout, write(&mut self.stream, &mut self.output)).await {
             Ok(written) => written?,
             Err(_) => return Err(End::new(Outcome::SlowClient, format!("nothing could be written for {timeout:?}"))),
         }
@@ -99,4 +99,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         // The other side may be gone already; there is nobody left to tell.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
+}
+
+/// Writes all of it out: a TLS stream holds some back until it is flushed.
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, output: &mut BytesMut) -> io::Result<()> {
+    stream.write_all_buf(output).await?;
+    stream.flush().await
 }

@@ -1,8 +1,18 @@
 //! What the gateway needs of the control plane. `App` implements it; tests do with a few maps.
 
+use edgeflow_core::identity::Presented;
 use edgeflow_wire::{Envelope, LogAck, Upstream};
 use std::{fmt, future::Future, hash::Hash};
 use tokio::sync::broadcast;
+
+/// What proves who a robot is.
+#[derive(Debug, Clone, Copy)]
+pub enum Proof<'a> {
+    /// Its token, on a connection of this machine.
+    Token(&'a str),
+    /// Its certificate, which the TLS handshake found to be ours and in time.
+    Certificate(&'a Presented),
+}
 
 /// The control plane as the gateway sees it.
 pub trait RobotPort: Send + Sync + 'static {
@@ -11,8 +21,8 @@ pub trait RobotPort: Send + Sync + 'static {
     /// Why a call failed. Shown in logs only.
     type Error: fmt::Display + Send + 'static;
 
-    /// The robot that `name` and `token` prove, or `None`. Must take the same time whatever is wrong.
-    fn authenticate(&self, name: &str, token: &str) -> impl Future<Output = Result<Option<Self::Robot>, Self::Error>> + Send;
+    /// The robot of that name, if `proof` proves it, or `None`. Must take the same time whatever is wrong with a token.
+    fn authenticate(&self, name: &str, proof: Proof<'_>) -> impl Future<Output = Result<Option<Self::Robot>, Self::Error>> + Send;
 
     /// The robot is connected now. Always followed by [`RobotPort::disconnected`], unless a newer connection of the same
     /// robot comes first and calls this again.

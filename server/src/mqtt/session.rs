@@ -125,6 +125,10 @@ where
             while self.has_room(ingesting)
                 && let Some(packet) = self.packets.parse()?
             {
+                // What came before a revocation counts, nothing that is looked at after it.
+                if let Some(outcome) = self.signals.outcome() {
+                    return Err(End::new(outcome, "ended by the server before the next packet"));
+                }
                 if self.handle(packet).await? {
                     return Ok(());
                 }

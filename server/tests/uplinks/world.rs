@@ -36,7 +36,7 @@ impl World {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start(options(&folder)).await;
-        let gateway = Gateway::bind("127.0.0.1:0".parse().unwrap(), GatewayLimits::default()).await.unwrap();
+        let gateway = Gateway::bind("127.0.0.1:0".parse().unwrap(), GatewayLimits::default(), None).await.unwrap();
         let (mqtt, stop) = (gateway.address(), CancellationToken::new());
         let gateway = tokio::spawn(gateway.serve(server.app.clone(), stop.clone()));
         Self { server, mqtt, stop, gateway, _folder: folder }

@@ -134,12 +134,12 @@ async fn a_connection_that_is_one_too_many_is_closed() {
 #[tokio::test]
 async fn only_a_free_loopback_port_is_accepted() {
     for address in ["0.0.0.0:0", "192.0.2.1:1883", "[::]:0"] {
-        let error = Gateway::bind(address.parse().unwrap(), Limits::default()).await.err().unwrap();
+        let error = Gateway::bind(address.parse().unwrap(), Limits::default(), None).await.err().unwrap();
         assert!(matches!(error, GatewayError::NotLoopback { .. }), "{address}: {error}");
     }
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let error = Gateway::bind(taken.local_addr().unwrap(), Limits::default()).await.err().unwrap();
+    let error = Gateway::bind(taken.local_addr().unwrap(), Limits::default(), None).await.err().unwrap();
     let message = error.to_string();
     assert!(message.contains(&taken.local_addr().unwrap().to_string()) && message.contains("--mqtt-listen"), "{message}");
-    assert!(tokio::time::timeout(PATIENCE, Gateway::bind("[::1]:0".parse().unwrap(), Limits::default())).await.is_ok());
+    assert!(tokio::time::timeout(PATIENCE, Gateway::bind("[::1]:0".parse().unwrap(), Limits::default(), None)).await.is_ok());
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::mqtt::{Gateway, GatewayMetrics, Limits, RobotPort};
+use crate::mqtt::{Gateway, GatewayMetrics, Limits, Proof, RobotPort};
 
 /// Nothing in these tests takes longer unless it is broken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,8 +106,12 @@ impl RobotPort for FakePort {
     type Robot = String;
     type Error = String;
 
-    async fn authenticate(&self, name: &str, token: &str) -> Result<Option<String>, String> {
-        let known = token == format!("token-of-{name}") && !self.held.lock().unwrap().revoked.contains(name);
+    async fn authenticate(&self, name: &str, proof: Proof<'_>) -> Result<Option<String>, String> {
+        let proved = match proof {
+            Proof::Token(token) => token == format!("token-of-{name}"),
+            Proof::Certificate(presented) => presented.name == name,
+        };
+        let known = proved && !self.held.lock().unwrap().revoked.contains(name);
         Ok(known.then(|| name.to_owned()))
     }
 
@@ -157,7 +161,7 @@ pub(super) struct Running {
 }
 
 pub(super) async fn start(port: FakePort, limits: Limits) -> Running {
-    let gateway = Gateway::bind("127.0.0.1:0".parse().unwrap(), limits).await.unwrap();
+    let gateway = Gateway::bind("127.0.0.1:0".parse().unwrap(), limits, None).await.unwrap();
     let (address, metrics) = (gateway.address(), gateway.metrics());
     let (port, shutdown) = (Arc::new(port), CancellationToken::new());
     let task = tokio::spawn(gateway.serve(port.clone(), shutdown.clone()));
