@@ -57,9 +57,33 @@ impl From<[u8; 32]> for Digest {
     }
 }
 
+/// What a digest is written with before its digits.
+const PREFIX: &str = "sha256:";
+
+/// A digest as text, in place: answers carry one each.
+struct Text([u8; PREFIX.len() + 64]);
+
+impl Text {
+    fn of(digest: &Digest) -> Self {
+        let mut text = [0; PREFIX.len() + 64];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(digest.0) {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        Self(text)
+    }
+
+    fn as_str(&self) -> &str {
+        // Nothing but ASCII was written.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
+        f.write_str(Text::of(self).as_str())
     }
 }
 
@@ -73,14 +97,14 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let hex = text.strip_prefix("sha256:").ok_or_else(|| Error::Digest { given: text.to_owned() })?;
+        let hex = text.strip_prefix(PREFIX).ok_or_else(|| Error::Digest { given: text.to_owned() })?;
         Digest::from_hex(hex).map_err(|_| Error::Digest { given: text.to_owned() })
     }
 }
 
 impl Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(Text::of(self).as_str())
     }
 }
 

@@ -1,13 +1,15 @@
 //! `POST /infer` against the barest handler that does the same: axum, serde, `session.run`. Eight connections that are kept, the
 //! same bytes on each, one second by turns.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
+use axum::http::Request;
 use axum::routing::post;
 use edgeflow_inference::engine::ort::OrtBackend;
 use edgeflow_inference::engine::{Engine, Limits, Requests, SessionOptions};
@@ -16,9 +18,10 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tower::ServiceExt;
 
 use super::support::*;
-use super::{median, ratio};
+use super::{figure, median, ratio};
 
 const CONNECTIONS: usize = 8;
 const ROUNDS: usize = 7;
@@ -52,7 +55,9 @@ pub(super) async fn run() {
     engine.load(&request(&path), &mut |_| Ok(())).unwrap();
     let requests = Arc::new(Requests::new(Arc::clone(&engine), Arc::new(Limits::default())));
     let served = Served { name: "default".into(), engine, requests, available: Arc::new(|| Ok(())), frames: Arc::new(Vec::new) };
-    let addresses = [bare, router(vec![served])].map(|router| {
+    let routers = [bare, router(vec![served])];
+    handlers(&routers).await;
+    let addresses = routers.map(|router| {
         let (listener, address) = bind("127.0.0.1:0").unwrap();
         tokio::spawn(serve(listener, router));
         address
@@ -69,6 +74,27 @@ pub(super) async fn run() {
     }
     let [bare, ours] = rates.map(median);
     ratio("http_infer_ratio", ours, "requests/s", "http_bare_requests_per_s", bare);
+}
+
+/// What a request costs without a connection: from its bytes to those of the answer, on one thread, by turns.
+async fn handlers([bare, ours]: &[Router; 2]) {
+    const CALLS: usize = 60_000;
+    const TURN: usize = 500;
+    let mut took = [const { Vec::new() }; 2];
+    for _ in 0..CALLS / TURN {
+        for (took, router) in took.iter_mut().zip([bare, ours]) {
+            for _ in 0..TURN {
+                let began = std::time::Instant::now();
+                let request = Request::post("/infer").header("content-type", "application/json").body(Body::from(BODY)).unwrap();
+                let response = router.clone().oneshot(request).await.unwrap();
+                black_box(to_bytes(response.into_body(), usize::MAX).await.unwrap());
+                took.push(began.elapsed().as_secs_f64() * 1e6);
+            }
+        }
+    }
+    let [bare, ours] = took.map(median);
+    figure("http_bare_handler_us", bare, "us/request");
+    figure("http_handler_overhead_us", ours - bare, "us/request");
 }
 
 async fn bare(State(session): State<Arc<Mutex<Session>>>, body: Bytes) -> axum::Json<Answered> {

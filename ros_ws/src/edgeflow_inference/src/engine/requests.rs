@@ -97,22 +97,31 @@ impl Requests {
     /// # Errors
     /// [`Error::Busy`], [`Error::NoModel`], or what [`Model::infer_tensors`] says.
     pub async fn infer_tensors(&self, tensors: Vec<Tensor>) -> Result<(Arc<Model>, Inference)> {
-        self.counted(async {
-            let model = self.engine.current()?;
-            let batcher = if self.limits.batch_max() > 1 && model.rows_are_free() { self.batcher() } else { None };
-            let inference = match batcher {
-                Some(batcher) => {
-                    model.check(&tensors)?;
-                    batcher.infer(&model, tensors).await?
-                }
-                None => {
-                    let runs = Arc::clone(&model);
-                    on_a_fit_thread(&model, move || runs.infer_tensors(&tensors)).await?
-                }
-            };
-            Ok((model, inference))
-        })
-        .await
+        let model = self.model()?;
+        let inference = self.infer_on(&model, tensors).await?;
+        Ok((model, inference))
+    }
+
+    /// As [`Requests::infer_tensors`], on a model that was the slot's a moment ago.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], or what [`Model::infer_tensors`] says.
+    pub async fn infer_on(&self, model: &Arc<Model>, tensors: Vec<Tensor>) -> Result<Inference> {
+        let _permit = self.admit()?;
+        let batcher = if self.limits.batch_max() > 1 && model.rows_are_free() { self.batcher() } else { None };
+        let answer = match batcher {
+            None if model.is_quick() => model.infer_tensors(&tensors),
+            // In a box: the futures of quick answers would have to be as large.
+            None => {
+                let runs = Arc::clone(model);
+                Box::pin(blocking(move || runs.infer_tensors(&tensors))).await
+            }
+            Some(batcher) => match model.check(&tensors) {
+                Ok(()) => Box::pin(batcher.infer(model, tensors)).await,
+                Err(error) => Err(error),
+            },
+        };
+        self.counted(answer)
     }
 
     /// Runs `work` with the model, which it is given: for what is no list of tensors.
@@ -123,24 +132,38 @@ impl Requests {
     where
         W: FnOnce(&Model) -> Result<Inference> + Send + 'static,
     {
-        self.counted(async {
-            let model = self.engine.current()?;
+        let _permit = self.admit()?;
+        let model = self.model()?;
+        let answer = if model.is_quick() {
+            work(&model)
+        } else {
             let runs = Arc::clone(&model);
-            let inference = on_a_fit_thread(&model, move || work(&runs)).await?;
-            Ok((model, inference))
-        })
-        .await
+            blocking(move || work(&runs)).await
+        };
+        self.counted(answer).map(|inference| (model, inference))
     }
 
-    async fn counted<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
+    fn model(&self) -> Result<Arc<Model>> {
+        self.engine.current().inspect_err(|_| {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// # Errors
+    /// [`Error::Busy`].
+    fn admit(&self) -> Result<Permit<'_>> {
         let limit = self.limits.max_concurrent.load(Ordering::Relaxed);
         let admitted = self.running.fetch_update(Ordering::Acquire, Ordering::Relaxed, |n| (n < limit).then_some(n + 1));
-        if admitted.is_err() {
-            self.rejected.fetch_add(1, Ordering::Relaxed);
-            return Err(Error::Busy { limit });
+        match admitted {
+            Ok(_) => Ok(Permit(&self.running)),
+            Err(_) => {
+                self.rejected.fetch_add(1, Ordering::Relaxed);
+                Err(Error::Busy { limit })
+            }
         }
-        let _permit = Permit(&self.running);
-        let answer = request.await;
+    }
+
+    fn counted<T>(&self, answer: Result<T>) -> Result<T> {
         let counter = if answer.is_ok() { &self.served } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         answer
@@ -158,11 +181,9 @@ impl Requests {
     }
 }
 
-/// A thread hop costs tens of microseconds, which a quick model does not take itself; a slow model would hold up the executor.
-async fn on_a_fit_thread<T: Send + 'static>(model: &Model, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    if model.is_quick() {
-        return work();
-    }
+/// Runs a slow model, which would hold up the executor, on a thread that may block. A quick one is not worth the tens of
+/// microseconds that costs.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| Err(Error::Io { operation: "infer".to_owned(), source: std::io::Error::other(panic) }))
 }

@@ -15,11 +15,33 @@ use crate::tensor::{Data, ElementType};
 
 /// Reads a list of any depth: its elements and its shape, or what is wrong with it.
 pub(super) fn parse(raw: &RawValue, ty: ElementType) -> Result<(Vec<i64>, Data), String> {
-    let mut into = Builder { ty, data: Data::zeros(ty, 0), shape: Vec::new(), first: true };
     let mut reader = serde_json::Deserializer::from_str(raw.get());
-    let read = Level { into: &mut into, depth: 0 }.deserialize(&mut reader);
-    read.map_err(|error| error.to_string().split(" at line ").next().unwrap_or_default().to_owned())?;
-    Ok((into.shape, into.data))
+    Lists(ty).deserialize(&mut reader).map_err(|error| reason(&error))
+}
+
+/// What an error says, without the place.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    error.to_string().split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+/// A list of any depth of elements of a type, or an element: its shape and its elements.
+pub(super) struct Lists(pub(super) ElementType);
+
+impl<'de> DeserializeSeed<'de> for Lists {
+    type Value = (Vec<i64>, Data);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.read(|level| level.deserialize(deserializer))
+    }
+}
+
+impl Lists {
+    /// As a visitor that a deserialiser has told what comes.
+    pub(super) fn read<E>(self, visit: impl FnOnce(Level<'_>) -> Result<(), E>) -> Result<(Vec<i64>, Data), E> {
+        let mut into = Builder { ty: self.0, data: Data::zeros(self.0, 0), shape: Vec::new(), first: true };
+        visit(Level { into: &mut into, depth: 0 })?;
+        Ok((into.shape, into.data))
+    }
 }
 
 struct Builder {
@@ -32,7 +54,7 @@ struct Builder {
 }
 
 /// One value at a depth: a list or an element.
-struct Level<'b> {
+pub(super) struct Level<'b> {
     into: &'b mut Builder,
     depth: usize,
 }

@@ -3,6 +3,7 @@
 //!
 //! There is no authentication and no TLS: the address it listens on is the whole of its protection. It knows nothing of ROS.
 
+mod asked;
 mod binary;
 mod json;
 mod metrics;
@@ -13,10 +14,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::TryStreamExt;
+use serde::Serialize;
 
 use crate::engine::{Engine, Requests};
 use crate::{Error, Result};
@@ -82,11 +85,30 @@ pub async fn serve(listener: TcpListener, router: Router) -> std::io::Result<()>
 
 /// The whole body. Not by a layer: that costs each request an allocation.
 async fn whole(body: Body) -> std::result::Result<Bytes, HttpError> {
-    let refuse = |error: axum::Error| {
-        let message = format!("the body cannot be read, or is larger than {MAX_BODY_BYTES} bytes: {error}");
-        HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    to_bytes(body, MAX_BODY_BYTES).await.map_err(refuse)
+    let mut pieces = body.into_data_stream();
+    let refuse = |error: axum::Error| HttpError::bad(format!("the body cannot be read: {error}"));
+    let large = || HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MAX_BODY_BYTES} bytes"));
+    let Some(first) = pieces.try_next().await.map_err(refuse)? else { return Ok(Bytes::new()) };
+    if pieces.is_end_stream() && first.len() <= MAX_BODY_BYTES {
+        return Ok(first);
+    }
+    let mut all = Vec::from(first);
+    while let Some(piece) = pieces.try_next().await.map_err(refuse)? {
+        if all.len() + piece.len() > MAX_BODY_BYTES {
+            return Err(large());
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(all.into())
+}
+
+/// An answer in JSON, with about so many elements of tensors in it.
+fn answered(answer: &impl Serialize, elements: usize) -> std::result::Result<Response, HttpError> {
+    let mut text = Vec::with_capacity(512 + 8 * elements);
+    serde_json::to_writer(&mut text, answer).map_err(|error| HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
 /// An answer that is no result: `{"error": "..."}`, as the Open Inference Protocol has it.

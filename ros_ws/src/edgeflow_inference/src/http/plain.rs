@@ -4,21 +4,18 @@
 //! the graph's. Bytes (`application/octet-stream`): the only input's elements, little-endian, with `?shape=1,2` where the graph
 //! leaves more than one dimension open. `?slot=` names a slot.
 
-use std::collections::BTreeMap;
-
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::post;
 use edgeflow_bundle::Digest;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
 
-use super::json::{self, Nested};
-use super::{HttpError, Served, Slots, whole};
+use super::json::Nested;
+use super::{HttpError, Served, Slots, answered, asked, whole};
 use crate::engine::Model;
 use crate::tensor::{Tensor, TensorSpec};
 use crate::{Error, Result};
@@ -33,13 +30,6 @@ struct Options {
     slot: Option<String>,
     /// Dimensions with commas between them.
     shape: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked<'a> {
-    #[serde(borrow)]
-    inputs: &'a RawValue,
 }
 
 #[derive(Serialize)]
@@ -82,8 +72,8 @@ async fn infer(State(slots): State<Slots>, request: Request) -> std::result::Res
     (served.available)()?;
     let model = served.engine.current()?;
     let binary = headers.get(header::CONTENT_TYPE).is_some_and(|ty| ty.as_bytes().starts_with(b"application/octet-stream"));
-    let tensors = if binary { vec![from_bytes(&model, options.shape.as_deref(), &body)?] } else { from_json(&model, &body)? };
-    let (model, inference) = served.requests.infer_tensors(tensors).await?;
+    let tensors = if binary { vec![from_bytes(&model, options.shape.as_deref(), &body)?] } else { asked::tensors(&model, &body)? };
+    let inference = served.requests.infer_on(&model, tensors).await?;
     let class = inference.classification();
     let answer = Answer {
         slot: &served.name,
@@ -95,7 +85,7 @@ async fn infer(State(slots): State<Slots>, request: Request) -> std::result::Res
         score: class.map(|c| c.score),
         outputs: Outputs(&inference.outputs),
     };
-    Ok(axum::Json(answer).into_response())
+    answered(&answer, inference.outputs.iter().map(|output| output.data.len()).sum())
 }
 
 fn find<'s>(slots: &'s [Served], name: &str) -> Result<&'s Served> {
@@ -103,35 +93,6 @@ fn find<'s>(slots: &'s [Served], name: &str) -> Result<&'s Served> {
         let known: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
         Error::UnknownSlot { slot: name.to_owned(), known: known.join(", ") }
     })
-}
-
-fn from_json(model: &Model, body: &[u8]) -> std::result::Result<Vec<Tensor>, HttpError> {
-    let body: Asked<'_> = serde_json::from_slice(body).map_err(|error| HttpError::bad(format!("the body is not understood: {error}")))?;
-    if let [only] = model.inputs()
-        && !body.inputs.get().starts_with('{')
-    {
-        return Ok(vec![tensor(only, body.inputs)?]);
-    }
-    let inputs: BTreeMap<String, &RawValue> = serde_json::from_str(body.inputs.get())
-        .map_err(|error| HttpError::bad(format!("`inputs` must be an object of input names: {error}")))?;
-    let known = |name: &String| model.inputs().iter().find(|spec| spec.name == *name);
-    inputs
-        .iter()
-        .map(|(name, raw)| {
-            let spec = known(name).ok_or_else(|| {
-                let names: Vec<&str> = model.inputs().iter().map(|spec| spec.name.as_str()).collect();
-                Error::Tensor { name: name.clone(), reason: format!("the graph has no such input; it takes {}", names.join(", ")) }
-            })?;
-            Ok(tensor(spec, raw)?)
-        })
-        .collect()
-}
-
-fn tensor(spec: &TensorSpec, raw: &RawValue) -> Result<Tensor> {
-    let refuse = |reason: String| Error::Tensor { name: spec.name.clone(), reason };
-    let ty = spec.element_type.ok_or_else(|| refuse(format!("the graph wants {}, which has no form in JSON", spec.type_name)))?;
-    let (shape, data) = json::parse(raw, ty).map_err(refuse)?;
-    Tensor::new(spec.name.clone(), shape, data)
 }
 
 fn from_bytes(model: &Model, shape: Option<&str>, bytes: &[u8]) -> std::result::Result<Tensor, HttpError> {

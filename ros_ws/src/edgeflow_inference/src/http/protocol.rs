@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::json::Nested;
-use super::{HttpError, Served, Slots, binary, json as lists, whole};
+use super::{HttpError, Served, Slots, answered, binary, json as lists, whole};
 use crate::engine::Model;
 use crate::tensor::{Tensor, TensorSpec};
 
@@ -154,7 +154,7 @@ struct Output<'a> {
 
 async fn infer(State(slots): State<Slots>, Path(named): Path<Named>, headers: HeaderMap, body: Body) -> Answer<Response> {
     let body = whole(body).await?;
-    let (served, _) = named.find(&slots)?;
+    let (served, model) = named.find(&slots)?;
     (served.available)()?;
     if let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|e| e.as_bytes() != b"identity") {
         return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("bodies are not decompressed here: {encoding:?}")));
@@ -163,7 +163,7 @@ async fn infer(State(slots): State<Slots>, Path(named): Path<Named>, headers: He
     let request: Request<'_> =
         serde_json::from_slice(json).map_err(|error| HttpError::bad(format!("the request is not understood: {error}")))?;
     let tensors = tensors(&request.inputs, rest)?;
-    let (model, inference) = served.requests.infer_tensors(tensors).await?;
+    let inference = served.requests.infer_on(&model, tensors).await?;
     let outputs = chosen(&request, &inference.outputs)?;
 
     let mut bytes = Vec::new();
@@ -185,7 +185,7 @@ async fn infer(State(slots): State<Slots>, Path(named): Path<Named>, headers: He
     let answer =
         Inferred { model_name: &named.model, model_version: &model.version, id: request.id.as_deref(), outputs: described.collect() };
     if outputs.iter().all(|(_, is_binary)| !is_binary) {
-        return Ok(Json(answer).into_response());
+        return answered(&answer, outputs.iter().map(|(tensor, _)| tensor.data.len()).sum());
     }
     let mut body = serde_json::to_vec(&answer).map_err(|error| HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let length = HeaderValue::from(body.len());

@@ -97,7 +97,13 @@ async fn what_is_wrong_is_said_with_the_right_status() {
     for (path, body, status, want) in [
         ("/infer", json!({"inputs": [[0, 0]]}), 400, "expected float32 of shape [-1, 4] (-1 is free), got float32 of shape [1, 2]"),
         ("/infer", json!({"inputs": [[0, 0], [0]]}), 400, "different lengths"),
-        ("/infer", json!({"inputs": {"Y": [[0]]}}), 400, "no such input; it takes X"),
+        ("/infer", json!({"inputs": {"Y": [[0]]}}), 400, "tensor `Y` refused: the graph has no such input; it takes X"),
+        ("/infer", json!({"inputs": {"X": [["a"]]}}), 400, "tensor `X` refused: \"a\" is no float32"),
+        ("/infer", json!({"inputs": [[{}]]}), 400, "tensor `X` refused: invalid type: map, expected float32 elements in lists"),
+        ("/infer", json!({"inputs": 1}), 400, "expected float32 of shape [-1, 4] (-1 is free), got float32 of shape []"),
+        ("/infer", json!({}), 400, "the body is not understood: missing field `inputs`"),
+        ("/infer", json!([1]), 400, "the body is not understood: invalid type: sequence, expected an object with `inputs`"),
+        ("/infer?slot=adder", json!({"inputs": [1]}), 400, "the body is not understood: `inputs` must be an object of input names"),
         ("/infer", json!({"input": [[0]]}), 400, "unknown field `input`"),
         ("/infer?slot=faces", good.clone(), 404, "unknown slot `faces`; this node has default, adder"),
         ("/infer?slt=adder", good.clone(), 400, "slt"),
@@ -113,6 +119,23 @@ async fn what_is_wrong_is_said_with_the_right_status() {
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(got.as_u16() == status && error.contains(want), "{path}: {got} {answer}");
     }
+    for (body, want) in [
+        (r#"{"inputs": [[0, 0, 0, 0]]"#, "the body is not understood: EOF"),
+        (r#"{"inputs": [[0, 0, 0, 0]]} {}"#, "the body is not understood: trailing characters"),
+        (r#"{"inputs": [[0, 0, 0,]]}"#, "the body is not understood: trailing comma"),
+        (r#"{"inputs": [[0, 0, 0, 0]], "inputs": [[1]]}"#, "the body is not understood: duplicate field `inputs`"),
+        (r#"{"inputs": {"X": [[0, 0, 0, 0]], "X": [[0, 0, 0, 0]]}}"#, "tensor `X` refused: it is given twice"),
+        ("", "the body is not understood: EOF"),
+    ] {
+        let (status, _, answer) = scene.send(Request::post("/infer").body(Body::from(body)).unwrap()).await;
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(status == StatusCode::BAD_REQUEST && answer.contains(want), "{body}: {answer}");
+    }
+    // A body in pieces is one body.
+    let pieces = [r#"{"inp"#, r#"uts": [[0, 0.5,"#, " 0, 0.25]]}"].map(Ok::<_, std::convert::Infallible>);
+    let body = Body::from_stream(futures::stream::iter(pieces));
+    let (status, _, answer) = scene.send(Request::post("/infer").body(body).unwrap()).await;
+    assert!(status == StatusCode::OK && String::from_utf8(answer).unwrap().contains("[[0.0,2.5,0.0,0.25]]"));
     scene.limits.max_concurrent.store(0, Ordering::Relaxed);
     let (status, answer) = scene.post("/infer", good.clone()).await;
     assert!(status == StatusCode::SERVICE_UNAVAILABLE && answer["error"].as_str().unwrap().starts_with("busy"), "{answer}");
