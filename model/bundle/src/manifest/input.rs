@@ -71,6 +71,14 @@ impl InputSpec {
         }
     }
 
+    /// Rows of a window per second, hertz; `None` where there is one per message.
+    pub fn rate_hz(&self) -> Option<f64> {
+        match self {
+            Self::Imu(spec) => spec.rate_hz,
+            _ => None,
+        }
+    }
+
     /// Numbers of one point or message, in the order of the tensor; 0 for an image.
     pub fn columns(&self) -> usize {
         match self {

@@ -8,6 +8,9 @@ use crate::Result;
 /// Greatest number of rows or columns a tensor may be asked to have.
 const MAX: u32 = 4_194_304;
 
+/// Greatest rate rows may be asked for at, hertz.
+const MAX_RATE_HZ: f64 = 100_000.0;
+
 /// How rows of numbers fill the tensor: per column `value = (number * scale - mean) / std`, laid out as `layout`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rows {
@@ -67,7 +70,7 @@ pub struct WindowSpec {
     /// Newest messages in one tensor, the oldest first.
     #[serde(default = "one")]
     pub window: u32,
-    /// New messages from one tensor to the next.
+    /// New messages (rows, where they have a rate of their own) from one tensor to the next.
     #[serde(default = "one")]
     pub stride: u32,
     /// Two messages further apart than this are no neighbours: the window begins anew, as it does when stamps run backwards.
@@ -125,13 +128,17 @@ pub enum WhenFewer {
     Refuse,
 }
 
-/// A window of `sensor_msgs/Imu`; a row per message.
+/// A window of `sensor_msgs/Imu`; a row per message, or at a rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImuSpec {
     /// What is taken of a message; a column each.
     #[serde(default = "rates_and_accelerations")]
     pub fields: Vec<ImuField>,
+    /// Rows per second, whatever the sensor's rate: numbers between two messages lie on a straight line. Absent: a row per
+    /// message. Hertz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_hz: Option<f64>,
     /// How many messages become one tensor.
     #[serde(flatten)]
     pub window: WindowSpec,
@@ -319,6 +326,17 @@ impl PointCloudSpec {
 impl ImuSpec {
     pub(super) fn validate(&self) -> Result<()> {
         distinct("input.fields", &self.fields)?;
+        if let Some(rate) = self.rate_hz {
+            if !(rate > 0.0 && rate <= MAX_RATE_HZ) {
+                return Err(value("input.rate_hz", format!("{rate} is out of range; give more than 0, and at most {MAX_RATE_HZ}")));
+            }
+            if let Some(turn) = self.fields.iter().find(|field| field.name().starts_with("orientation")) {
+                return Err(value(
+                    "input.rate_hz",
+                    format!("{} does not lie on a straight line between two messages; take it or the rate out", turn.name()),
+                ));
+            }
+        }
         self.window.validate()
     }
 }

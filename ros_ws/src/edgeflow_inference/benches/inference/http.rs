@@ -62,18 +62,22 @@ pub(super) async fn run() {
         tokio::spawn(serve(listener, router));
         address
     });
-    let mut rates = [Vec::new(), Vec::new()];
+    let mut rates = [const { Vec::new() }; 2];
+    let mut costs = [const { Vec::new() }; 2];
     for round in 0..=ROUNDS {
-        for (rates, address) in rates.iter_mut().zip(addresses) {
-            let rate = requests_per_second(address).await;
+        for ((rates, costs), address) in rates.iter_mut().zip(&mut costs).zip(addresses) {
+            let (rate, cost) = requests_per_second(address).await;
             // The first round warms up.
             if round > 0 {
                 rates.push(rate);
+                costs.push(cost);
             }
         }
     }
     let [bare, ours] = rates.map(median);
     ratio("http_infer_ratio", ours, "requests/s", "http_bare_requests_per_s", bare);
+    let [bare, ours] = costs.map(median);
+    ratio("http_cpu_ratio", ours, "us of processor time per request", "http_bare_cpu_us", bare);
 }
 
 /// What a request costs without a connection: from its bytes to those of the answer, on one thread, by turns.
@@ -107,17 +111,29 @@ async fn bare(State(session): State<Arc<Mutex<Session>>>, body: Bytes) -> axum::
     axum::Json(Answered { outputs: values.chunks(shape[1] as usize).map(<[f32]>::to_vec).collect() })
 }
 
-async fn requests_per_second(address: std::net::SocketAddr) -> f64 {
+/// Requests per second, and the processor time of server, clients and kernel for one, microseconds.
+async fn requests_per_second(address: std::net::SocketAddr) -> (f64, f64) {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let began = std::time::Instant::now();
+    let (began, worked) = (std::time::Instant::now(), processor_time_s());
     let clients: Vec<_> = (0..CONNECTIONS).map(|_| tokio::spawn(client(address, Arc::clone(&stop), Arc::clone(&done)))).collect();
     tokio::time::sleep(ROUND).await;
-    let (done, took) = (done.load(Ordering::Relaxed), began.elapsed());
+    let (done, took) = (done.load(Ordering::Relaxed) as f64, began.elapsed());
+    let worked = processor_time_s() - worked;
     stop.store(true, Ordering::Relaxed);
     for client in clients {
         client.await.unwrap();
     }
-    done as f64 / took.as_secs_f64()
+    (done / took.as_secs_f64(), worked / done * 1e6)
+}
+
+/// Of this process so far, in user and kernel mode.
+fn processor_time_s() -> f64 {
+    /// `USER_HZ`, which is 100 on every Linux.
+    const TICKS_PER_S: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // Behind the program's name; utime and stime are fields 14 and 15 of all.
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+    fields.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_S
 }
 
 async fn client(address: std::net::SocketAddr, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) {

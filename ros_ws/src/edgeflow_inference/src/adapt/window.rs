@@ -15,8 +15,44 @@ pub struct Window {
     spec: Option<InputSpec>,
     rows: VecDeque<Vec<f64>>,
     newest_ns: i64,
-    /// Messages since the last tensor; `None` before the first.
+    /// Rows since the last tensor; `None` before the first.
     since: Option<u32>,
+    /// Where rows have a rate of their own: where they are.
+    grid: Option<Grid>,
+}
+
+/// Rows at even distances in time.
+#[derive(Debug)]
+struct Grid {
+    /// Of the first row.
+    begin_ns: i64,
+    /// Rows so far.
+    count: u64,
+    /// The newest message's numbers.
+    newest: Vec<f64>,
+}
+
+impl Grid {
+    /// Stamp of the next row, in nanoseconds since the first; each from the beginning, so that no error adds up.
+    fn next_ns(&self, rate_hz: f64) -> f64 {
+        self.count as f64 * 1e9 / rate_hz
+    }
+
+    /// Rows up to a message, on straight lines from the one before it; no more than the newest `most`.
+    fn up_to(&mut self, row: Vec<f64>, before_ns: i64, stamp_ns: i64, rate_hz: f64, most: u32) -> Vec<Vec<f64>> {
+        let since_begin = |stamp_ns: i64| stamp_ns.saturating_sub(self.begin_ns) as f64;
+        let (from, to) = (since_begin(before_ns), since_begin(stamp_ns));
+        let due = (to * rate_hz * 1e-9) as u64 + 1;
+        self.count = self.count.max(due.saturating_sub(u64::from(most)));
+        let mut rows = Vec::new();
+        while self.next_ns(rate_hz) <= to {
+            let part = (self.next_ns(rate_hz) - from) / (to - from);
+            rows.push(self.newest.iter().zip(&row).map(|(a, b)| a + (b - a) * part).collect());
+            self.count += 1;
+        }
+        self.newest = row;
+        rows
+    }
 }
 
 /// What a message made of the window.
@@ -45,13 +81,27 @@ impl Window {
         if interrupted {
             self.rows.clear();
             self.since = None;
+            self.grid = None;
         }
-        self.newest_ns = stamp_ns;
-        self.since = self.since.map(|since| since + 1);
-        if self.rows.len() >= *window as usize {
-            self.rows.pop_front();
+        let before_ns = std::mem::replace(&mut self.newest_ns, stamp_ns);
+        let rows = match (adapter.spec().rate_hz(), &mut self.grid) {
+            (None, _) => vec![row],
+            (Some(rate_hz), Some(grid)) => grid.up_to(row, before_ns, stamp_ns, rate_hz, *window),
+            (Some(_), grid) => {
+                *grid = Some(Grid { begin_ns: stamp_ns, count: 1, newest: row.clone() });
+                vec![row]
+            }
+        };
+        if rows.is_empty() {
+            return Ok(Gathered { adapted: None, interrupted });
         }
-        self.rows.push_back(row);
+        for row in rows {
+            self.since = self.since.map(|since| since.saturating_add(1));
+            if self.rows.len() >= *window as usize {
+                self.rows.pop_front();
+            }
+            self.rows.push_back(row);
+        }
         if self.rows.len() < *window as usize || self.since.is_some_and(|since| since < *stride) {
             return Ok(Gathered { adapted: None, interrupted });
         }
@@ -132,5 +182,48 @@ mod tests {
         assert_eq!(shown(&mut window, &adapter(two, &[1, 2, 1]), [2])[0].1, Some(vec![1.0, 2.0]));
         let other = format!("{two}, mean: [1]");
         assert_eq!(shown(&mut window, &adapter(&other, &[1, 2, 1]), [3])[0], (3, None, false));
+    }
+
+    /// What an imu's window shows of the acceleration along x that is `acceleration` of the stamp.
+    fn resampled(input: &str, rows: i64, stamps_ms: &[i64], acceleration: impl Fn(i64) -> f64) -> Vec<Option<Vec<f64>>> {
+        let adapter = adapter(&format!("kind: imu, fields: [linear_acceleration.x], {input}"), &[1, rows, 1]);
+        let mut window = Window::default();
+        let mut push = |ms: &i64| {
+            let sample =
+                Sample::Imu { orientation: None, angular_velocity: None, linear_acceleration: Some([acceleration(*ms), 0.0, 0.0]) };
+            window.push(&adapter, ms * MS, &sample).unwrap().adapted.map(|adapted| adapted.tensor.data.to_f64().unwrap())
+        };
+        stamps_ms.iter().map(&mut push).collect()
+    }
+
+    #[test]
+    fn rows_at_a_rate_are_the_same_whatever_the_sensors_rate_is() {
+        let input = "rate_hz: 100, window: 4, stride: 2, max_gap_s: 0.1";
+        let ramp = |ms: i64| ms as f64 * 2.0;
+        let newest = |stamps: &[i64]| resampled(input, 4, stamps, ramp).into_iter().flatten().collect::<Vec<_>>();
+        let expected: Vec<Vec<f64>> = vec![vec![0.0, 20.0, 40.0, 60.0], vec![40.0, 60.0, 80.0, 100.0], vec![80.0, 100.0, 120.0, 140.0]];
+        // 100 Hz as it is, 400 Hz, and uneven steps; the last messages lie beyond the last row.
+        assert_eq!(newest(&(0..=7).map(|i| i * 10).collect::<Vec<_>>()), expected);
+        assert_eq!(newest(&(0..=29).map(|i| i * 5 / 2).collect::<Vec<_>>()), expected);
+        assert_eq!(newest(&[0, 3, 12, 19, 30, 31, 48, 52, 69, 79]), expected);
+        // A slow sensor gives several rows with a message, of which the newest are shown.
+        assert_eq!(newest(&[0, 25, 50, 75]), [expected[1].clone(), expected[2].clone()]);
+        // 30 Hz is no whole number of nanoseconds, and nothing adds up.
+        let long: Vec<i64> = (0..=100_000).map(|i| i * 10).collect();
+        let last = resampled("rate_hz: 30, window: 1, max_gap_s: 1", 1, &long, ramp).into_iter().flatten();
+        assert_eq!(last.clone().count(), 30_001);
+        assert!(last.enumerate().all(|(i, row)| (row[0] - i as f64 * 2000.0 / 30.0).abs() < 1e-5 * (i as f64 + 1.0)));
+    }
+
+    #[test]
+    fn a_gap_begins_rows_at_a_rate_anew_and_a_long_one_that_is_allowed_fills_one_window() {
+        let input = "rate_hz: 100, window: 2, max_gap_s: 0.1";
+        let seen = resampled(input, 2, &[0, 10, 300, 305, 310, 310, 309], |ms| ms as f64);
+        let expected = [None, Some(vec![0.0, 10.0]), None, None, Some(vec![300.0, 310.0]), None, None];
+        assert_eq!(seen, expected);
+        let far = "rate_hz: 100000, window: 3, max_gap_s: 1.0e+9";
+        let seen = resampled(far, 3, &[0, 1_000_000_000], |ms| ms as f64);
+        let rows = seen[1].clone().unwrap();
+        assert!(rows.len() == 3 && (rows[2] - 1e9).abs() < 1e3 && rows.is_sorted(), "{rows:?}");
     }
 }

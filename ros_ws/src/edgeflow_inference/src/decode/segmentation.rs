@@ -139,7 +139,8 @@ impl SegmentationDecoder {
         let mut values = vec![0u16; greatest.len()];
         for (class, plane) in planes.enumerate() {
             for ((best, value), score) in greatest.iter_mut().zip(&mut values).zip(plane) {
-                if *score > *best {
+                // What is no number is less than any.
+                if *score > *best || (best.is_nan() && !score.is_nan()) {
                     (*best, *value) = (*score, class as u16 + 1);
                 }
             }
@@ -200,6 +201,9 @@ mod tests {
         let scores = vec![0.1, 0.9, 0.3, 0.5, 0.7, 0.2, 0.3, 0.1, 0.2, 0.1, 0.4, 0.5];
         let got = decode(&decoder(3), &[1, 3, 2, 2], Data::F32(scores.clone()), &plain(2, 2)).unwrap();
         assert_eq!(got, LabelImage { width: 2, height: 2, labels: Labels::U8(vec![1, 0, 2, 0]) });
+        let none_of_the_first = vec![f32::NAN, f32::NAN, -5.0, f32::NAN];
+        let got = decode(&decoder(2), &[1, 2, 1, 2], Data::F32(none_of_the_first), &plain(2, 1)).unwrap();
+        assert_eq!(got.labels, Labels::U8(vec![1, 0]));
         // The frame is larger than the output: each pixel is four.
         let got = decode(&decoder(0), &[1, 3, 2, 2], Data::F32(scores), &plain(4, 4)).unwrap();
         assert_eq!(got.labels, Labels::U8(vec![1, 1, 0, 0, 1, 1, 0, 0, 2, 2, 0, 0, 2, 2, 0, 0]));

@@ -5,7 +5,7 @@ use edgeflow_bundle::OnnxSchema;
 use crate::tensor::TensorSpec;
 use crate::{Error, Result};
 
-/// What to do to a graph whose input or output is of a type, told by its name; `None` where nothing helps.
+/// What to do to a graph whose input or output is of a type, told by its name.
 fn remedy(type_name: &str) -> &'static str {
     match type_name {
         name if name.starts_with("seq(") => {
@@ -17,7 +17,7 @@ fn remedy(type_name: &str) -> &'static str {
         name if name.starts_with("complex") => {
             "onnxruntime has no complex tensors; let the graph have real and imaginary parts in a last dimension of 2"
         }
-        _ => "Cast it in the graph, to float32 or to an integer of 8 bits or more",
+        _ => "Cast it in the graph where this onnxruntime knows the type, else export the model with float32 or integers of 8 bits there",
     }
 }
 

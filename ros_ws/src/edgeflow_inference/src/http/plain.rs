@@ -63,15 +63,17 @@ impl Serialize for Outputs<'_> {
 // The request as it is: extracting its headers would copy them.
 async fn infer(State(slots): State<Slots>, request: Request) -> std::result::Result<Response, HttpError> {
     let (Parts { uri, headers, .. }, body) = request.into_parts();
-    let body = whole(body).await?;
     let options = match uri.query() {
         None => Options::default(),
         Some(_) => Query::try_from_uri(&uri).map(|Query(options)| options).map_err(|error| HttpError::bad(error.body_text()))?,
     };
+    let binary = headers.get(header::CONTENT_TYPE).is_some_and(|ty| ty.as_bytes().starts_with(b"application/octet-stream"));
+    // What is held while the body comes makes every request's future larger.
+    drop((uri, headers));
+    let body = whole(body).await?;
     let served = find(&slots, options.slot.as_deref().unwrap_or_default())?;
     (served.available)()?;
     let model = served.engine.current()?;
-    let binary = headers.get(header::CONTENT_TYPE).is_some_and(|ty| ty.as_bytes().starts_with(b"application/octet-stream"));
     let tensors = if binary { vec![from_bytes(&model, options.shape.as_deref(), &body)?] } else { asked::tensors(&model, &body)? };
     let inference = served.requests.infer_on(&model, tensors).await?;
     let class = inference.classification();
