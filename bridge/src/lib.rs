@@ -3,6 +3,7 @@
 //! Everything worth keeping becomes an entry of the edge log first ([`record`], [`summarise`], [`drift`]) and is carried to the control
 //! plane from there, whenever there is a link. In the other direction comes desired state ([`desired`]), which the robot takes
 //! up at its own pace: bundles are fetched by digest ([`download`]) and handed to the inference node ([`converge`]).
+//! What it reports of topics is [`policy`], by command or on the control plane's word.
 //! Software that is not ROS is heard through [`local`].
 //! [`node`] ties this to ROS topics and services; nothing here knows what a model is made of.
 
@@ -10,6 +11,7 @@ mod clock;
 mod config;
 mod converge;
 mod desired;
+mod diagnostics;
 mod download;
 mod drift;
 mod error;
@@ -17,6 +19,8 @@ mod hold;
 mod local;
 mod log;
 mod node;
+mod policy;
+mod receipt;
 mod record;
 mod status;
 mod summarise;
@@ -30,6 +34,7 @@ pub use drift::DriftRecorder;
 pub use error::{BridgeError, Result};
 pub use log::{LogHandle, LogSnapshot, LogThread, Recorder};
 pub use node::Bridge;
+pub use receipt::Receipts;
 pub use summarise::Summariser;
 
 /// Version of this software, as it is reported to the control plane.

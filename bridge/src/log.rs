@@ -7,6 +7,7 @@ use std::{
     error::Error,
     path::Path,
     path::PathBuf,
+    sync::{Arc, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-use crate::{BridgeError, Clock, Moment, Result, SOFTWARE};
+use crate::{BridgeError, Clock, Moment, Receipts, Result, SOFTWARE};
 
 /// Entries that may wait for the disk before those who bring more have to wait too.
 const QUEUE: usize = 4_096;
@@ -38,7 +39,7 @@ pub struct LogSnapshot {
 }
 
 enum Command {
-    Append(NewEntry),
+    Append(NewEntry, Option<Arc<Receipts>>),
     /// Answered when everything that was appended before is on the disk.
     Written(oneshot::Sender<()>),
     Hello(oneshot::Sender<Result<Hello>>),
@@ -94,6 +95,7 @@ impl LogHandle {
             options,
             clock,
             pending: Vec::new(),
+            receipts: Vec::new(),
             waiting: Vec::new(),
             overflowed: 0,
             expired: None,
@@ -118,7 +120,15 @@ impl LogHandle {
     /// # Errors
     /// When the log is closed.
     pub async fn append(&self, entry: NewEntry) -> Result<()> {
-        self.commands.send(Command::Append(entry)).await.map_err(|_| BridgeError::LogClosed)
+        self.commands.send(Command::Append(entry, None)).await.map_err(|_| BridgeError::LogClosed)
+    }
+
+    /// As [`LogHandle::append`], and `receipts` learns when the entry is on the disk and when the control plane has it.
+    ///
+    /// # Errors
+    /// When the log is closed.
+    pub async fn append_counted(&self, entry: NewEntry, receipts: &Arc<Receipts>) -> Result<()> {
+        self.commands.send(Command::Append(entry, Some(Arc::clone(receipts)))).await.map_err(|_| BridgeError::LogClosed)
     }
 
     /// Returns when everything that was appended before is on the disk.
@@ -194,6 +204,14 @@ impl Recorder {
         }
     }
 
+    /// Records what happened at `moment`, counted by its producer.
+    pub async fn record_counted(&self, class: Class, moment: Moment, body: EntryBody, receipts: &Arc<Receipts>) {
+        let entry = NewEntry { class, t_us: moment.t_us, boot_us: moment.boot_us, content: body.into() };
+        if self.log.append_counted(entry, receipts).await.is_err() {
+            tracing::error!("an entry came after the edge log was closed");
+        }
+    }
+
     /// Records what happens now.
     pub async fn record_now(&self, class: Class, body: EntryBody) {
         self.record(class, self.clock.now(), body).await;
@@ -212,6 +230,12 @@ impl Recorder {
     }
 }
 
+/// An entry on its way to the disk, and who counts it.
+struct Pending {
+    entry: NewEntry,
+    receipts: Option<Arc<Receipts>>,
+}
+
 /// What runs on the thread.
 struct Keeper {
     /// None only while a damaged log is being replaced.
@@ -220,7 +244,9 @@ struct Keeper {
     options: Options,
     clock: Clock,
     /// Appended by others, not yet on the disk.
-    pending: Vec<NewEntry>,
+    pending: Vec<Pending>,
+    /// Who counts entries that are on the disk.
+    receipts: Vec<Weak<Receipts>>,
     /// Who wants to know when that is on the disk.
     waiting: Vec<oneshot::Sender<()>>,
     /// Entries given up because the disk took none for too long.
@@ -283,7 +309,7 @@ impl Keeper {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Append(entry) => self.hold(entry),
+            Command::Append(entry, receipts) => self.hold(Pending { entry, receipts }),
             Command::Written(answer) => {
                 self.waiting.retain(|waiting| !waiting.is_closed());
                 self.waiting.push(answer);
@@ -291,11 +317,16 @@ impl Keeper {
             Command::Hello(answer) => drop(answer.send(self.hello())),
             Command::Read { class, from_seq, limits, answer } => drop(answer.send(self.read(class, from_seq, limits))),
             Command::Acknowledge { class, next_seq, answer } => {
-                drop(answer.send(self.with(|log| log.acknowledge(class, next_seq))));
+                let result = self.with(|log| log.acknowledge(class, next_seq));
+                if result.is_ok() {
+                    self.counted(class).for_each(|receipts| receipts.settled(next_seq));
+                }
+                drop(answer.send(result));
             }
             Command::NewEpoch { reason, answer } => {
                 let result = self.with(EdgeLog::reopen_epoch);
                 if result.is_ok() {
+                    self.renumber();
                     self.hold_fault(format!("a new epoch of the edge log began: {reason}"));
                 }
                 self.publish();
@@ -304,12 +335,36 @@ impl Keeper {
         }
     }
 
+    /// Those who count entries of this class.
+    fn counted(&self, class: Class) -> impl Iterator<Item = Arc<Receipts>> {
+        self.receipts.iter().filter_map(Weak::upgrade).filter(move |receipts| receipts.class() == class)
+    }
+
+    fn renumber(&self) {
+        let stats = self.log.as_ref().and_then(|log| log.stats().ok()).unwrap_or_default();
+        for class in &stats {
+            self.counted(class.class).for_each(|receipts| receipts.renumbered(class.appended + 1));
+        }
+    }
+
+    /// Entries that were pending are on the disk, with these numbers.
+    fn count(&mut self, written: Vec<Pending>, seqs: &[u64]) {
+        for (Pending { receipts, .. }, seq) in written.into_iter().zip(seqs) {
+            let Some(receipts) = receipts else { continue };
+            receipts.written(*seq);
+            if !self.receipts.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(&receipts))) {
+                self.receipts.retain(|known| known.strong_count() > 0);
+                self.receipts.push(Arc::downgrade(&receipts));
+            }
+        }
+    }
+
     /// Keeps an entry until it is written. Too many, and the least valuable go.
-    fn hold(&mut self, entry: NewEntry) {
-        self.pending.push(entry);
+    fn hold(&mut self, pending: Pending) {
+        self.pending.push(pending);
         if self.pending.len() > HELD_BACK
-            && let Some(least) = self.pending.iter().map(|entry| entry.class).max()
-            && let Some(at) = self.pending.iter().position(|entry| entry.class == least)
+            && let Some(least) = self.pending.iter().map(|pending| pending.entry.class).max()
+            && let Some(at) = self.pending.iter().position(|pending| pending.entry.class == least)
         {
             self.pending.remove(at);
             self.overflowed += 1;
@@ -319,7 +374,8 @@ impl Keeper {
     fn hold_fault(&mut self, message: String) {
         let now = self.clock.now();
         let body = EntryBody::Fault(FaultBody { source: "edge_log".to_owned(), message });
-        self.hold(NewEntry { class: Class::Critical, t_us: now.t_us, boot_us: now.boot_us, content: body.into() });
+        let entry = NewEntry { class: Class::Critical, t_us: now.t_us, boot_us: now.boot_us, content: body.into() };
+        self.hold(Pending { entry, receipts: None });
     }
 
     fn with<T>(&mut self, work: impl FnOnce(&mut EdgeLog) -> Result<T, LogError>) -> Result<T> {
@@ -362,9 +418,12 @@ impl Keeper {
         }
         while !self.pending.is_empty() {
             let group = self.pending.len().min(GROUP);
-            let entries: Vec<NewEntry> = self.pending.get(..group).unwrap_or_default().to_vec();
+            let entries: Vec<NewEntry> = self.pending.iter().take(group).map(|pending| pending.entry.clone()).collect();
             match self.with(|log| log.append_all(&entries)) {
-                Ok(_) => drop(self.pending.drain(..group)),
+                Ok(seqs) => {
+                    let written = self.pending.drain(..group).collect();
+                    self.count(written, &seqs);
+                }
                 Err(BridgeError::Log(LogError::EntryTooLarge { .. } | LogError::Encode { .. })) => self.write_singly(group),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn Error, waiting = self.pending.len(), "the edge log takes no entries");
@@ -387,10 +446,11 @@ impl Keeper {
     /// One of the group can never be written: find it, and say so in its place.
     fn write_singly(&mut self, group: usize) {
         for _ in 0..group {
-            let Some(entry) = self.pending.first().cloned() else { return };
+            let Some(entry) = self.pending.first().map(|pending| pending.entry.clone()) else { return };
             let error = match self.with(|log| log.append_all(&[entry])) {
-                Ok(_) => {
-                    self.pending.remove(0);
+                Ok(seqs) => {
+                    let written = self.pending.remove(0);
+                    self.count(vec![written], &seqs);
                     continue;
                 }
                 Err(error) => error,

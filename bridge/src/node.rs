@@ -20,8 +20,10 @@ use tokio::{
 use crate::{
     BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser,
     converge::{Converger, Progress},
+    diagnostics::Diagnostics,
     hold::Rollback,
     local::{self, Channels, Doors, Local},
+    policy::{Board, Common, Ruler, Valve},
     record, status,
 };
 
@@ -74,7 +76,13 @@ impl Bridge {
             rollback: rollbacks.subscribe(),
             progress: Progress::new(&config.data_dir),
         };
+        let board = Arc::new(Board::default());
+        let valve = watch::Sender::new(Valve::default());
+        let common = Arc::new(Common::new(recorder.clone(), valve.subscribe()));
+        let ruler = Ruler::new(node, &config.data_dir, common, Arc::clone(&board));
+        let diagnostics = Diagnostics::new(node, link.subscribe(), log.snapshot(), Arc::clone(&board))?;
         let ticker = Ticker {
+            board,
             node: node.clone(),
             publisher: node
                 .create_publisher::<UplinkStatus>("~/status", QosProfile::default().keep_last(1).reliable().transient_local())
@@ -122,6 +130,7 @@ impl Bridge {
             tokio::spawn(each(missions, recorder.clone(), stop.subscribe(), |mission| {
                 (mission.header.stamp.clone(), record::mission(mission))
             })),
+            tokio::spawn(ruler.run(desired.subscribe(), stop.subscribe())),
             tokio::spawn(local::serve(doors, api, recorder.clone(), stop.subscribe())),
         ];
         let others = vec![
@@ -131,6 +140,7 @@ impl Bridge {
             tokio::spawn(watch_node(node.clone(), status_topic, reports, recorder)),
             tokio::spawn(converger.run()),
             tokio::spawn(ticker.run()),
+            tokio::spawn(diagnostics.run()),
             tokio::spawn(pump.run(uplink)),
         ];
         Ok(Self { recording, others, stop, log: thread })
@@ -320,6 +330,7 @@ async fn watch_node(node: Node, topic: String, reports: watch::Sender<u64>, reco
 
 /// Publishes the status.
 struct Ticker {
+    board: Arc<Board>,
     node: Node,
     publisher: Publisher<UplinkStatus>,
     config: Config,
@@ -342,7 +353,7 @@ impl Ticker {
             let generation = self.desired.borrow().as_ref().map_or(0, |desired| desired.version.generation);
             let message = {
                 let (link, log) = (self.link.borrow(), self.log.borrow());
-                status::status(self.node.now(), &self.config.robot, self.uplink, &link, &log, generation)
+                status::status(self.node.now(), &self.config.robot, self.uplink, &link, &log, generation, &self.board)
             };
             if let Err(error) = self.publisher.publish(&message) {
                 tracing::warn!(%error, "could not publish the status");

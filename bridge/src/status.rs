@@ -2,16 +2,28 @@
 
 use edgeflow_ros::{
     builtin_interfaces::msg::Time,
-    edgeflow_msgs::msg::{EdgeLogClass, UplinkStatus},
+    edgeflow_msgs::msg::{EdgeLogClass, RouteStatus, UplinkStatus},
 };
 use edgeflow_uplink::LinkState;
 use edgeflow_wire::{Class, EntryBody, LinkBody};
 use tokio::sync::watch;
 
-use crate::{LogSnapshot, Recorder};
+use crate::{
+    LogSnapshot, Recorder,
+    policy::{Board, RouteView},
+};
 
 /// The status message of this moment. `uplink` is the one that is tried first.
-pub(crate) fn status(stamp: Time, robot: &str, uplink: &str, link: &LinkState, log: &LogSnapshot, generation: u64) -> UplinkStatus {
+pub(crate) fn status(
+    stamp: Time,
+    robot: &str,
+    uplink: &str,
+    link: &LinkState,
+    log: &LogSnapshot,
+    generation: u64,
+    board: &Board,
+) -> UplinkStatus {
+    let (policy_version, policy_error) = board.policy();
     UplinkStatus {
         stamp,
         robot: robot.to_owned(),
@@ -29,6 +41,26 @@ pub(crate) fn status(stamp: Time, robot: &str, uplink: &str, link: &LinkState, l
             })
             .collect(),
         observed_generation: generation,
+        policy_version,
+        policy_error,
+        routes: board.routes().into_iter().map(route).collect(),
+    }
+}
+
+fn route(view: RouteView) -> RouteStatus {
+    RouteStatus {
+        route: view.route,
+        topic: view.topic,
+        type_: view.type_name,
+        problem: view.problem,
+        publishers: u32::try_from(view.publishers).unwrap_or(u32::MAX),
+        received: view.received,
+        forwarded: view.forwarded,
+        acknowledged: view.acknowledged,
+        withheld: view.withheld,
+        dropped: view.dropped,
+        resubscribed: u32::try_from(view.resubscribed).unwrap_or(u32::MAX),
+        stuck: view.stuck,
     }
 }
 

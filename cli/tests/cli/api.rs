@@ -197,9 +197,13 @@ async fn events_read_downwards() {
 async fn policies_are_checked_here_and_declared_there() {
     let (plane, url) = start().await;
     let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies");
+    let guide = std::fs::read_to_string(examples.join("../bridge.md")).unwrap();
     let mut checked = 0;
     for file in std::fs::read_dir(&examples).unwrap() {
         let file = file.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let shown: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        assert!(guide.contains(&shown), "docs/bridge.md shows another {}", file.display());
         let out = ran(&url, &["policy", "check", file.to_str().unwrap()]).await.ok();
         assert!(out.contains("is a policy of"), "{out}");
         checked += 1;
