@@ -126,8 +126,15 @@ impl Progress {
     }
 }
 
+/// Whether the one step from `before` to `after` was about the telemetry policy. A step that changes nothing at all is about
+/// the slots: somebody deploys the same again.
+fn changes_policy_only(before: &DesiredState, after: &DesiredState) -> bool {
+    let next = Version { generation: before.version.generation + 1, ..before.version };
+    after.version == next && before.slots == after.slots && before.policy != after.policy
+}
+
 impl Progress {
-    /// A desired state that says the same of the slots is no new word about them: what is settled, failed or rolled back stays so.
+    /// Another policy is no new word about the slots: what is settled, failed or rolled back stays so.
     async fn carry(&mut self, from: Version, to: Version) {
         if from == to {
             return;
@@ -154,7 +161,7 @@ impl Converger {
             let desired = self.desired.borrow_and_update().clone();
             self.node.mark_unchanged();
             if let (Some(before), Some(desired)) = (&before, &desired)
-                && before.slots == desired.slots
+                && changes_policy_only(before, desired)
             {
                 self.progress.carry(before.version, desired.version).await;
             }

@@ -442,9 +442,17 @@ async fn a_rollback_on_the_robot_is_told_and_stands_until_the_next_desired_state
     world.plane.until("the bridge is back", hellos).await;
     world.plane.until("the state says what it is", |held| last_status(held) == Some(SlotStatus::RolledBack)).await;
 
+    // Another telemetry policy is no word about the model.
+    let policy = edgeflow_wire::VersionedPolicy { version: 1, document: serde_json::json!({}) };
+    world.plane.declare(DesiredState { policy: Some(policy.clone()), ..desired("robot-1", 3, &second) });
+    world.plane.until("the policy is taken up", |held| !held.kinds("policy_status").is_empty()).await;
+    world.plane.until("generation 3 is observed", |held| running_in_state(held) == Some((3, first.digest.clone()))).await;
+    assert_eq!(last_status(&world.plane.held.lock().unwrap()), Some(SlotStatus::RolledBack));
+    assert_eq!(world.loads().len(), 3);
+
     // A new generation is a new word, even if it asks for the same.
-    world.plane.declare(desired("robot-1", 3, &second));
-    world.plane.until("generation 3 is active", |held| has(held, 3, SlotStatus::Active)).await;
+    world.plane.declare(DesiredState { policy: Some(policy), ..desired("robot-1", 4, &second) });
+    world.plane.until("generation 4 is active", |held| has(held, 4, SlotStatus::Active)).await;
     assert_eq!(world.loads(), [&first, &second, &first, &second].map(|spec| spec.digest.clone()));
     bridge.stop().await;
     context.shutdown().unwrap();
