@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf, process::Stdio};
 
-use crate::{repo, wheel};
+use crate::{debian, repo, wheel};
 
 /// Name, package and bench target.
 const BENCHMARKS: &[(&str, &str, &str)] = &[
@@ -19,6 +19,9 @@ const BENCHMARKS: &[(&str, &str, &str)] = &[
 
 /// Packages whose programs a benchmark starts.
 const PROGRAMS: &[(&str, &[&str])] = &[("bridge", &["edgeflow_bridge", "edgeflow_server"])];
+
+/// Debian packages whose programs a benchmark is held against, and those programs.
+const OTHERS: &[(&str, &str, &str)] = &[("bridge", "mosquitto", "mosquitto")];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -50,6 +53,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut figures = Vec::new();
     for (name, package, target) in chosen {
         println!("== {name}");
+        for (_, package, program) in OTHERS.iter().filter(|(benchmark, ..)| benchmark == name) {
+            debian::ensure(&[program, &format!("/usr/sbin/{program}")], package)?;
+        }
         for (_, packages) in PROGRAMS.iter().filter(|(benchmark, _)| benchmark == name) {
             let packages = packages.iter().flat_map(|package| ["--package", package]);
             repo::run(repo::cargo()?.args(["build", "--profile", "dist", "--bins"]).args(packages))?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
@@ -13,15 +13,29 @@ const TOKEN: &str = "administrators-token";
 pub(crate) struct ControlPlane {
     child: Child,
     dir: TempDir,
+    client: reqwest::Client,
     pub(crate) http: String,
     pub(crate) mqtt: String,
 }
 
 impl ControlPlane {
     pub(crate) async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::serve(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// The same with robots' certificates instead of tokens.
+    pub(crate) fn restart_with_tls(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        Self::serve(dir, &["--tls"])
+    }
+
+    fn serve(dir: TempDir, more: &[&str]) -> Self {
         let mut child = Command::new(program())
-            .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
+            .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log", "warn"])
+            .args(more)
+            .arg("--data-dir")
             .arg(dir.path())
             .env("EDGEFLOW_ADMIN_TOKEN", TOKEN)
             .stdout(Stdio::piped())
@@ -29,13 +43,17 @@ impl ControlPlane {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = |scheme: &str| line.split_whitespace().find_map(|word| word.strip_prefix(scheme)).unwrap().to_owned();
-        Self { child, dir, http: format!("http://{}", address("http://")), mqtt: address("mqtt://") }
+        let address = |scheme: &str| {
+            let word = line.split_whitespace().find(|word| word.starts_with(scheme)).unwrap();
+            word.split_once("://").unwrap().1.to_owned()
+        };
+        Self { child, dir, client: reqwest::Client::new(), http: format!("http://{}", address("http")), mqtt: address("mqtt") }
     }
 
     /// Lets a robot in: its token.
     pub(crate) async fn enrol(&self, robot: &str) -> String {
-        let answer = reqwest::Client::new()
+        let answer = self
+            .client
             .post(format!("{}/api/v1/targets", self.http))
             .bearer_auth(TOKEN)
             .json(&json!({ "name": robot }))
@@ -50,18 +68,28 @@ impl ControlPlane {
         self.dir.path().join("telemetry.db")
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Memory the process holds, MiB.
     pub(crate) fn resident_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+        resident_mib(self.child.id())
     }
+}
+
+/// Memory a process holds, MiB.
+pub(crate) fn resident_mib(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        // It may have ended by now: it was restarted.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

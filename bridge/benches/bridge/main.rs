@@ -1,10 +1,11 @@
 //! What the way from a robot to the database costs, with the real programs. Prints one JSON object per figure;
 //! `cargo xtask bench bridge` builds the programs and reads them.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod bare;
 mod control_plane;
+mod idle;
 mod robot;
 
 use serde_json::json;
@@ -23,6 +24,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(replay());
     runtime.block_on(event_to_row());
+    runtime.block_on(idle());
 }
 
 /// A backlog into the database, and bare SQLite taking the same rows, interleaved.
@@ -69,6 +71,13 @@ async fn event_to_row() {
     took_ms.sort_by(f64::total_cmp);
     figure("event_to_row_ms", took_ms[EVENTS / 2], "ms", None);
     figure("event_to_row_p99_ms", took_ms[EVENTS * 99 / 100], "ms", None);
+}
+
+/// Memory per connected robot that says nothing, TLS included.
+async fn idle() {
+    let (ours, theirs) = idle::per_robot_kib().await;
+    figure("idle_mosquitto_kb", theirs, "KiB per connection", None);
+    figure("idle_kb", ours, "KiB per robot", Some(("idle_mosquitto_kb", ours / theirs)));
 }
 
 fn figure(id: &str, value: f64, unit: &str, ratio: Option<(&str, f64)>) {
