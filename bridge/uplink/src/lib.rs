@@ -14,6 +14,8 @@ mod pump;
 mod session;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "zenoh")]
+mod zenoh;
 
 pub use backoff::Backoff;
 pub use bandwidth::Bandwidth;
@@ -23,6 +25,9 @@ pub use link::{Link, LinkEvent, Outbox, Uplink};
 pub use mqtt::{Mqtt, MqttConfig};
 pub use pump::{Backlog, Document, Ends, Limits, LinkState, Pump};
 pub use session::{Effect, Session, Share, Step, Timing};
+
+#[cfg(feature = "zenoh")]
+pub use self::zenoh::{Zenoh, ZenohConfig};
 
 /// Why an uplink cannot be used at all. What may pass (no network, a refused token) is a [`LinkEvent::Down`] instead.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +41,12 @@ pub enum UplinkError {
     /// The address has not the form `http://host:port`.
     #[error("bad http address {address:?}: use http://host:port, for instance http://127.0.0.1:5000")]
     HttpAddress {
+        /// What was given.
+        address: String,
+    },
+    /// The address has not the form `host:port`.
+    #[error("bad zenoh address {address:?}: use host:port, for instance 127.0.0.1:7448")]
+    ZenohAddress {
         /// What was given.
         address: String,
     },

@@ -41,6 +41,11 @@ impl Topics {
         format!("{}/telemetry/ack", self.base)
     }
 
+    /// What an uplink with liveliness holds here while it is up. Not a topic: nothing is ever published on it.
+    pub fn alive(&self) -> String {
+        format!("{}/alive", self.base)
+    }
+
     /// Control plane to robot: momentary commands.
     pub fn command(&self) -> String {
         format!("{}/command", self.base)

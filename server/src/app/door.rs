@@ -13,6 +13,8 @@ pub enum Door {
     Mqtt,
     /// HTTP.
     Http,
+    /// zenoh.
+    Zenoh,
 }
 
 impl Door {
@@ -21,6 +23,7 @@ impl Door {
         match self {
             Door::Mqtt => "mqtt",
             Door::Http => "http",
+            Door::Zenoh => "zenoh",
         }
     }
 }

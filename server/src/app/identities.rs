@@ -1,11 +1,11 @@
 //! Robots' certificates: got for a one-time token, renewed over themselves, judged at each connection.
 
 use edgeflow_core::{
-    Principal, RobotId, TargetName,
+    OrganisationId, Principal, RobotId, TargetName,
     identity::{self, Bootstrap, CertificateView, Fingerprint, Invalid, Presented},
     principal::{Action, Resource},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::broadcast;
 
 use crate::app::{
@@ -114,6 +114,26 @@ impl App {
         let Ok(name) = presented.name.parse::<TargetName>() else { return Ok(Err(Invalid::Unknown)) };
         let target = self.stores.targets.target_anywhere(&name).await?;
         Ok(target.map(|target| target.id).ok_or(Invalid::Unknown))
+    }
+
+    /// Robots that a door may let in which sees nothing of a certificate but its common name: those that have one that stands,
+    /// and none that is revoked and could still be shown.
+    pub async fn robots_by_common_name(&self) -> Result<BTreeSet<TargetName>, AppError> {
+        let (organisation, now_us) = (OrganisationId::first(), self.now_us());
+        let mut robots = BTreeSet::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.stores.targets.targets(&organisation, after.as_deref(), 1_000).await?;
+            let Some(last) = page.last() else { return Ok(robots) };
+            after = Some(last.id.name.to_string());
+            for target in page {
+                let certificates = self.stores.identities.certificates(&organisation, &target.id.name).await?;
+                let mut alive = certificates.iter().filter(|certificate| certificate.not_after_us > now_us).peekable();
+                if alive.peek().is_some() && alive.all(|certificate| certificate.revoked_at_us.is_none()) {
+                    robots.insert(target.id.name);
+                }
+            }
+        }
     }
 
     /// Makes our listeners' certificate anew before it expires. Whether it did.

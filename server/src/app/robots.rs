@@ -38,6 +38,12 @@ impl App {
         target.map(|target| target.id).ok_or(AppError::Unauthenticated)
     }
 
+    /// The robot of that name, if it is enrolled.
+    pub(crate) async fn robot_named(&self, name: &str) -> Result<Option<RobotId>, AppError> {
+        let Ok(name) = TargetName::new(name) else { return Ok(None) };
+        Ok(self.stores.targets.target_anywhere(&name).await?.map(|target| target.id))
+    }
+
     /// The robot has come by a door.
     pub async fn robot_connected(&self, robot: &RobotId, door: Door) {
         tracing::info!(robot.name = robot.as_str(), door = door.as_str(), "robot connected");

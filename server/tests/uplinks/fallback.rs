@@ -9,15 +9,15 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn when_mqtt_goes_dead_in_the_middle_of_a_backlog_the_robot_goes_on_by_http_and_returns() {
     let world = World::start().await;
-    let robot = world.server.enrol("robot-1").await;
+    let robot = world.enrol("robot-1").await;
     let (mqtt_link, http_link) = (Link::new(), Link::new());
     let mqtt = Proxy::start(world.mqtt.to_string(), &mqtt_link).await.unwrap();
     let http = Proxy::start(world.http().to_string(), &http_link).await.unwrap();
     let ms = Duration::from_millis;
     let patience = Patience { connect: ms(500), answer: ms(3_000), probe_first: ms(100), probe_cap: ms(400), good: ms(2_000) };
     let uplinks = vec![
-        World::uplink_to(Way::Mqtt, mqtt.local_addr(), "robot-1", &robot.token),
-        World::uplink_to(Way::Http, http.local_addr(), "robot-1", &robot.token),
+        World::uplink_to(Way::Mqtt, mqtt.local_addr(), "robot-1", &world.proof(&robot)),
+        World::uplink_to(Way::Http, http.local_addr(), "robot-1", &world.proof(&robot)),
     ];
     let mut bridge = Bridge::start(Box::new(Fallback::new(uplinks, patience)));
     bridge.uses("mqtt").await;
@@ -55,6 +55,45 @@ async fn when_mqtt_goes_dead_in_the_middle_of_a_backlog_the_robot_goes_on_by_htt
     assert_eq!(world.seqs("robot-1", Class::Event).await, (1..=produced as u64).collect::<Vec<_>>());
     assert_eq!(world.seqs("robot-1", Class::Critical).await, (1..=150).collect::<Vec<_>>());
     assert_eq!(world.account("robot-1").await, (produced as u64 + 150, 0, 0, 0));
+    drop(bridge);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_goes_down_a_list_of_three_and_back_up_again() {
+    let world = World::start().await;
+    let robot = world.enrol("robot-1").await;
+    let ms = Duration::from_millis;
+    let patience = Patience { connect: ms(1_500), answer: ms(5_000), probe_first: ms(100), probe_cap: ms(400), good: ms(2_000) };
+    let (mut links, mut proxies, mut uplinks) = (Vec::new(), Vec::new(), Vec::new());
+    for (way, address) in [(Way::Mqtt, world.mqtt), (Way::Zenoh, world.zenoh), (Way::Http, world.http())] {
+        let link = Link::new();
+        let proxy = Proxy::start(address.to_string(), &link).await.unwrap();
+        uplinks.push(World::uplink_to(way, proxy.local_addr(), "robot-1", &world.proof(&robot)));
+        links.push(link);
+        proxies.push(proxy);
+    }
+    let mut bridge = Bridge::start(Box::new(Fallback::new(uplinks, patience)));
+    bridge.uses("mqtt").await;
+    let mut produced = 0;
+    // Which is cut, which comes back, and which is used then.
+    for (cut, back, used) in [(Some(0), None, "zenoh"), (Some(1), None, "http"), (None, Some(1), "zenoh"), (None, Some(0), "mqtt")] {
+        bridge.produce(Class::Event, 300).await;
+        produced += 300;
+        if let Some(at) = cut {
+            let link: &Link = &links[at];
+            link.cut().await;
+        }
+        if let Some(at) = back {
+            links[at].restore();
+        }
+        bridge.produce(Class::Event, 300).await;
+        produced += 300;
+        bridge.uses(used).await;
+        world.until_stored("robot-1", Class::Event, produced).await;
+    }
+    assert_eq!(world.seqs("robot-1", Class::Event).await, (1..=produced as u64).collect::<Vec<_>>());
+    assert_eq!(world.account("robot-1").await, (produced as u64, 0, 0, 0));
     drop(bridge);
     world.stop().await;
 }

@@ -8,6 +8,7 @@ mod contract;
 mod fallback;
 mod http;
 mod world;
+mod zenoh;
 
 /// The suite, once for each uplink.
 macro_rules! contract {
@@ -61,4 +62,5 @@ macro_rules! contract {
 contract! {
     over_mqtt: Mqtt,
     over_http: Http,
+    over_zenoh: Zenoh,
 }

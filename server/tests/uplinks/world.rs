@@ -2,11 +2,15 @@
 
 use crate::common::{Robot, Server, bundle, options};
 use edgeflow_bridge::{Clock, LogHandle, LogThread, Recorder};
-use edgeflow_server::mqtt::{Gateway, Limits as GatewayLimits};
+use edgeflow_core::{Principal, TargetName};
+use edgeflow_server::{
+    mqtt::{Gateway, Limits as GatewayLimits},
+    zenoh::ZenohDoor,
+};
 use edgeflow_uplink::{Bandwidth, Http, HttpConfig, Limits, Link, LinkEvent, LinkState, Mqtt, MqttConfig, Outbox, Pump, Timing, Uplink};
 use edgeflow_wire::{Class, DesiredState, EntryBody, Envelope, FaultBody, LogAck, Upstream, decode, encode};
 use serde_json::Value;
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -21,15 +25,36 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Way {
     Mqtt,
     Http,
+    Zenoh,
+}
+
+impl Way {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Way::Mqtt => "mqtt",
+            Way::Http => "http",
+            Way::Zenoh => "zenoh",
+        }
+    }
+}
+
+/// With what a robot proves who it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Proof {
+    pub(crate) token: String,
+    pub(crate) ca: PathBuf,
+    /// Key and certificate.
+    pub(crate) pem: PathBuf,
 }
 
 /// A control plane.
 pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) mqtt: SocketAddr,
+    pub(crate) zenoh: SocketAddr,
     stop: CancellationToken,
-    gateway: JoinHandle<()>,
-    _folder: tempfile::TempDir,
+    doors: Vec<JoinHandle<()>>,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -37,14 +62,17 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start(options(&folder)).await;
         let gateway = Gateway::bind("127.0.0.1:0".parse().unwrap(), GatewayLimits::default(), None).await.unwrap();
-        let (mqtt, stop) = (gateway.address(), CancellationToken::new());
-        let gateway = tokio::spawn(gateway.serve(server.app.clone(), stop.clone()));
-        Self { server, mqtt, stop, gateway, _folder: folder }
+        let router = ZenohDoor::open(server.app.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (mqtt, zenoh, stop) = (gateway.address(), router.address(), CancellationToken::new());
+        let doors = vec![tokio::spawn(gateway.serve(server.app.clone(), stop.clone())), tokio::spawn(router.serve(stop.clone()))];
+        Self { server, mqtt, zenoh, stop, doors, folder }
     }
 
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        self.gateway.await.unwrap();
+        for door in self.doors {
+            door.await.unwrap();
+        }
         self.server.stop().await;
     }
 
@@ -52,39 +80,74 @@ impl World {
         self.server.base.strip_prefix("http://").unwrap().parse().unwrap()
     }
 
+    /// A robot with its token and its certificate.
+    pub(crate) async fn enrol(&self, name: &str) -> Robot {
+        let robot = self.server.enrol(name).await;
+        let app = &self.server.app;
+        let target = TargetName::new(name).unwrap();
+        let bootstrap = app.bootstrap_target(&Principal::administrator(), &target, None).await.unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+        let identity = app.enrol_identity(&bootstrap.token, &request).await.unwrap();
+        std::fs::write(self.pem(name), key.serialize_pem() + &identity.certificate).unwrap();
+        robot
+    }
+
+    fn pem(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.pem"))
+    }
+
+    /// What an enrolled robot was given.
+    pub(crate) fn proof(&self, robot: &Robot) -> Proof {
+        let ca = self.server.app.authority().files().ca;
+        Proof { token: robot.token.clone(), ca, pem: self.pem(robot.id.name.as_str()) }
+    }
+
+    /// What somebody made up.
+    pub(crate) fn forged(&self, name: &str) -> Proof {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let pem = self.pem(&format!("forged-{name}"));
+        std::fs::write(&pem, key.serialize_pem() + &params.self_signed(&key).unwrap().pem()).unwrap();
+        Proof { token: format!("{name}.nonsense"), ca: self.server.app.authority().files().ca, pem }
+    }
+
     /// The robot's end of an uplink that leads to this address.
-    pub(crate) fn uplink_to(way: Way, address: SocketAddr, robot: &str, token: &str) -> Box<dyn Uplink> {
-        let ms = Duration::from_millis;
+    pub(crate) fn uplink_to(way: Way, address: SocketAddr, robot: &str, proof: &Proof) -> Box<dyn Uplink> {
+        let (retry_first, retry_cap) = (Duration::from_millis(10), Duration::from_millis(50));
+        let (address, token) = (address.to_string(), &proof.token);
         match way {
-            Way::Mqtt => {
-                let config = MqttConfig { retry_first: ms(10), retry_cap: ms(50), ..MqttConfig::new(address.to_string(), robot, token) };
-                Box::new(Mqtt::new(config).unwrap())
-            }
+            Way::Mqtt => Box::new(Mqtt::new(MqttConfig { retry_first, retry_cap, ..MqttConfig::new(address, robot, token) }).unwrap()),
             Way::Http => {
-                let config =
-                    HttpConfig { retry_first: ms(10), retry_cap: ms(50), ..HttpConfig::new(format!("http://{address}"), robot, token) };
-                Box::new(Http::new(config).unwrap())
+                let address = format!("http://{address}");
+                Box::new(Http::new(HttpConfig { retry_first, retry_cap, ..HttpConfig::new(address, robot, token) }).unwrap())
+            }
+            Way::Zenoh => {
+                let config = ZenohConfig::new(address, robot, &proof.ca, &proof.pem, &proof.pem);
+                Box::new(Zenoh::new(ZenohConfig { retry_first, retry_cap, patience: Duration::from_secs(2), ..config }).unwrap())
             }
         }
     }
 
     /// The robot's end of an uplink to this control plane.
-    pub(crate) fn uplink(&self, way: Way, robot: &str, token: &str) -> Box<dyn Uplink> {
+    pub(crate) fn uplink(&self, way: Way, robot: &str, proof: &Proof) -> Box<dyn Uplink> {
         let address = match way {
             Way::Mqtt => self.mqtt,
             Way::Http => self.http(),
+            Way::Zenoh => self.zenoh,
         };
-        Self::uplink_to(way, address, robot, token)
+        Self::uplink_to(way, address, robot, proof)
     }
 
     /// A robot's connection, up.
     pub(crate) async fn connect(&self, way: Way, robot: &Robot) -> Connection {
-        let mut connection = Connection::start(&*self.uplink(way, robot.id.name.as_str(), &robot.token));
+        let mut connection = Connection::start(&*self.uplink(way, robot.id.name.as_str(), &self.proof(robot)));
         connection.up().await;
         connection
     }
 
-    /// Registers a model and returns how to deploy it.
+    /// Registers a model.
     pub(crate) async fn register(&self) {
         let (status, body) = self.server.register("label-reader", bundle("v1")).await;
         assert!(status.is_success(), "{body}");

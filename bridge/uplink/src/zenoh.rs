@@ -1,0 +1,286 @@
+//! The wire over zenoh: a session of its own with the control plane's router, over mTLS. Log documents are queries whose reply is
+//! the acknowledgement, desired state and commands are subscriptions, and desired state is asked for at the start and from
+//! time to time, since a router may drop what a slow link cannot take.
+//!
+//! It never meets the ROS graph's zenoh: it scouts for nobody, listens on nothing and connects to one address.
+
+use ::zenoh::{
+    Config, Session,
+    bytes::ZBytes,
+    handlers::FifoChannelHandler,
+    query::{ConsolidationMode, Reply},
+    sample::{Sample, SampleKind},
+};
+use bytes::Bytes;
+use edgeflow_wire::{DesiredState, Envelope, News, Topics, Version, decode, encode};
+use futures::stream::{FuturesOrdered, StreamExt};
+use serde_json::json;
+use std::{fmt, path::PathBuf, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    Backoff, Link, LinkEvent, Outbox, Uplink, UplinkError,
+    link::{Connect, NOBODY_LISTENS, keep_connected},
+};
+
+/// Documents that may wait for their answer. The control plane takes them one after the other.
+const IN_FLIGHT: usize = 8;
+/// A connection without any sign of life for so long is dead.
+const LEASE: Duration = Duration::from_secs(8);
+
+/// Where the control plane's router is and who comes.
+#[derive(Clone)]
+pub struct ZenohConfig {
+    /// `host:port`.
+    pub address: String,
+    /// The robot's name, which its certificate proves.
+    pub robot: String,
+    /// PEM file with the control plane's CA.
+    pub ca: PathBuf,
+    /// PEM file with the robot's certificate.
+    pub certificate: PathBuf,
+    /// PEM file with its key. May be the same file.
+    pub key: PathBuf,
+    /// How long an answer may take.
+    pub patience: Duration,
+    /// How often desired state is asked for although nothing was heard of it.
+    pub refresh: Duration,
+    /// First delay before connecting again.
+    pub retry_first: Duration,
+    /// Longest delay before connecting again.
+    pub retry_cap: Duration,
+}
+
+impl ZenohConfig {
+    /// The usual patience: 10 s for an answer, retries from 100 ms to 3 s, desired state asked for every 30 s.
+    pub fn new(
+        address: impl Into<String>,
+        robot: impl Into<String>,
+        ca: impl Into<PathBuf>,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            address: address.into(),
+            robot: robot.into(),
+            ca: ca.into(),
+            certificate: certificate.into(),
+            key: key.into(),
+            patience: Duration::from_secs(10),
+            refresh: Duration::from_secs(30),
+            retry_first: Duration::from_millis(100),
+            retry_cap: Duration::from_secs(3),
+        }
+    }
+}
+
+impl fmt::Debug for ZenohConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZenohConfig").field("address", &self.address).field("robot", &self.robot).finish_non_exhaustive()
+    }
+}
+
+/// zenoh as an uplink.
+#[derive(Debug, Clone)]
+pub struct Zenoh {
+    config: ZenohConfig,
+    topics: Topics,
+}
+
+impl Zenoh {
+    /// Checks the configuration; connecting begins with [`Uplink::start`].
+    ///
+    /// # Errors
+    /// An address that is malformed, or a name that is not a robot's.
+    pub fn new(config: ZenohConfig) -> Result<Self, UplinkError> {
+        let topics = Topics::new(&config.robot)?;
+        let good = config.address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if !good || config.address.contains(['/', '?', '#']) {
+            return Err(UplinkError::ZenohAddress { address: config.address });
+        }
+        Ok(Self { config, topics })
+    }
+
+    async fn open(&self) -> ::zenoh::Result<Session> {
+        let config = json!({
+            "mode": "client",
+            "connect": { "endpoints": [format!("tls/{}", self.config.address)], "timeout_ms": 0 },
+            "listen": { "endpoints": [] },
+            "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
+            "transport": {
+                "shared_memory": { "enabled": false },
+                "link": {
+                    "protocols": ["tls"],
+                    "tx": { "lease": LEASE.as_millis() as u64 },
+                    "rx": { "max_message_size": edgeflow_wire::MAX_DECODED_BYTES },
+                    "tls": {
+                        "root_ca_certificate": self.config.ca,
+                        "enable_mtls": true,
+                        "connect_certificate": self.config.certificate,
+                        "connect_private_key": self.config.key,
+                        "verify_name_on_connect": true,
+                        "close_link_on_expiration": true,
+                    },
+                },
+            },
+        });
+        ::zenoh::open(Config::from_json5(&config.to_string())?).await
+    }
+
+    /// Everything that is heard on a connection, from its first to its last moment. Returns why it ended.
+    async fn serve(&self, session: &Session, events: &mpsc::Sender<LinkEvent>, up_since: &mut Option<Instant>) -> ::zenoh::Result<String> {
+        let transports = session.info().transport_events_listener().await?;
+        let desired = session.declare_subscriber(self.topics.deploy()).await?;
+        let commands = session.declare_subscriber(self.topics.command()).await?;
+        if session.info().routers_zid().await.next().is_none() {
+            return Ok("the connection was lost".to_owned());
+        }
+        // Only an answer proves that the control plane is there and lets this robot in.
+        let mut known = None;
+        let first = match self.news(session, known).await? {
+            Ok(first) => first,
+            Err(reason) => return Ok(reason),
+        };
+        let _alive = session.liveliness().declare_token(self.topics.alive()).await?;
+        let (outbox, mut documents) = Outbox::new();
+        *up_since = Some(Instant::now());
+        if events.send(LinkEvent::Up { uplink: Self::NAME, outbox }).await.is_err() {
+            return Ok(NOBODY_LISTENS.to_owned());
+        }
+        let mut heard = self.desired_of(first, &mut known);
+        let mut answers = FuturesOrdered::new();
+        let mut refresh = interval(self.config.refresh);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        refresh.reset();
+        let mut outbox_open = true;
+        loop {
+            if let Some(event) = heard.take()
+                && events.send(event).await.is_err()
+            {
+                return Ok(NOBODY_LISTENS.to_owned());
+            }
+            tokio::select! {
+                event = transports.recv_async() => match event {
+                    Ok(event) if event.kind() == SampleKind::Put => {}
+                    _ => return Ok("the connection was lost".to_owned()),
+                },
+                sample = desired.recv_async() => {
+                    let envelope = payload(&sample?);
+                    known = version(&envelope).or(known);
+                    heard = Some(LinkEvent::Desired(envelope));
+                }
+                sample = commands.recv_async() => heard = Some(LinkEvent::Command(payload(&sample?))),
+                document = documents.recv(), if outbox_open && answers.len() < IN_FLIGHT => match document {
+                    Some(document) => answers.push_back(self.answer(self.ask(session, self.topics.telemetry(), document).await?)),
+                    None => outbox_open = false,
+                },
+                Some(answer) = answers.next() => match answer {
+                    Ok(answer) => heard = Some(LinkEvent::Ack(answer)),
+                    Err(reason) => return Ok(reason),
+                },
+                _ = refresh.tick() => match self.news(session, known).await? {
+                    Ok(news) => heard = self.desired_of(news, &mut known),
+                    Err(reason) => return Ok(reason),
+                },
+            }
+        }
+    }
+
+    async fn ask(&self, session: &Session, selector: String, document: Vec<u8>) -> ::zenoh::Result<FifoChannelHandler<Reply>> {
+        let get = session.get(selector).payload(ZBytes::from(document)).consolidation(ConsolidationMode::None);
+        get.timeout(self.config.patience).await
+    }
+
+    /// The reply to a query, or why there is none.
+    async fn answer(&self, replies: FifoChannelHandler<Reply>) -> Result<Bytes, String> {
+        match timeout(self.config.patience + Duration::from_secs(1), replies.recv_async()).await {
+            Ok(Ok(reply)) => match reply.into_result() {
+                Ok(sample) => Ok(payload(&sample)),
+                Err(error) => Err(format!("the control plane refused: {}", error.payload().try_to_string().unwrap_or_default())),
+            },
+            // Whoever may not ask is not answered.
+            Ok(Err(_)) | Err(_) => {
+                Err("the control plane did not answer: does it run, and is this robot's certificate the one it was enrolled with?"
+                    .to_owned())
+            }
+        }
+    }
+
+    /// Asks what is new.
+    async fn news(&self, session: &Session, known: Option<Version>) -> ::zenoh::Result<Result<News, String>> {
+        let mut selector = self.topics.deploy();
+        if let Some(Version { server_epoch, generation }) = known {
+            selector = format!("{selector}?server_epoch={server_epoch};generation={generation}");
+        }
+        let answer = self.answer(self.ask(session, selector, Vec::new()).await?).await;
+        Ok(answer.and_then(|news| decode(&news).map_err(|error| format!("the control plane's news cannot be read: {error}"))))
+    }
+
+    fn desired_of(&self, news: News, known: &mut Option<Version>) -> Option<LinkEvent> {
+        let envelope = encode(&news.desired?).ok().map(Bytes::from)?;
+        *known = version(&envelope).or(*known);
+        Some(LinkEvent::Desired(envelope))
+    }
+}
+
+impl Connect for Zenoh {
+    const NAME: &'static str = "zenoh";
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.config.retry_first, self.config.retry_cap)
+    }
+
+    async fn connection(&self, events: &mpsc::Sender<LinkEvent>, up_since: &mut Option<Instant>) -> String {
+        let session = match timeout(self.config.patience, self.open()).await {
+            Ok(Ok(session)) => session,
+            Ok(Err(error)) => return format!("no connection to the control plane's router: {error}"),
+            Err(_) => return "the control plane's router did not answer in time".to_owned(),
+        };
+        let ended = self.serve(&session, events, up_since).await;
+        if let Err(error) = session.close().await {
+            tracing::debug!(%error, "a zenoh session did not close cleanly");
+        }
+        ended.unwrap_or_else(|error| format!("the connection was lost: {error}"))
+    }
+}
+
+impl Uplink for Zenoh {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn start(&self) -> Link {
+        keep_connected(self.clone())
+    }
+}
+
+fn payload(sample: &Sample) -> Bytes {
+    Bytes::from(sample.payload().to_bytes().into_owned())
+}
+
+/// Which desired state an encoded envelope holds. One that cannot be read is for the robot to refuse, not for its carrier.
+fn version(envelope: &[u8]) -> Option<Version> {
+    let envelope: Envelope = decode(envelope).ok()?;
+    decode::<DesiredState>(envelope.payload.as_bytes()).ok().map(|state| state.version)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_a_host_and_a_port_are_an_address() {
+        let new = |address: &str| Zenoh::new(ZenohConfig::new(address, "robot-1", "/ca", "/certificate", "/key"));
+        for address in ["127.0.0.1:7448", "plane.example:1", "[::1]:7448"] {
+            assert!(new(address).is_ok(), "{address}");
+        }
+        for address in ["127.0.0.1", ":1", "127.0.0.1:port", "tcp/127.0.0.1:1", "127.0.0.1:1#iface=lo", ""] {
+            assert!(matches!(new(address), Err(UplinkError::ZenohAddress { .. })), "{address}");
+        }
+        assert!(matches!(Zenoh::new(ZenohConfig::new("127.0.0.1:1", "a/*", "", "", "")), Err(UplinkError::Name(_))));
+    }
+}

@@ -1,0 +1,106 @@
+//! How the router is configured: what it listens on, whom it trusts, and who may do what.
+
+use edgeflow_core::TargetName;
+use edgeflow_wire::{MAX_DOCUMENT_BYTES, Topics, WireError};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use crate::app::AuthorityFiles;
+
+/// Most robots at a time.
+const MAX_SESSIONS: usize = 10_000;
+
+/// The router's configuration, as zenoh reads it.
+pub(super) fn config(address: SocketAddr, files: &AuthorityFiles, robots: &BTreeSet<TargetName>) -> Result<Value, WireError> {
+    Ok(json!({
+        "mode": "router",
+        "listen": { "endpoints": [format!("tls/{address}")], "timeout_ms": 0, "exit_on_failure": true },
+        "connect": { "endpoints": [] },
+        "scouting": { "multicast": { "enabled": false }, "gossip": { "enabled": false } },
+        "adminspace": { "enabled": false },
+        "transport": {
+            "shared_memory": { "enabled": false },
+            "unicast": { "max_sessions": MAX_SESSIONS, "max_links": 1, "accept_timeout": 10_000, "accept_pending": 100 },
+            "link": {
+                "protocols": ["tls"],
+                // A robot that does not read is cut before it delays others.
+                "tx": { "queue": { "congestion_control": { "block": { "wait_before_close": 1_000_000 } } } },
+                "rx": { "max_message_size": 2 * MAX_DOCUMENT_BYTES },
+                "tls": {
+                    "root_ca_certificate": files.ca,
+                    "listen_certificate": files.server_certificate,
+                    "listen_private_key": files.server_key,
+                    "enable_mtls": true,
+                    "close_link_on_expiration": true,
+                },
+            },
+        },
+        "access_control": access_control(robots)?,
+    }))
+}
+
+/// Everything is refused but what a robot needs of its own keys, in the direction it needs it.
+fn access_control(robots: &BTreeSet<TargetName>) -> Result<Value, WireError> {
+    let (mut rules, mut subjects, mut policies) = (Vec::new(), Vec::new(), Vec::new());
+    for robot in robots {
+        let name = robot.as_str();
+        let topics = Topics::new(name)?;
+        let mut of_robot = Vec::new();
+        let mut allow = |what: &str, flow: &str, message: &str, keys: Vec<String>| {
+            let id = format!("{name} {what}");
+            rules.push(json!({ "id": id, "permission": "allow", "flows": [flow], "messages": [message], "key_exprs": keys }));
+            of_robot.push(id);
+        };
+        allow("asks", "ingress", "query", vec![topics.telemetry(), topics.deploy()]);
+        allow("is answered", "egress", "reply", vec![topics.telemetry(), topics.deploy()]);
+        allow("listens", "ingress", "declare_subscriber", vec![topics.deploy(), topics.command()]);
+        allow("hears", "egress", "put", vec![topics.deploy(), topics.command()]);
+        allow("is here", "ingress", "liveliness_token", vec![topics.alive()]);
+        subjects.push(json!({ "id": name, "cert_common_names": [name], "link_protocols": ["tls"] }));
+        policies.push(json!({ "rules": of_robot, "subjects": [name] }));
+    }
+    let nobody = || json!({ "enabled": true, "default_permission": "deny" });
+    if robots.is_empty() {
+        return Ok(nobody());
+    }
+    let mut control = nobody();
+    for (key, value) in [("rules", rules), ("subjects", subjects), ("policies", policies)] {
+        control[key] = Value::Array(value);
+    }
+    Ok(control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> BTreeSet<TargetName> {
+        names.iter().map(|name| TargetName::new(*name).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_robot_has_its_own_keys_and_the_default_is_no() {
+        let control = access_control(&names(&["robot-1", "robot-2"])).unwrap();
+        assert_eq!((&control["enabled"], &control["default_permission"]), (&json!(true), &json!("deny")));
+        for policy in control["policies"].as_array().unwrap() {
+            let subject = policy["subjects"][0].as_str().unwrap();
+            for rule in policy["rules"].as_array().unwrap() {
+                let rule = control["rules"].as_array().unwrap().iter().find(|found| found["id"] == *rule).unwrap();
+                for key in rule["key_exprs"].as_array().unwrap() {
+                    assert!(key.as_str().unwrap().starts_with(&format!("edgeflow/targets/{subject}/")), "{key}");
+                }
+            }
+        }
+        assert_eq!(control["rules"].as_array().unwrap().len(), 10);
+    }
+
+    #[test]
+    fn zenoh_reads_it_with_and_without_robots() {
+        let files = AuthorityFiles { ca: "/ca".into(), server_certificate: "/certificate".into(), server_key: "/key".into() };
+        for robots in [names(&[]), names(&["robot-1", "robot-2"])] {
+            let config = config("127.0.0.1:7448".parse().unwrap(), &files, &robots).unwrap();
+            let read = zenoh::Config::from_json5(&config.to_string()).unwrap();
+            assert!(read.get_json("access_control").unwrap().contains("\"deny\""));
+        }
+    }
+}
