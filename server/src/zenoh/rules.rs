@@ -9,6 +9,7 @@ use crate::app::AuthorityFiles;
 
 /// Most robots at a time.
 const MAX_SESSIONS: usize = 10_000;
+const NOBODY: &str = "-nobody-";
 
 /// The router's configuration, as zenoh reads it.
 pub(super) fn config(address: SocketAddr, files: &AuthorityFiles, robots: &BTreeSet<TargetName>) -> Result<Value, WireError> {
@@ -59,15 +60,14 @@ fn access_control(robots: &BTreeSet<TargetName>) -> Result<Value, WireError> {
         subjects.push(json!({ "id": name, "cert_common_names": [name], "link_protocols": ["tls"] }));
         policies.push(json!({ "rules": of_robot, "subjects": [name] }));
     }
-    let nobody = || json!({ "enabled": true, "default_permission": "deny" });
-    if robots.is_empty() {
-        return Ok(nobody());
-    }
-    let mut control = nobody();
-    for (key, value) in [("rules", rules), ("subjects", subjects), ("policies", policies)] {
-        control[key] = Value::Array(value);
-    }
-    Ok(control)
+    // zenoh wants at least one of each. No robot has this name.
+    rules.push(json!({
+        "id": NOBODY, "permission": "deny", "messages": ["put", "delete", "declare_subscriber", "query", "declare_queryable", "reply"],
+        "flows": ["ingress", "egress"], "key_exprs": ["**"],
+    }));
+    subjects.push(json!({ "id": NOBODY, "cert_common_names": [NOBODY] }));
+    policies.push(json!({ "rules": [NOBODY], "subjects": [NOBODY] }));
+    Ok(json!({ "enabled": true, "default_permission": "deny", "rules": rules, "subjects": subjects, "policies": policies }))
 }
 
 #[cfg(test)]
@@ -84,6 +84,10 @@ mod tests {
         assert_eq!((&control["enabled"], &control["default_permission"]), (&json!(true), &json!("deny")));
         for policy in control["policies"].as_array().unwrap() {
             let subject = policy["subjects"][0].as_str().unwrap();
+            if subject == NOBODY {
+                assert!(TargetName::new(NOBODY).is_err());
+                continue;
+            }
             for rule in policy["rules"].as_array().unwrap() {
                 let rule = control["rules"].as_array().unwrap().iter().find(|found| found["id"] == *rule).unwrap();
                 for key in rule["key_exprs"].as_array().unwrap() {
@@ -91,7 +95,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(control["rules"].as_array().unwrap().len(), 10);
+        assert_eq!(control["rules"].as_array().unwrap().len(), 11);
     }
 
     #[test]

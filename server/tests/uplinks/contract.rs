@@ -27,7 +27,7 @@ fn event(ack: &LogAck) -> u64 {
 
 /// Out of order, doubled, overlapping.
 pub(crate) async fn batches(way: Way) {
-    let world = World::start().await;
+    let world = World::of(way).await;
     let mut robot = world.enrol("robot-1").await;
     let mut connection = world.connect(way, &robot).await;
     let ack = connection.say(hello(&robot, 1)).await;
@@ -54,7 +54,7 @@ pub(crate) async fn batches(way: Way) {
 }
 
 pub(crate) async fn epochs(way: Way) {
-    let world = World::start().await;
+    let world = World::of(way).await;
     let mut robot = world.enrol("robot-1").await;
     let mut connection = world.connect(way, &robot).await;
     connection.say(hello(&robot, 1)).await;
@@ -76,7 +76,7 @@ pub(crate) async fn epochs(way: Way) {
 }
 
 pub(crate) async fn reconnect(way: Way) {
-    let world = World::start().await;
+    let world = World::of(way).await;
     let mut robot = world.enrol("robot-1").await;
     let mut connection = world.connect(way, &robot).await;
     connection.say(hello(&robot, 1)).await;
@@ -103,7 +103,7 @@ pub(crate) async fn reconnect(way: Way) {
 }
 
 pub(crate) async fn desired(way: Way) {
-    let world = World::start().await;
+    let world = World::of(way).await;
     world.register().await;
     let robot = world.enrol("robot-1").await;
     let mut connection = world.connect(way, &robot).await;
@@ -129,7 +129,7 @@ pub(crate) async fn desired(way: Way) {
 }
 
 pub(crate) async fn revoked(way: Way) {
-    let world = World::start().await;
+    let world = World::of(way).await;
     let (mut robot, mut other) = (world.enrol("robot-1").await, world.enrol("robot-2").await);
     let mut connection = world.connect(way, &robot).await;
     let mut bystander = world.connect(way, &other).await;
@@ -158,7 +158,7 @@ pub(crate) async fn revoked(way: Way) {
 }
 
 pub(crate) async fn identity(way: Way) {
-    let world = World::start().await;
+    let world = World::of(way).await;
     let (robot, other) = (world.enrol("robot-1").await, world.enrol("robot-2").await);
     for (name, proof) in [("robot-1", world.proof(&other)), ("robot-1", world.forged("robot-1")), ("ghost", world.proof(&robot))] {
         let mut connection = Connection::start(&*world.uplink(way, name, &proof));
@@ -174,7 +174,7 @@ pub(crate) async fn identity(way: Way) {
 }
 
 pub(crate) async fn refused(way: Way) {
-    let world = World::start().await;
+    let world = World::of(way).await;
     let mut robot = world.enrol("robot-1").await;
     let mut connection = world.connect(way, &robot).await;
     connection.say(hello(&robot, 1)).await;
@@ -195,7 +195,7 @@ pub(crate) async fn refused(way: Way) {
 }
 
 pub(crate) async fn backlog(way: Way) {
-    let world = World::start().await;
+    let world = World::of(way).await;
     let robot = world.enrol("robot-1").await;
     let mut bridge = Bridge::start(world.uplink(way, "robot-1", &world.proof(&robot)));
     bridge.produce(Class::Event, 1_500).await;

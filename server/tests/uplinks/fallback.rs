@@ -61,12 +61,12 @@ async fn when_mqtt_goes_dead_in_the_middle_of_a_backlog_the_robot_goes_on_by_htt
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_goes_down_a_list_of_three_and_back_up_again() {
-    let world = World::start().await;
+    let world = World::with_zenoh().await;
     let robot = world.enrol("robot-1").await;
     let ms = Duration::from_millis;
     let patience = Patience { connect: ms(1_500), answer: ms(5_000), probe_first: ms(100), probe_cap: ms(400), good: ms(2_000) };
     let (mut links, mut proxies, mut uplinks) = (Vec::new(), Vec::new(), Vec::new());
-    for (way, address) in [(Way::Mqtt, world.mqtt), (Way::Zenoh, world.zenoh), (Way::Http, world.http())] {
+    for (way, address) in [(Way::Mqtt, world.mqtt), (Way::Zenoh, world.zenoh.unwrap()), (Way::Http, world.http())] {
         let link = Link::new();
         let proxy = Proxy::start(address.to_string(), &link).await.unwrap();
         uplinks.push(World::uplink_to(way, proxy.local_addr(), "robot-1", &world.proof(&robot)));

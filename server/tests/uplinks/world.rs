@@ -7,7 +7,9 @@ use edgeflow_server::{
     mqtt::{Gateway, Limits as GatewayLimits},
     zenoh::ZenohDoor,
 };
-use edgeflow_uplink::{Bandwidth, Http, HttpConfig, Limits, Link, LinkEvent, LinkState, Mqtt, MqttConfig, Outbox, Pump, Timing, Uplink};
+use edgeflow_uplink::{
+    Bandwidth, Http, HttpConfig, Limits, Link, LinkEvent, LinkState, Mqtt, MqttConfig, Outbox, Pump, Timing, Uplink, Zenoh, ZenohConfig,
+};
 use edgeflow_wire::{Class, DesiredState, EntryBody, Envelope, FaultBody, LogAck, Upstream, decode, encode};
 use serde_json::Value;
 use std::{collections::VecDeque, net::SocketAddr, path::PathBuf, time::Duration};
@@ -51,21 +53,35 @@ pub(crate) struct Proof {
 pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) mqtt: SocketAddr,
-    pub(crate) zenoh: SocketAddr,
+    pub(crate) zenoh: Option<SocketAddr>,
     stop: CancellationToken,
     doors: Vec<JoinHandle<()>>,
     folder: tempfile::TempDir,
 }
 
 impl World {
+    /// With MQTT and HTTP.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start(options(&folder)).await;
         let gateway = Gateway::bind("127.0.0.1:0".parse().unwrap(), GatewayLimits::default(), None).await.unwrap();
-        let router = ZenohDoor::open(server.app.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let (mqtt, zenoh, stop) = (gateway.address(), router.address(), CancellationToken::new());
-        let doors = vec![tokio::spawn(gateway.serve(server.app.clone(), stop.clone())), tokio::spawn(router.serve(stop.clone()))];
-        Self { server, mqtt, zenoh, stop, doors, folder }
+        let (mqtt, stop) = (gateway.address(), CancellationToken::new());
+        let doors = vec![tokio::spawn(gateway.serve(server.app.clone(), stop.clone()))];
+        Self { server, mqtt, zenoh: None, stop, doors, folder }
+    }
+
+    /// With zenoh too.
+    pub(crate) async fn with_zenoh() -> Self {
+        let mut world = Self::start().await;
+        let router = ZenohDoor::open(world.server.app.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        world.zenoh = Some(router.address());
+        world.doors.push(tokio::spawn(router.serve(world.stop.clone())));
+        world
+    }
+
+    /// With what this uplink needs.
+    pub(crate) async fn of(way: Way) -> Self {
+        if way == Way::Zenoh { Self::with_zenoh().await } else { Self::start().await }
     }
 
     pub(crate) async fn stop(self) {
@@ -135,7 +151,7 @@ impl World {
         let address = match way {
             Way::Mqtt => self.mqtt,
             Way::Http => self.http(),
-            Way::Zenoh => self.zenoh,
+            Way::Zenoh => self.zenoh.unwrap(),
         };
         Self::uplink_to(way, address, robot, proof)
     }
