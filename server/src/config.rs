@@ -80,6 +80,9 @@ pub struct Args {
     /// Where robots connect by MQTT; without --tls loopback only, port 0 takes a free one [default: 127.0.0.1:1883].
     #[arg(long, env = "EDGEFLOW_MQTT_LISTEN", value_name = "HOST:PORT")]
     pub mqtt_listen: Option<String>,
+    /// Where robots connect by zenoh, always with certificates; port 0 takes a free one [default: empty, no zenoh].
+    #[arg(long, env = "EDGEFLOW_ZENOH_LISTEN", value_name = "HOST:PORT")]
+    pub zenoh_listen: Option<String>,
     /// Serve over TLS, with the control plane's own CA: robots come with certificates, people with tokens over HTTPS.
     #[arg(long, env = "EDGEFLOW_TLS")]
     pub tls: bool,
@@ -101,6 +104,7 @@ struct File {
     data_dir: Option<PathBuf>,
     listen: Option<String>,
     mqtt_listen: Option<String>,
+    zenoh_listen: Option<String>,
     tls: Option<bool>,
     tls_names: Option<Vec<String>>,
     max_model_bytes: Option<u64>,
@@ -152,6 +156,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where robots connect.
     pub mqtt_listen: SocketAddr,
+    /// Where robots connect by zenoh, if they may.
+    pub zenoh_listen: Option<SocketAddr>,
     /// Whether both doors are behind TLS.
     pub tls: bool,
     /// Names and addresses under which robots reach this machine.
@@ -182,6 +188,10 @@ impl Config {
         Ok(Self {
             data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "edgeflow-data".into()),
             listen: address("listen", &text(args.listen, file.listen, "127.0.0.1:5000"), tls)?,
+            zenoh_listen: match text(args.zenoh_listen, file.zenoh_listen, "").as_str() {
+                "" => None,
+                given => Some(address("zenoh_listen", given, true)?),
+            },
             mqtt_listen: address("mqtt_listen", &text(args.mqtt_listen, file.mqtt_listen, "127.0.0.1:1883"), tls)?,
             tls,
             tls_names,
@@ -223,7 +233,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 7 + 9, "one line per field of `File` and of `Retention`");
+        assert_eq!(keys.count(), 8 + 9, "one line per field of `File` and of `Retention`");
     }
 
     #[test]
@@ -259,6 +269,9 @@ mod tests {
         let error = Config::load(Args { mqtt_listen: Some("1883".into()), ..Args::default() }).unwrap_err().to_string();
         assert!(error.contains("mqtt_listen \"1883\""), "{error}");
         assert!(Config::load(Args { listen: Some("[::1]:0".into()), ..Args::default() }).is_ok());
+        let zenoh = |listen: &str| Config::load(Args { zenoh_listen: Some(listen.into()), ..Args::default() });
+        assert_eq!((zenoh("").unwrap().zenoh_listen, zenoh("[::1]:7448").unwrap().zenoh_listen.unwrap().port()), (None, 7448));
+        assert!(zenoh("7448").unwrap_err().to_string().contains("zenoh_listen \"7448\""));
         assert!(Config::load(Args { listen: Some("0.0.0.0:5000".into()), tls: true, ..Args::default() }).is_ok());
         let error = with_file("tls_names = [\"https://fleet\"]", Args::default()).unwrap_err().to_string();
         assert!(error.contains("https://fleet"), "{error}");

@@ -11,6 +11,7 @@ use edgeflow_server::{
     http,
     mqtt::{Gateway, Limits},
     tls::{self, ClientCertificate},
+    zenoh::ZenohDoor,
 };
 use std::{
     fs::{File, TryLockError},
@@ -65,16 +66,25 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let https = acceptor(ClientCertificate::Optional, &[b"http/1.1"])?;
     app.set_mqtt_address(gateway.address());
     app.metrics().register(|registry| gateway.metrics().register(registry));
+    let zenoh = match config.zenoh_listen {
+        Some(listen) => Some(ZenohDoor::open(app.clone(), listen).await?),
+        None => None,
+    };
+    let zenoh_address = zenoh.as_ref().map(ZenohDoor::address);
+    if let Some(address) = zenoh_address {
+        app.set_zenoh_address(address);
+    }
     let made = app.ensure_admin_token(std::env::var("EDGEFLOW_ADMIN_TOKEN").ok().as_deref()).await?;
 
     let shutdown = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    announce(http_address, gateway.address(), config.tls, made.as_deref())?;
+    announce(http_address, gateway.address(), zenoh_address, config.tls, made.as_deref())?;
 
     let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
     let retainer = tokio::spawn(background::retain(app.clone(), shutdown.clone()));
     let robots = tokio::spawn(gateway.serve(app.clone(), shutdown.clone()));
+    let zenoh = zenoh.map(|door| tokio::spawn(door.serve(shutdown.clone())));
     let authority = tokio::spawn(background::refresh_authority(app.clone(), shutdown.clone()));
     let mut people = match https {
         Some(acceptor) => tokio::spawn(http::serve_tls(http_listener, acceptor, app.clone(), shutdown.clone())),
@@ -88,6 +98,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     shutdown.cancel();
     robots.await.context("the MQTT door broke")?;
+    if let Some(zenoh) = zenoh {
+        zenoh.await.context("the zenoh door broke")?;
+    }
     let result = match ended {
         Some(result) => result,
         None => match tokio::time::timeout(GRACE, &mut people).await {
@@ -106,10 +119,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     result.context("the HTTP door broke")?.context("cannot serve HTTP")
 }
 
-fn announce(http: SocketAddr, mqtt: SocketAddr, tls: bool, made: Option<&str>) -> anyhow::Result<()> {
+fn announce(http: SocketAddr, mqtt: SocketAddr, zenoh: Option<SocketAddr>, tls: bool, made: Option<&str>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let s = if tls { "s" } else { "" };
-    writeln!(out, "edgeflow-server listening on http{s}://{http} mqtt{s}://{mqtt}")?;
+    let zenoh = zenoh.map(|address| format!(" zenoh://{address}")).unwrap_or_default();
+    writeln!(out, "edgeflow-server listening on http{s}://{http} mqtt{s}://{mqtt}{zenoh}")?;
     if let Some(token) = made {
         writeln!(out, "admin token (shown once): {token}")?;
     }

@@ -20,6 +20,8 @@ pub struct ServerView {
     pub server_epoch: u64,
     /// Where robots connect, `host:port`; `null` when no broker runs.
     pub mqtt_address: Option<String>,
+    /// Where robots connect by zenoh, `host:port`; `null` when they cannot.
+    pub zenoh_address: Option<String>,
     /// When this process started, microseconds since the Unix epoch.
     pub started_at_us: i64,
 }

@@ -65,6 +65,7 @@ pub struct App {
     enrolled: broadcast::Sender<RobotId>,
     revoked: broadcast::Sender<RobotId>,
     mqtt_address: OnceLock<std::net::SocketAddr>,
+    zenoh_address: OnceLock<std::net::SocketAddr>,
     started_at_us: i64,
     max_model_bytes: u64,
     retention: Policy,

@@ -79,6 +79,7 @@ impl App {
             enrolled,
             revoked,
             mqtt_address: OnceLock::new(),
+            zenoh_address: OnceLock::new(),
             started_at_us: now_us,
             clock,
             max_model_bytes: options.max_model_bytes,

@@ -17,6 +17,13 @@ impl App {
         }
     }
 
+    /// Says where robots connect by zenoh.
+    pub fn set_zenoh_address(&self, address: SocketAddr) {
+        if self.zenoh_address.set(address).is_err() {
+            tracing::warn!("the address of the zenoh router was set twice");
+        }
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -36,6 +43,7 @@ impl App {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_epoch: identity.server_epoch,
             mqtt_address: self.mqtt_address.get().map(SocketAddr::to_string),
+            zenoh_address: self.zenoh_address.get().map(SocketAddr::to_string),
             started_at_us: self.started_at_us,
         })
     }
