@@ -30,7 +30,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         let s = Duration::from_secs;
-        Self { connect: s(10), answer: s(45), probe_first: s(10), probe_cap: s(300), good: s(60) }
+        Self { connect: s(10), answer: s(90), probe_first: s(10), probe_cap: s(300), good: s(60) }
     }
 }
 

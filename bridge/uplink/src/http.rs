@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     Backoff, Link, LinkEvent, Outbox, Uplink, UplinkError,
-    link::{Connect, NOBODY_LISTENS, keep_connected},
+    link::{Connect, NOBODY_LISTENS, keep_connected, patience_for},
 };
 
 /// An encoded wire document.
@@ -28,7 +28,7 @@ pub struct HttpConfig {
     pub token: String,
     /// How long the control plane may keep a question for news open.
     pub wait: Duration,
-    /// How long an answer may take beyond that.
+    /// How long an answer may take beyond that, and beyond the time that a slow link takes for what is asked.
     pub patience: Duration,
     /// First delay before connecting again.
     pub retry_first: Duration,
@@ -107,7 +107,7 @@ impl Http {
     }
 
     async fn post(&self, client: &Client, document: Vec<u8>) -> Result<Bytes, String> {
-        let request = self.request(client, Method::POST, "telemetry", self.config.patience);
+        let request = self.request(client, Method::POST, "telemetry", patience_for(document.len(), self.config.patience));
         let answer = good(request.header(header::CONTENT_TYPE, DOCUMENT).body(document).send().await).await?;
         body(answer).await
     }

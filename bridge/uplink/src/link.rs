@@ -52,6 +52,14 @@ pub(crate) fn keep_connected<C: Connect>(connect: C) -> Link {
     Link::new(receiver, task)
 }
 
+/// The slowest link that counts as one, bytes per second: about what GPRS leaves in bad weather.
+const SLOWEST_BYTES_PER_S: u64 = 500;
+
+/// How long an answer may take to a document of this size.
+pub(crate) fn patience_for(bytes: usize, patience: Duration) -> Duration {
+    patience + Duration::from_millis(bytes as u64 * 1_000 / SLOWEST_BYTES_PER_S)
+}
+
 /// The other end when nobody listens any more.
 pub(crate) const NOBODY_LISTENS: &str = "nobody listens any more";
 

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     Backoff, Link, LinkEvent, Outbox, Uplink, UplinkError,
-    link::{Connect, NOBODY_LISTENS, keep_connected},
+    link::{Connect, NOBODY_LISTENS, keep_connected, patience_for},
 };
 
 /// Documents that may wait for their answer. The control plane takes them one after the other.
@@ -44,7 +44,7 @@ pub struct ZenohConfig {
     pub certificate: PathBuf,
     /// PEM file with its key. May be the same file.
     pub key: PathBuf,
-    /// How long an answer may take.
+    /// How long an answer may take beyond the time that a slow link takes for what is asked.
     pub patience: Duration,
     /// How often desired state is asked for although nothing was heard of it.
     pub refresh: Duration,
@@ -190,19 +190,21 @@ impl Zenoh {
     }
 
     async fn ask(&self, session: &Session, selector: String, document: Vec<u8>) -> ::zenoh::Result<FifoChannelHandler<Reply>> {
+        // Others may be on their way before it.
+        let patience = patience_for(document.len() * IN_FLIGHT, self.config.patience);
         let get = session.get(selector).payload(ZBytes::from(document)).consolidation(ConsolidationMode::None);
-        get.timeout(self.config.patience).await
+        get.timeout(patience).await
     }
 
     /// The reply to a query, or why there is none.
     async fn answer(&self, replies: FifoChannelHandler<Reply>) -> Result<Bytes, String> {
-        match timeout(self.config.patience + Duration::from_secs(1), replies.recv_async()).await {
-            Ok(Ok(reply)) => match reply.into_result() {
+        match replies.recv_async().await {
+            Ok(reply) => match reply.into_result() {
                 Ok(sample) => Ok(payload(&sample)),
                 Err(error) => Err(format!("the control plane refused: {}", error.payload().try_to_string().unwrap_or_default())),
             },
             // Whoever may not ask is not answered.
-            Ok(Err(_)) | Err(_) => {
+            Err(_) => {
                 Err("the control plane did not answer: does it run, and is this robot's certificate the one it was enrolled with?"
                     .to_owned())
             }

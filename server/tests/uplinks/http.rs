@@ -4,7 +4,8 @@ use crate::{
     common::answer,
     world::{PATIENCE, World},
 };
-use edgeflow_wire::{News, decode};
+use edgeflow_uplink::{Http, HttpConfig};
+use edgeflow_wire::{Class, EntryBody, FaultBody, News, Upstream, decode};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use std::time::{Duration, Instant};
 use tokio::{
@@ -150,5 +151,47 @@ async fn a_robot_that_asks_is_here_and_one_that_has_ceased_to_ask_is_gone() {
     assert!(asked.elapsed() > Duration::from_secs(5), "gone after {:?}", asked.elapsed());
     assert_eq!(answer(news(&world, "robot-1", &robot.token, "wait_s=0")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(online().await, true);
+    world.stop().await;
+}
+
+/// Lets so many bytes a second through to `upstream`, and what comes back at once.
+async fn slow(upstream: std::net::SocketAddr, bytes_per_s: usize) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(upstream).await.unwrap();
+            tokio::spawn(async move {
+                let ((mut up, mut back), (mut down, mut forth)) = (client.into_split(), server.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut down, &mut back).await });
+                let mut chunk = vec![0; bytes_per_s / 20];
+                while let Ok(count @ 1..) = up.read(&mut chunk).await {
+                    if forth.write_all(&chunk[..count]).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A link is slow for as long as it is: what takes its time is not taken for an answer that never comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_a_slow_link_takes_long_for_is_waited_for() {
+    let world = World::start().await;
+    let mut robot = world.enrol("robot-1").await;
+    let address = slow(world.http(), 20_000).await;
+    let config = HttpConfig::new(format!("http://{address}"), "robot-1", &robot.token);
+    let uplink = Http::new(HttpConfig { patience: Duration::from_millis(1_000), ..config }).unwrap();
+    let mut connection = crate::world::Connection::start(&uplink);
+    connection.up().await;
+    let message: String = (0..50_000).map(|_| char::from(rand::random_range(b'0'..=b'z'))).collect();
+    let batch = robot.append(Class::Event, vec![EntryBody::Fault(FaultBody { source: "test".into(), message })]);
+    let begin = Instant::now();
+    let ack = connection.say(Upstream::Batch(batch)).await;
+    assert_eq!(ack.next[0].next_seq, 2);
+    assert!(begin.elapsed() > Duration::from_millis(1_500), "the link was not slow: {:?}", begin.elapsed());
     world.stop().await;
 }
