@@ -32,7 +32,7 @@ impl ControlPlane {
     }
 
     fn serve(dir: TempDir, more: &[&str]) -> Self {
-        let mut child = Command::new(program())
+        let mut child = Command::new(beside("edgeflow-server"))
             .args(["--listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--log", "warn"])
             .args(more)
             .arg("--data-dir")
@@ -64,6 +64,14 @@ impl ControlPlane {
         answer["token"].as_str().unwrap().to_owned()
     }
 
+    /// Puts a document of the API.
+    pub(crate) async fn put(&self, path: &str, document: &Value) {
+        let request = self.client.put(format!("{}/api/v1{path}", self.http)).bearer_auth(TOKEN).json(document);
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+    }
+
     pub(crate) fn telemetry_db(&self) -> PathBuf {
         self.dir.path().join("telemetry.db")
     }
@@ -93,10 +101,10 @@ impl Drop for ControlPlane {
     }
 }
 
-/// `edgeflow-server` of the same profile: beside the folder of this program.
-fn program() -> PathBuf {
+/// A program of the same profile: beside the folder of this one.
+pub(crate) fn beside(name: &str) -> PathBuf {
     let here = std::env::current_exe().unwrap();
-    let program = here.ancestors().nth(2).unwrap().join("edgeflow-server");
+    let program = here.ancestors().nth(2).unwrap().join(name);
     assert!(program.exists(), "no {}: run `cargo xtask bench bridge`, which builds it", program.display());
     program
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod agent;
 mod bare;
 mod control_plane;
 mod idle;
@@ -22,9 +23,18 @@ const EVENTS: usize = 300;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(agent());
+    figure("log_72h_mb", agent::log_72h_mb(), "MB", None);
     runtime.block_on(replay());
     runtime.block_on(event_to_row());
     runtime.block_on(idle());
+}
+
+/// What the agent itself takes.
+async fn agent() {
+    let (resident_mib, percent) = agent::memory_and_processor().await;
+    figure("bridge_rss_mb", resident_mib * 1.048_576, "MB", None);
+    figure("bridge_cpu_percent", percent, "% of one core", None);
 }
 
 /// A backlog into the database, and bare SQLite taking the same rows, interleaved.
