@@ -41,6 +41,7 @@ impl World {
             data_file: PathBuf::new(),
             uplink_mqtt: uplink_mqtt.to_owned(),
             uplink_http: String::new(),
+            uplink_zenoh: String::new(),
             frames_per_mission_step: 10,
         };
         let robot_node = Node::create(&context, "sim_robot", "/robot_1").unwrap();
@@ -173,7 +174,7 @@ async fn the_service_cuts_and_restores_the_uplink() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let world = World::start(&upstream.local_addr().unwrap().to_string()).await;
     let address = world.first_line.split_whitespace().find_map(|word| word.strip_prefix("mqtt=")).unwrap().to_owned();
-    assert!(world.first_line.ends_with(" http=none"), "{}", world.first_line);
+    assert!(world.first_line.ends_with(" http=none zenoh=none"), "{}", world.first_line);
     let set_uplink = world.node.create_client::<SetUplink::Service>("sim_robot/set_uplink").unwrap();
     set_uplink.wait_for_service(PATIENCE).await.unwrap();
     let mut robot = TcpStream::connect(&address).await.unwrap();

@@ -21,7 +21,8 @@ parameters
   seed                     of what the camera sees and of its noise                     (1)
   data_file                digits to look at; empty: the built-in ones                  (\"\")
   frames_per_mission_step  frames between two mission events                            (30)
-  uplink_mqtt, uplink_http control plane behind a network that can be cut; empty: none  (\"\")
+  uplink_mqtt, uplink_http, uplink_zenoh
+                           control plane behind a network that can be cut; empty: none  (\"\")
 ";
 
 #[tokio::main]

@@ -21,6 +21,8 @@ pub struct Settings {
     pub uplink_mqtt: String,
     /// `host:port` of the control plane's HTTP door; empty: no proxy.
     pub uplink_http: String,
+    /// `host:port` of the control plane's zenoh door; empty: no proxy.
+    pub uplink_zenoh: String,
     /// Frames between two mission events.
     pub frames_per_mission_step: u64,
 }
@@ -48,6 +50,7 @@ impl Settings {
             data_file: text("data_file", "file with the digits the camera sees; empty: the built-in ones")?.into(),
             uplink_mqtt: text("uplink_mqtt", "host:port of the control plane's MQTT door; empty: no proxy")?,
             uplink_http: text("uplink_http", "host:port of the control plane's HTTP door; empty: no proxy")?,
+            uplink_zenoh: text("uplink_zenoh", "host:port of the control plane's zenoh door; empty: no proxy")?,
             frames_per_mission_step: node
                 .parameter("frames_per_mission_step", 30i64)
                 .description("frames between two mission events")

@@ -15,6 +15,7 @@ use crate::proxy::{Link, Proxy};
 pub struct Uplink {
     mqtt: Option<Proxy>,
     http: Option<Proxy>,
+    zenoh: Option<Proxy>,
     serving: JoinHandle<()>,
 }
 
@@ -24,6 +25,7 @@ impl Uplink {
         let link = Link::new();
         let mqtt = proxy(&settings.uplink_mqtt, &link).await?;
         let http = proxy(&settings.uplink_http, &link).await?;
+        let zenoh = proxy(&settings.uplink_zenoh, &link).await?;
         let requests = node.create_service::<SetUplink::Service>("~/set_uplink");
         let mut requests = requests.map_err(|source| SimError::Ros { action: "serve set_uplink".to_owned(), source })?;
         let serving = tokio::spawn(async move {
@@ -40,14 +42,14 @@ impl Uplink {
                 }
             }
         });
-        Ok(Self { mqtt, http, serving })
+        Ok(Self { mqtt, http, zenoh, serving })
     }
 
     /// The line that tells whoever started the robot where its control plane is to be reached.
     pub fn first_line(&self) -> String {
         let address =
             |proxy: &Option<Proxy>| proxy.as_ref().map(Proxy::local_addr).map_or_else(|| "none".to_owned(), |a: SocketAddr| a.to_string());
-        format!("sim_robot uplink mqtt={} http={}", address(&self.mqtt), address(&self.http))
+        format!("sim_robot uplink mqtt={} http={} zenoh={}", address(&self.mqtt), address(&self.http), address(&self.zenoh))
     }
 }
 
