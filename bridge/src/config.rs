@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{BridgeError, Result, uplinks::UPLINKS};
+use crate::{BridgeError, Result, Secure, uplinks::UPLINKS};
 
 /// A secret that does not show in logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,8 +61,10 @@ pub struct Config {
     pub http: String,
     /// Most kilobits per second that are sent upwards; 0: no cap.
     pub bandwidth_kbps: u32,
-    /// The robot's token.
+    /// The robot's token; empty when it has a certificate.
     pub token: Secret,
+    /// Who the robot is and its ways through TLS, when it enrolled.
+    pub secure: Option<Secure>,
     /// Name of the inference node whose topics and services are used, relative to the namespace or absolute.
     pub inference_node: String,
     /// Period of inference summaries.
@@ -107,14 +109,15 @@ impl Config {
             .range(0..=i64::from(u32::MAX))
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
-        let mqtt =
-            text("mqtt", "127.0.0.1:1883", "host:port of the control plane's MQTT broker; loopback only until robots have certificates.")?;
+        let mqtt = text("mqtt", "127.0.0.1:1883", "host:port of the control plane's MQTT broker; without identity_dir on loopback only.")?;
         let http = text(
             "http",
             "http://127.0.0.1:5000",
-            "Address of the control plane, for artifacts and the HTTP uplink; loopback only until robots have certificates.",
+            "Address of the control plane, for artifacts and the HTTP uplink: https:// with identity_dir, else http:// on loopback.",
         )?;
-        let token_file = text("token_file", "", "File with the robot's token; the token itself is never an argument.")?;
+        let identity_dir = text("identity_dir", "", "Folder that `edgeflow enroll` made: everything goes over TLS with its certificate.")?;
+        let token_file =
+            text("token_file", "", "File with the robot's token, on a machine of its own without identity_dir; never an argument itself.")?;
         let inference_node =
             text("inference_node", "inference_node", "Inference node whose topics and services are used, relative or absolute.")?;
         let period_s = node
@@ -150,17 +153,25 @@ impl Config {
             .map_err(BridgeError::ros("declare a parameter"))?;
         node.check_unknown_parameters().map_err(BridgeError::ros("read the parameters"))?;
 
-        if token_file.is_empty() {
-            return Err(parameter("token_file", "is not set: name the file that holds this robot's token"));
-        }
-        let token = Secret::read(Path::new(&token_file))?;
+        let http = http.trim_end_matches('/').to_owned();
+        let (token, secure) = match (identity_dir.is_empty(), token_file.is_empty()) {
+            (false, true) => (Secret::new(""), Some(Secure::open(Path::new(&identity_dir), &mqtt, &http)?)),
+            (true, false) => (Secret::read(Path::new(&token_file))?, None),
+            (false, false) => return Err(parameter("token_file", "is set beside identity_dir: a robot with a certificate needs no token")),
+            (true, true) => {
+                return Err(parameter("identity_dir", "is not set, and token_file neither: enrol the robot with `edgeflow enroll`"));
+            }
+        };
+        let enrolled = secure.as_ref().map(|secure| secure.identity.robot().to_owned());
+        let robot = if robot.is_empty() { enrolled.unwrap_or_default() } else { robot };
         let config = Self {
             robot,
             data_dir: data_dir.into(),
             uplinks,
             mqtt,
-            http: http.trim_end_matches('/').to_owned(),
+            http,
             token,
+            secure,
             inference_node,
             summary_period: Duration::from_secs_f64(period_s),
             drift_period: Duration::from_secs_f64(drift_period_s),
@@ -191,7 +202,13 @@ impl Config {
             return Err(parameter("inference_node", "is empty: name the inference node"));
         }
         check_uplinks(&self.uplinks).map_err(|reason| parameter("uplinks", reason))?;
-        check_http(&self.http)
+        match &self.secure {
+            Some(secure) if secure.identity.robot() != self.robot => {
+                Err(parameter("robot", format!("is {:?}, but the certificate is that of {:?}", self.robot, secure.identity.robot())))
+            }
+            Some(_) => Ok(()),
+            None => check_http(&self.http),
+        }
     }
 }
 
@@ -215,7 +232,7 @@ fn log_options(budget_mib: u64, max_age_h: f64) -> edgeflow_edge_log::Options {
     edgeflow_edge_log::Options { budget_bytes: budget_mib * 1024 * 1024, max_age: [None, None, max_age, max_age] }
 }
 
-/// Only this machine: the token crosses the connection in the clear until robots have certificates.
+/// Only this machine: without an identity the token crosses the connection in the clear.
 fn check_http(http: &str) -> Result<()> {
     let malformed = || parameter("http", format!("{http:?} is not an address: use http://host:port, for instance http://127.0.0.1:5000"));
     let authority = http.strip_prefix("http://").ok_or_else(malformed)?;
@@ -228,7 +245,7 @@ fn check_http(http: &str) -> Result<()> {
     if host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
         Ok(())
     } else {
-        Err(parameter("http", format!("{http} is not on this machine: until robots have certificates only loopback is allowed")))
+        Err(parameter("http", format!("{http} is not on this machine: without identity_dir only loopback is allowed")))
     }
 }
 
@@ -248,6 +265,7 @@ mod tests {
             mqtt: "127.0.0.1:1883".into(),
             http: "http://127.0.0.1:5000".into(),
             token: Secret::new("hunter2"),
+            secure: None,
             inference_node: "inference_node".into(),
             summary_period: Duration::from_secs(5),
             drift_period: Duration::from_secs(60),

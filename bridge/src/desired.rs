@@ -1,14 +1,14 @@
 //! The newest desired state, kept on the disk: a robot knows what it shall be before it has a link, and a lower version
 //! than the one taken up is refused whoever sends it.
 
-use edgeflow_wire::{DesiredState, Envelope, Version, WIRE_VERSION, decode};
+use edgeflow_wire::{DesiredState, DocumentKind, Version, WIRE_VERSION, decode};
 use std::{
     fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
-use crate::{BridgeError, Result};
+use crate::{BridgeError, Result, Trust};
 
 /// What became of a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,16 +29,17 @@ pub enum Offer {
 pub struct DesiredStore {
     path: PathBuf,
     robot: String,
+    trust: Trust,
     accepted: Option<DesiredState>,
     damage: Option<String>,
 }
 
 impl DesiredStore {
-    /// Opens the store in `data_dir` for the robot of this name.
+    /// Opens the store in `data_dir` for the robot of this name, which believes what `trust` says.
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn open(data_dir: &Path, robot: &str) -> Result<Self> {
+    pub fn open(data_dir: &Path, robot: &str, trust: Trust) -> Result<Self> {
         let path = data_dir.join("desired.json");
         let read = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice::<DesiredState>(&bytes).map(Some),
@@ -55,7 +56,7 @@ impl DesiredStore {
                 (None, Some(damage))
             }
         };
-        Ok(Self { path, robot: robot.to_owned(), accepted, damage })
+        Ok(Self { path, robot: robot.to_owned(), trust, accepted, damage })
     }
 
     /// What was wrong with the file of an earlier life, if anything: the control plane will say again what shall be.
@@ -73,7 +74,11 @@ impl DesiredStore {
     /// # Errors
     /// When it cannot be kept; then it is not taken up.
     pub fn offer(&mut self, envelope: &[u8]) -> Result<Offer> {
-        let state: DesiredState = match decode::<Envelope>(envelope).and_then(|envelope| decode(envelope.payload.as_bytes())) {
+        let payload = match self.trust.open(DocumentKind::DesiredState, envelope) {
+            Ok(payload) => payload,
+            Err(reason) => return Ok(Offer::Refused { reason: format!("a desired state is not taken up: {reason}") }),
+        };
+        let state: DesiredState = match decode(payload.as_bytes()) {
             Ok(state) => state,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
@@ -135,6 +140,7 @@ pub(crate) fn sync_parent(path: &Path) -> std::io::Result<()> {
 mod tests {
     #![allow(clippy::panic)]
     use super::*;
+    use edgeflow_wire::Envelope;
     use std::collections::BTreeMap;
 
     fn state(target: &str, server_epoch: u64, generation: u64) -> DesiredState {
@@ -155,22 +161,22 @@ mod tests {
     #[test]
     fn the_newest_is_taken_up_and_survives_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = DesiredStore::open(dir.path(), "robot-1").unwrap();
+        let mut store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
         assert_eq!(store.accepted(), None);
         let (second, third) = (state("robot-1", 1, 2), state("robot-1", 2, 1));
         assert_eq!(store.offer(&envelope(&second)).unwrap(), Offer::Accepted(second.clone()));
         assert_eq!(store.offer(&envelope(&second)).unwrap(), Offer::Known);
         assert_eq!(store.offer(&envelope(&third)).unwrap(), Offer::Accepted(third.clone()), "a new server epoch wins");
-        let mut store = DesiredStore::open(dir.path(), "robot-1").unwrap();
+        let mut store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
         assert_eq!(store.accepted(), Some(&third));
         assert!(refused(store.offer(&envelope(&second)).unwrap()).contains("1/2 came after 2/1"));
-        assert_eq!(DesiredStore::open(dir.path(), "robot-2").unwrap().accepted(), None);
+        assert_eq!(DesiredStore::open(dir.path(), "robot-2", Trust::Anyone).unwrap().accepted(), None);
     }
 
     #[test]
     fn what_is_not_for_this_robot_or_cannot_be_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = DesiredStore::open(dir.path(), "robot-1").unwrap();
+        let mut store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
         assert!(refused(store.offer(&envelope(&state("robot-2", 1, 9))).unwrap()).contains("robot-2"));
         assert!(refused(store.offer(b"{").unwrap()).contains("cannot be read"));
         let unknown_kind = r#"{"v":1,"target":"robot-1","server_epoch":"1","generation":"1","slots":{"a":{"kind":"map"}}}"#;
@@ -184,7 +190,7 @@ mod tests {
     #[test]
     fn the_same_version_with_other_content_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = DesiredStore::open(dir.path(), "robot-1").unwrap();
+        let mut store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
         store.offer(&envelope(&state("robot-1", 1, 1))).unwrap();
         let spec = edgeflow_wire::SlotSpec {
             kind: edgeflow_wire::SlotKind::Model,
@@ -202,7 +208,7 @@ mod tests {
     fn a_file_that_cannot_be_read_is_set_aside_and_named() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("desired.json"), "{").unwrap();
-        let store = DesiredStore::open(dir.path(), "robot-1").unwrap();
+        let store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
         assert!(store.accepted().is_none() && store.damage().unwrap().contains("desired.json"));
         assert!(dir.path().join("desired.damaged.json").exists());
     }

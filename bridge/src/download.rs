@@ -2,6 +2,7 @@
 //! nothing that does not match its digest ever gets a place in the cache.
 
 use edgeflow_bundle::{BundleFile, Digest, bundle_digest};
+use edgeflow_identity::Tunnel;
 use edgeflow_uplink::{Backoff, LinkState};
 use edgeflow_wire::SlotSpec;
 use futures::StreamExt;
@@ -19,7 +20,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{BridgeError, Result, Secret, desired::sync_parent};
+use crate::{BridgeError, Result, Secret, Secure, desired::sync_parent};
 
 /// Why a bundle is not here.
 #[derive(Debug, thiserror::Error)]
@@ -52,29 +53,35 @@ pub struct Downloader {
     client: Client,
     base: String,
     token: Secret,
+    tunnel: Option<Tunnel>,
     bundles: PathBuf,
     parts: PathBuf,
     retry: Backoff,
 }
 
 impl Downloader {
-    /// Fetches from the control plane at `base`, for instance `http://127.0.0.1:5000`.
+    /// Fetches from the control plane at `base`, for instance `http://127.0.0.1:5000`, or through the robot's own way to it.
     ///
     /// # Errors
     /// A data folder that cannot be used.
-    pub fn new(base: &str, token: Secret, data_dir: &Path) -> Result<Self> {
+    pub fn new(base: &str, token: Secret, secure: Option<&Secure>, data_dir: &Path) -> Result<Self> {
         let (bundles, parts) = (data_dir.join("bundles"), data_dir.join("parts"));
         for folder in [&bundles, &parts] {
             std::fs::create_dir_all(folder).map_err(BridgeError::file("create the folder", folder))?;
         }
-        let client = Client::builder()
+        let (builder, base) = match secure {
+            Some(secure) => (secure.http.http(), secure.base.clone()),
+            None => (Client::builder(), base.to_owned()),
+        };
+        let client = builder
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(5))
             .no_proxy()
             .build()
             .map_err(BridgeError::Http)?;
         let retry = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
-        Ok(Self { client, base: base.to_owned(), token, bundles, parts, retry })
+        let tunnel = secure.map(|secure| secure.http.clone());
+        Ok(Self { client, base, token, tunnel, bundles, parts, retry })
     }
 
     /// Folder of a bundle, whether or not it is there.
@@ -195,11 +202,17 @@ impl Downloader {
 
     async fn request(&self, file: &BundleFile, have: u64) -> Result<reqwest::Response, FetchError> {
         let url = format!("{}/api/v1/artifacts/{}", self.base, file.sha256.hex());
-        let mut request = self.client.get(&url).bearer_auth(self.token.expose());
+        let mut request = self.client.get(&url);
+        if self.tunnel.is_none() {
+            request = request.bearer_auth(self.token.expose());
+        }
         if have > 0 {
             request = request.header(header::RANGE, format!("bytes={have}-"));
         }
-        let response = request.send().await.map_err(|error| later(format!("could not reach {}: {}", self.base, innermost(&error))))?;
+        let response = request.send().await.map_err(|error| {
+            let reason = self.tunnel.as_ref().and_then(Tunnel::failure).unwrap_or_else(|| innermost(&error));
+            later(format!("could not reach {}: {reason}", self.base))
+        })?;
         let status = response.status();
         match status {
             StatusCode::OK => Ok(response),
@@ -212,7 +225,7 @@ impl Downloader {
             }
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(later(format!("the control plane is busy ({status})"))),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(refused(format!("the control plane refused this robot's token for {} ({status}): check token_file", file.path)))
+                Err(refused(format!("the control plane refused this robot for {} ({status}): check identity_dir or token_file", file.path)))
             }
             StatusCode::NOT_FOUND => {
                 Err(refused(format!("the control plane has no artifact {} ({}): register the model version again", file.sha256, file.path)))

@@ -35,6 +35,9 @@ pub enum BridgeError {
     /// The uplink cannot be used.
     #[error("the uplink cannot be used")]
     Uplink(#[from] edgeflow_uplink::UplinkError),
+    /// The robot's identity cannot be used.
+    #[error("parameters identity_dir, mqtt and http")]
+    Identity(#[from] edgeflow_identity::IdentityError),
     /// A file or folder of the data directory could not be used.
     #[error("could not {action} {path}: check that it exists, is writable and has space")]
     File {

@@ -22,8 +22,11 @@ mod node;
 mod policy;
 mod receipt;
 mod record;
+mod renew;
+mod secure;
 mod status;
 mod summarise;
+mod trust;
 mod uplinks;
 
 pub use clock::{Clock, Moment};
@@ -35,7 +38,9 @@ pub use error::{BridgeError, Result};
 pub use log::{LogHandle, LogSnapshot, LogThread, Recorder};
 pub use node::Bridge;
 pub use receipt::Receipts;
+pub use secure::Secure;
 pub use summarise::Summariser;
+pub use trust::Trust;
 
 /// Version of this software, as it is reported to the control plane.
 pub const SOFTWARE: &str = concat!("edgeflow_bridge ", env!("CARGO_PKG_VERSION"));

@@ -18,13 +18,15 @@ use tokio::{
 };
 
 use crate::{
-    BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser,
+    BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser, Trust,
     converge::{Converger, Progress},
     diagnostics::Diagnostics,
     hold::Rollback,
     local::{self, Channels, Doors, Local},
     policy::{Board, Common, Ruler, Valve},
-    record, status,
+    record,
+    renew::keep_certificate,
+    status,
 };
 
 /// Results a subscription may hold while the bridge is busy.
@@ -52,8 +54,10 @@ impl Bridge {
         config.check()?;
         let clock = Clock::new()?;
         let (log, thread) = LogHandle::open(&config.data_dir, config.log, clock)?;
-        let store = DesiredStore::open(&config.data_dir, &config.robot)?;
-        let downloader = Downloader::new(&config.http, config.token.clone(), &config.data_dir)?;
+        let keys = config.secure.as_ref().map(|secure| watch::Sender::new(secure.identity.documents().clone()));
+        let trust = keys.as_ref().map_or(Trust::Anyone, |keys| Trust::Pinned(keys.subscribe()));
+        let store = DesiredStore::open(&config.data_dir, &config.robot, trust)?;
+        let downloader = Downloader::new(&config.http, config.token.clone(), config.secure.as_ref(), &config.data_dir)?;
         let recorder = Recorder::new(log.clone(), clock);
 
         let link = watch::Sender::new(LinkState::default());
@@ -133,7 +137,8 @@ impl Bridge {
             tokio::spawn(ruler.run(desired.subscribe(), stop.subscribe())),
             tokio::spawn(local::serve(doors, api, recorder.clone(), stop.subscribe())),
         ];
-        let others = vec![
+        let renewing = recorder.clone();
+        let mut others = vec![
             tokio::spawn(status::record_link(recorder.clone(), name, link.subscribe())),
             tokio::spawn(take_up(store, incoming, desired, recorder.clone())),
             tokio::spawn(listen(statuses, reports.clone(), rollbacks)),
@@ -143,6 +148,9 @@ impl Bridge {
             tokio::spawn(diagnostics.run()),
             tokio::spawn(pump.run(uplink)),
         ];
+        if let (Some(secure), Some(keys)) = (config.secure.clone(), keys) {
+            others.push(tokio::spawn(keep_certificate(secure, keys, renewing)));
+        }
         Ok(Self { recording, others, stop, log: thread })
     }
 

@@ -1,8 +1,9 @@
 //! The ways to the control plane that the parameters ask for, as one uplink.
 
+use edgeflow_identity::Tunnel;
 use edgeflow_uplink::{Fallback, Http, HttpConfig, Mqtt, MqttConfig, Patience, Uplink, UplinkError};
 
-use crate::Config;
+use crate::{Config, Secure};
 
 /// Names that the parameter `uplinks` may hold.
 pub(crate) const UPLINKS: [&str; 2] = ["mqtt", "http"];
@@ -24,9 +25,16 @@ impl Config {
 
     fn named(&self, name: &str) -> Result<Box<dyn Uplink>, UplinkError> {
         let token = self.token.expose();
+        let tunnel = |pick: fn(&Secure) -> &Tunnel| self.secure.as_ref().map(|secure| pick(secure).clone());
         match name {
-            "mqtt" => Ok(Box::new(Mqtt::new(MqttConfig::new(&self.mqtt, &self.robot, token))?)),
-            "http" => Ok(Box::new(Http::new(HttpConfig::new(&self.http, &self.robot, token))?)),
+            "mqtt" => {
+                let tunnel = tunnel(|secure| &secure.mqtt);
+                Ok(Box::new(Mqtt::new(MqttConfig { tunnel, ..MqttConfig::new(&self.mqtt, &self.robot, token) })?))
+            }
+            "http" => {
+                let tunnel = tunnel(|secure| &secure.http);
+                Ok(Box::new(Http::new(HttpConfig { tunnel, ..HttpConfig::new(&self.http, &self.robot, token) })?))
+            }
             other => Err(UplinkError::Unknown { name: other.to_owned() }),
         }
     }

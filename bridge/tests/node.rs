@@ -193,6 +193,7 @@ impl World {
             mqtt: self.plane.address.to_string(),
             http: format!("http://{}", self.http),
             token: Secret::new(TOKEN),
+            secure: None,
             bandwidth_kbps: 0,
             inference_node: "inference_node".into(),
             summary_period: Duration::from_millis(200),

@@ -9,6 +9,14 @@ pub(crate) enum CliError {
     /// The door to ROS refused.
     #[error(transparent)]
     Ros(#[from] edgeflow_ros::Error),
+    /// The robot's identity, or the way to the control plane.
+    #[error(transparent)]
+    Identity(#[from] edgeflow_identity::IdentityError),
+    /// An https:// address without a CA to check it with.
+    #[error(
+        "EDGEFLOW_CA is not set: name the file with the control plane's CA certificate there (authority/ca.pem of its data folder, or ca.pem of an enrolled robot)"
+    )]
+    NoCa,
     /// The edge log cannot be read.
     #[error(transparent)]
     EdgeLog(#[from] edgeflow_edge_log::LogError),

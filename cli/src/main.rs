@@ -9,6 +9,7 @@
 mod api;
 mod baseline;
 mod edge_log;
+mod enroll;
 mod error;
 mod output;
 mod ros;
@@ -37,6 +38,7 @@ Examples:
 Environment:
   EDGEFLOW_ROS_ROUTER  address of the ROS router (default 127.0.0.1:7447)
   EDGEFLOW_URL         address of the control plane (default http://127.0.0.1:5000)
+  EDGEFLOW_CA          file with the control plane's CA certificate, for an https:// address
   EDGEFLOW_TOKEN       token for the control plane; never an argument, where other users could read it"
 )]
 struct Arguments {
@@ -51,6 +53,11 @@ enum Command {
     /// The robots that the control plane knows.
     #[command(subcommand)]
     Targets(api::TargetsCommand),
+    /// On a robot: get its certificate, with a one-time token.
+    #[command(visible_alias = "enrol")]
+    Enroll(enroll::EnrollArguments),
+    /// Take a robot's identity away: its connections end at once, its certificates and token are worth nothing.
+    Revoke(api::RevokeArguments),
     /// The models that the control plane knows.
     #[command(subcommand, visible_alias = "models")]
     Model(api::ModelCommand),
@@ -77,6 +84,8 @@ async fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Ros(arguments) => ros::run(arguments).await,
         Command::Targets(command) => api::targets(command).await,
+        Command::Enroll(arguments) => enroll::enroll(arguments).await,
+        Command::Revoke(arguments) => api::revoke(arguments).await,
         Command::Model(command) => api::model(command).await,
         Command::Deploy(arguments) => api::deploy(arguments).await,
         Command::Policy(command) => api::policy(command).await,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
+use edgeflow_bridge::{DesiredStore, Offer, Trust};
 use edgeflow_identity::{BootstrapToken, Identity, Roots, Tunnel, client_config, enrol, renew, split_https};
 use edgeflow_server::{
     app::{App, AppOptions, SystemClock, TargetRequest},
@@ -9,6 +10,7 @@ use edgeflow_server::{
     mqtt::{Gateway, GatewayMetrics, Limits, Outcome},
     tls::{self, ClientCertificate},
 };
+use edgeflow_wire::{DesiredState, DocumentKind, Envelope, Version};
 use reqwest::{Method, StatusCode};
 use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet, QoS, Transport};
 use std::{
@@ -389,6 +391,44 @@ async fn hundreds_of_slow_handshakes_delay_nobody() {
     eventually(|| server.metrics.open() >= 300).await;
     let crowded = quick(&robot).await;
     assert!(crowded < alone * 5 + Duration::from_secs(1), "{alone:?} alone, {crowded:?} beside {} slow ones", slow.len());
+}
+
+/// What the control plane signs is taken up, and nothing that anybody else wrote, or that comes from before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_robot_takes_up_what_the_key_it_pinned_has_signed() {
+    let (server, impostor) = (Server::start().await, Server::start().await);
+    let robot = server.enrol("robot-1").await;
+    let (_keys, pinned) = tokio::sync::watch::channel(robot.identity.documents().clone());
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = DesiredStore::open(folder.path(), "robot-1", Trust::Pinned(pinned)).unwrap();
+    let state = |generation| DesiredState {
+        version: Version { server_epoch: 1, generation },
+        ..edgeflow_core::desired::empty(&"robot-1".parse().unwrap())
+    };
+    let signed = |server: &Server, kind, generation| {
+        let payload = serde_json::to_string(&state(generation)).unwrap();
+        server.app.authority().envelope(kind, payload)
+    };
+    let mut offer = |envelope: &Envelope| match store.offer(&edgeflow_wire::encode(envelope).unwrap()).unwrap() {
+        Offer::Refused { reason } => reason,
+        offer => format!("{offer:?}").chars().take(8).collect(),
+    };
+    let good = signed(&server, DocumentKind::DesiredState, 2);
+    assert_eq!(offer(&good), "Accepted");
+    assert_eq!(offer(&good), "Known");
+    let unsigned = Envelope { signatures: Vec::new(), ..signed(&server, DocumentKind::DesiredState, 3) };
+    assert!(offer(&unsigned).contains("not signed"));
+    let changed = Envelope { payload: unsigned.payload.clone(), ..good.clone() };
+    assert!(offer(&changed).contains("no such signature of a pinned key"));
+    assert!(offer(&signed(&impostor, DocumentKind::DesiredState, 3)).contains("no such signature of a pinned key"));
+    assert!(offer(&signed(&server, DocumentKind::Command, 3)).contains("no such signature of a pinned key"));
+    assert!(offer(&signed(&server, DocumentKind::DesiredState, 1)).contains("1/1 came after 1/2"));
+    assert_eq!(offer(&signed(&server, DocumentKind::DesiredState, 3)), "Accepted");
+    // The keys outlive a restart of the control plane.
+    server.app.close().await;
+    let app = App::open(AppOptions::new(server.folder.path()), Arc::new(SystemClock)).await.unwrap();
+    let payload = serde_json::to_string(&state(4)).unwrap();
+    assert_eq!(offer(&app.authority().envelope(DocumentKind::DesiredState, payload)), "Accepted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,16 +9,17 @@ bridge_node: keeps what happens on this robot in a log, and carries it to the co
 
 usage: bridge_node [--help] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-file FILE -r __ns:=NAMESPACE --log-level LEVEL]
 
-for instance: bridge_node --ros-args -r __ns:=/robot_1 -p robot:=robot-1 -p data_dir:=/var/lib/edgeflow -p token_file:=/etc/edgeflow/token
+for instance: bridge_node --ros-args -r __ns:=/robot_1 -p robot:=robot-1 -p data_dir:=/var/lib/edgeflow -p identity_dir:=/etc/edgeflow/identity
 
 topics     ~/status (latched); in: inference_node/result, inference_node/drift, inference_node/status, evaluation, mission
 parameters
-  robot             its name in the control plane: lower-case letters, digits, dashes            (required)
+  robot             its name in the control plane: lower-case letters, digits, dashes            (the certificate's)
   data_dir          folder of the log, the desired state and the models; survives a restart      (required)
-  token_file        file with the robot's token                                                  (required)
+  identity_dir      folder that `edgeflow enroll` made: TLS with the robot's certificate          (this or token_file)
+  token_file        file with the robot's token, where the control plane is on this machine
   uplinks           ways to the control plane, the most preferred first: mqtt, http              ([mqtt, http])
-  mqtt              host:port of the control plane's broker, on loopback                         (127.0.0.1:1883)
-  http              address of the control plane, on loopback                                    (http://127.0.0.1:5000)
+  mqtt              host:port of the control plane's broker                                      (127.0.0.1:1883)
+  http              address of the control plane, https:// with identity_dir                     (http://127.0.0.1:5000)
   bandwidth_kbps    most kilobits per second that are sent upwards; 0: no cap                    (0)
   inference_node    whose topics and services are used                                           (inference_node)
   summary_period_s  seconds between two inference summaries                                      (5.0)

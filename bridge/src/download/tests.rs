@@ -70,7 +70,7 @@ impl World {
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let dir = tempfile::tempdir().unwrap();
-        let downloader = Downloader::new(&base, Secret::new("hunter2"), dir.path()).unwrap();
+        let downloader = Downloader::new(&base, Secret::new("hunter2"), None, dir.path()).unwrap();
         Self { dir, script, downloader, link: watch::Sender::new(LinkState { connected: true, ..LinkState::default() }) }
     }
 

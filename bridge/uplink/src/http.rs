@@ -2,6 +2,7 @@
 //! request waits at the control plane until there is news. For networks that let nothing else through.
 
 use bytes::{Bytes, BytesMut};
+use edgeflow_identity::{Tunnel, split_https};
 use edgeflow_wire::{DesiredState, Envelope, MAX_DECODED_BYTES, News, Topics, Version, decode, encode};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use std::{error::Error, fmt, net::IpAddr, time::Duration};
@@ -20,11 +21,13 @@ const MAX_REFUSAL: usize = 300;
 /// Where the control plane is and who asks.
 #[derive(Clone)]
 pub struct HttpConfig {
-    /// `http://host:port` on this machine, without a slash at the end.
+    /// `http://host:port` on this machine; with a tunnel `https://host:port`. Without a slash at the end.
     pub address: String,
+    /// The way through TLS, with the robot's certificate. It leads to `address`.
+    pub tunnel: Option<Tunnel>,
     /// The robot's name.
     pub robot: String,
-    /// The robot's token.
+    /// The robot's token. Not used in a tunnel.
     pub token: String,
     /// How long the control plane may keep a question for news open.
     pub wait: Duration,
@@ -43,6 +46,7 @@ impl HttpConfig {
             address: address.into(),
             robot: robot.into(),
             token: token.into(),
+            tunnel: None,
             wait: Duration::from_secs(25),
             patience: Duration::from_secs(10),
             retry_first: Duration::from_millis(100),
@@ -73,6 +77,11 @@ impl Http {
     pub fn new(config: HttpConfig) -> Result<Self, UplinkError> {
         Topics::new(&config.robot)?;
         let malformed = || UplinkError::HttpAddress { address: config.address.clone() };
+        if config.tunnel.is_some() {
+            let (_, inside) = split_https(&config.address).map_err(|_| malformed())?;
+            let base = format!("{inside}/api/v1/targets/{}", config.robot);
+            return Ok(Self { config, base });
+        }
         let url = reqwest::Url::parse(&config.address).map_err(|_| malformed())?;
         let host = url.host_str().filter(|_| url.scheme() == "http" && url.path() == "/").ok_or_else(malformed)?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -85,11 +94,22 @@ impl Http {
 
     /// A client for one connection, so that nothing an old one still held can surface on a new one.
     fn client(&self) -> reqwest::Result<Client> {
-        Client::builder().connect_timeout(self.config.patience).tcp_nodelay(true).no_proxy().build()
+        let builder = self.config.tunnel.as_ref().map_or_else(Client::builder, Tunnel::http);
+        builder.connect_timeout(self.config.patience).tcp_nodelay(true).no_proxy().build()
     }
 
     fn request(&self, client: &Client, method: Method, leaf: &str, patience: Duration) -> RequestBuilder {
-        client.request(method, format!("{}/{leaf}", self.base)).bearer_auth(&self.config.token).timeout(patience)
+        let request = client.request(method, format!("{}/{leaf}", self.base)).timeout(patience);
+        if self.config.tunnel.is_some() { request } else { request.bearer_auth(&self.config.token) }
+    }
+
+    /// The answer, or why there is none that helps: what TLS says, where it failed.
+    async fn good(&self, answer: reqwest::Result<Response>) -> Result<Response, String> {
+        let failure = self.config.tunnel.as_ref().filter(|_| answer.is_err()).and_then(Tunnel::failure);
+        match failure {
+            Some(failure) => Err(format!("no answer from the control plane: {failure}")),
+            None => good(answer).await,
+        }
     }
 
     /// Asks for news. The first question of a connection is answered at once.
@@ -98,7 +118,7 @@ impl Http {
         if let Some(Version { server_epoch, generation }) = known {
             leaf = format!("{leaf}&server_epoch={server_epoch}&generation={generation}");
         }
-        let answer = good(self.request(client, Method::GET, &leaf, wait + self.config.patience).send().await).await?;
+        let answer = self.good(self.request(client, Method::GET, &leaf, wait + self.config.patience).send().await).await?;
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
@@ -108,7 +128,7 @@ impl Http {
 
     async fn post(&self, client: &Client, document: Vec<u8>) -> Result<Bytes, String> {
         let request = self.request(client, Method::POST, "telemetry", patience_for(document.len(), self.config.patience));
-        let answer = good(request.header(header::CONTENT_TYPE, DOCUMENT).body(document).send().await).await?;
+        let answer = self.good(request.header(header::CONTENT_TYPE, DOCUMENT).body(document).send().await).await?;
         body(answer).await
     }
 
@@ -203,7 +223,7 @@ async fn good(answer: reqwest::Result<Response>) -> Result<Response, String> {
     match answer.status() {
         status if status.is_success() => Ok(answer),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Err("the control plane refused this robot's name and token: check robot and token_file, or enroll it again".to_owned())
+            Err("the control plane refused this robot: check its name, and its certificate or token; or enrol it again".to_owned())
         }
         status => {
             let said = body(answer).await.unwrap_or_default();

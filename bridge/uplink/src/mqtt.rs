@@ -2,10 +2,11 @@
 //! held can surface on a new one. QoS 1 keeps order and finds dead links; that something arrived, only the control plane
 //! itself can say.
 
+use edgeflow_identity::Tunnel;
 use edgeflow_wire::Topics;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, QoS, SubscribeFilter,
-    SubscribeReasonCode,
+    SubscribeReasonCode, Transport,
 };
 use std::{fmt, net::IpAddr, time::Duration};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
@@ -21,11 +22,13 @@ const MAX_INCOMING_BYTES: usize = edgeflow_wire::MAX_DECODED_BYTES;
 /// Where the broker is and who connects.
 #[derive(Clone)]
 pub struct MqttConfig {
-    /// `host:port` on this machine.
+    /// `host:port`; without a tunnel on this machine.
     pub address: String,
+    /// The way through TLS, with the robot's certificate. It leads to `address`.
+    pub tunnel: Option<Tunnel>,
     /// The robot's name: client id and user name.
     pub robot: String,
-    /// The robot's token: the password.
+    /// The robot's token: the password. Not used in a tunnel.
     pub token: String,
     /// After this much silence the broker is asked whether it is there; after as much again the link counts as dead.
     pub keep_alive: Duration,
@@ -42,6 +45,7 @@ impl MqttConfig {
             address: address.into(),
             robot: robot.into(),
             token: token.into(),
+            tunnel: None,
             keep_alive: Duration::from_secs(5),
             retry_first: Duration::from_millis(100),
             retry_cap: Duration::from_secs(3),
@@ -76,16 +80,26 @@ impl Mqtt {
         let port = port.parse().map_err(|_| malformed())?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !loopback {
+        if !loopback && config.tunnel.is_none() {
             return Err(UplinkError::NotLoopback { uplink: Self::NAME, address: config.address.clone() });
         }
         Ok(Self { config, host, port, topics })
     }
 
     fn client(&self) -> (AsyncClient, EventLoop) {
-        let mut options = MqttOptions::new(&self.config.robot, &self.host, self.port);
+        let mut options = match &self.config.tunnel {
+            Some(tunnel) => {
+                let mut options = MqttOptions::new(&self.config.robot, tunnel.socket().display().to_string(), 0);
+                options.set_transport(Transport::Unix);
+                options
+            }
+            None => {
+                let mut options = MqttOptions::new(&self.config.robot, &self.host, self.port);
+                options.set_credentials(&self.config.robot, &self.config.token);
+                options
+            }
+        };
         options
-            .set_credentials(&self.config.robot, &self.config.token)
             .set_keep_alive(self.config.keep_alive)
             .set_clean_session(true)
             .set_max_packet_size(MAX_INCOMING_BYTES, edgeflow_wire::MAX_DOCUMENT_BYTES);
@@ -112,7 +126,7 @@ impl Connect for Mqtt {
             let packet = match network.poll().await {
                 Ok(Event::Incoming(packet)) => packet,
                 Ok(Event::Outgoing(_)) => continue,
-                Err(error) => return explain(&error),
+                Err(error) => return self.explain(&error),
             };
             let event = match packet {
                 Packet::ConnAck(_) => {
@@ -171,10 +185,20 @@ impl Drop for AbortOnDrop {
     }
 }
 
+impl Mqtt {
+    /// What TLS says, where it failed, else what MQTT says.
+    fn explain(&self, error: &ConnectionError) -> String {
+        match (error, self.config.tunnel.as_ref().and_then(Tunnel::failure)) {
+            (ConnectionError::ConnectionRefused(_), _) | (_, None) => explain(error),
+            (_, Some(failure)) => format!("no connection to the broker: {failure}"),
+        }
+    }
+}
+
 fn explain(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized) => {
-            "the control plane refused this robot's name and token: check robot and token_file, or enroll it again".to_owned()
+            "the control plane refused this robot: check its name, and its certificate or token; or enrol it again".to_owned()
         }
         ConnectionError::ConnectionRefused(code) => format!("the broker refused the connection: {code:?}"),
         ConnectionError::NetworkTimeout => "the broker did not answer in time".to_owned(),

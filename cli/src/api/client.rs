@@ -1,8 +1,9 @@
 //! Requests to the control plane, with its words when it refuses.
 
+use edgeflow_identity::{IdentityError, Roots, Tunnel, client_config, split_https};
 use reqwest::{Method, RequestBuilder, multipart::Form};
 use serde_json::Value;
-use std::{env, time::Duration};
+use std::{env, fs, time::Duration};
 
 use crate::error::CliError;
 
@@ -13,6 +14,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Client {
     http: reqwest::Client,
     url: String,
+    /// The way through TLS, for an https:// address, and the address inside of it.
+    tunnel: Option<Tunnel>,
+    base: String,
     token: String,
 }
 
@@ -22,12 +26,25 @@ impl Client {
         let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let url = set("EDGEFLOW_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()).trim_end_matches('/').to_owned();
         let token = set("EDGEFLOW_TOKEN").ok_or(CliError::NoToken)?;
-        let http = reqwest::Client::builder()
+        let (tunnel, base) = match url.starts_with("https://") {
+            true => {
+                let path = set("EDGEFLOW_CA").ok_or(CliError::NoCa)?;
+                let ca = fs::read_to_string(&path).map_err(|source| CliError::Read { path, source })?;
+                let (authority, base) = split_https(&url)?;
+                let roots = Roots::Ca(ca);
+                client_config(&roots, None)?; // a CA that is none is told now
+                (Some(Tunnel::open(&authority, move || client_config(&roots, None))?), base)
+            }
+            false => (None, url.clone()),
+        };
+        let http = tunnel
+            .as_ref()
+            .map_or_else(reqwest::Client::builder, Tunnel::http)
             .connect_timeout(CONNECT_TIMEOUT)
-            .no_proxy() // the control plane is on this machine as long as it binds loopback only
+            .no_proxy() // in the clear it is on this machine
             .build()
             .map_err(|source| CliError::Unreachable { url: url.clone(), source })?;
-        Ok(Self { http, url, token })
+        Ok(Self { http, url, tunnel, base, token })
     }
 
     /// Reads `path`, which begins behind `/api/v1`.
@@ -55,16 +72,27 @@ impl Client {
         self.send(self.request(Method::POST, path).multipart(form), path).await
     }
 
+    /// Removes what is at `path`.
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, CliError> {
+        self.send(self.request(Method::DELETE, path), path).await
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}/api/v1{path}", self.url)).bearer_auth(&self.token)
+        self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.token)
     }
 
     async fn send(&self, request: RequestBuilder, path: &str) -> Result<Value, CliError> {
-        let unreachable = |source| CliError::Unreachable { url: self.url.clone(), source };
+        let unreachable = |source| match self.tunnel.as_ref().and_then(Tunnel::failure) {
+            Some(reason) => IdentityError::Unreachable { address: self.url.clone(), reason }.into(),
+            None => CliError::Unreachable { url: self.url.clone(), source },
+        };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
         if status.is_success() {
+            if body.is_empty() {
+                return Ok(Value::Null);
+            }
             return serde_json::from_slice(&body).map_err(|source| CliError::Answer { path: path.to_owned(), source });
         }
         let words = serde_json::from_slice::<Value>(&body).ok();

@@ -11,7 +11,7 @@ pub(crate) use deploy::{DeployArguments, deploy};
 pub(crate) use events::{EventsArguments, events};
 pub(crate) use model::{ModelCommand, model};
 pub(crate) use policy::{PolicyCommand, policy};
-pub(crate) use targets::{TargetsCommand, targets};
+pub(crate) use targets::{RevokeArguments, TargetsCommand, revoke, targets};
 
 use serde_json::Value;
 

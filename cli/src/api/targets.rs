@@ -1,6 +1,6 @@
 //! `edgeflow targets`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 use std::{
@@ -11,8 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{client::Client, document, items, short};
-use crate::{error::CliError, output};
+use super::{
+    client::{Client, encode},
+    document, items, short,
+};
+use crate::{error::CliError, output, when::when};
 
 #[derive(Subcommand)]
 pub(crate) enum TargetsCommand {
@@ -31,6 +34,32 @@ pub(crate) enum TargetsCommand {
         #[arg(long, value_name = "FILE")]
         token_file: PathBuf,
     },
+    /// Make a one-time token with which a robot gets its certificate (`edgeflow enroll`); a robot that is not known is let in.
+    #[command(after_help = "Example:\n  edgeflow targets bootstrap robot-1 --token-file bootstrap-robot-1")]
+    Bootstrap {
+        /// Its name: lower-case letters, digits, dashes.
+        name: String,
+        /// Where the token goes; a file that is there is not overwritten; - for standard output.
+        #[arg(long, value_name = "FILE")]
+        token_file: PathBuf,
+        /// Minutes it lives, at most 1440.
+        #[arg(long, value_name = "MINUTES", default_value_t = 15)]
+        minutes: u64,
+    },
+}
+
+/// Which robot.
+#[derive(Args)]
+pub(crate) struct RevokeArguments {
+    /// Its name.
+    robot: String,
+}
+
+#[derive(Deserialize)]
+struct Bootstrap {
+    token: String,
+    expires_at_us: i64,
+    ca_fingerprint: String,
 }
 
 #[derive(Deserialize)]
@@ -69,27 +98,64 @@ pub(crate) async fn targets(command: TargetsCommand) -> Result<(), CliError> {
     match command {
         TargetsCommand::List { json: raw } => list(raw).await,
         TargetsCommand::Enrol { name, token_file } => enrol(&name, &token_file).await,
+        TargetsCommand::Bootstrap { name, token_file, minutes } => bootstrap(&name, &token_file, minutes).await,
     }
 }
 
-/// The token is shown once, so its file is made before it is asked for, readable by this user only.
 async fn enrol(name: &str, path: &Path) -> Result<(), CliError> {
-    let failed = |source| CliError::Write { path: path.display().to_string(), source };
     let client = Client::from_environment()?;
+    let ask = async {
+        let answer = client.post("/targets", &json!({ "name": name })).await?;
+        document::<Enrolled>(answer, "/targets")
+    };
+    keep_token(path, ask, |enrolled| &enrolled.token).await?;
+    output::line(format!("{name} may come in with the token in {}", path.display()))
+}
+
+async fn bootstrap(name: &str, path: &Path, minutes: u64) -> Result<(), CliError> {
+    let client = Client::from_environment()?;
+    let ask = async {
+        match client.post("/targets", &json!({ "name": name })).await {
+            // It is known already.
+            Ok(_) | Err(CliError::Refused { status: 409, .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let path = format!("/targets/{}/bootstrap", encode(name));
+        let answer = client.post(&path, &json!({ "lifetime_s": minutes.saturating_mul(60) })).await?;
+        document::<Bootstrap>(answer, &path)
+    };
+    if path == Path::new("-") {
+        return output::line(ask.await?.token);
+    }
+    let made = keep_token(path, ask, |made| &made.token).await?;
+    let until = when(made.expires_at_us);
+    let fingerprint = made.ca_fingerprint;
+    output::line(format!("{name} can enroll once until {until} with the token in {} (CA {fingerprint})", path.display()))
+}
+
+/// Revokes a robot.
+pub(crate) async fn revoke(arguments: RevokeArguments) -> Result<(), CliError> {
+    let name = arguments.robot;
+    Client::from_environment()?.delete(&format!("/targets/{}", encode(&name))).await?;
+    output::line(format!("{name} is revoked: its connections are cut, its certificates and token are worth nothing"))
+}
+
+/// A token is shown once, so its file is made before it is asked for, readable by this user only.
+async fn keep_token<T>(path: &Path, ask: impl Future<Output = Result<T, CliError>>, token: fn(&T) -> &String) -> Result<T, CliError> {
+    let failed = |source| CliError::Write { path: path.display().to_string(), source };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    let answer = client.post("/targets", &json!({ "name": name })).await;
-    let enrolled = match answer.and_then(|answer| document::<Enrolled>(answer, "/targets")) {
-        Ok(enrolled) => enrolled,
+    let made = match ask.await {
+        Ok(made) => made,
         Err(error) => {
             fs::remove_file(path).map_err(failed)?;
             return Err(error);
         }
     };
-    file.write_all(enrolled.token.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    output::line(format!("{name} may come in with the token in {}", path.display()))
+    file.write_all(token(&made).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(made)
 }
 
 async fn list(raw: bool) -> Result<(), CliError> {

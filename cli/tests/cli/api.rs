@@ -48,6 +48,20 @@ async fn enrol(State(plane): State<Plane>, headers: HeaderMap, Json(body): Json<
     Ok(Json(json!({"name": "robot-3", "token": "s3cret"})))
 }
 
+async fn bootstrap(State(plane): State<Plane>, headers: HeaderMap, Path(name): Path<String>, Json(body): Json<Value>) -> Answer {
+    allowed(&headers)?;
+    plane.asked.lock().unwrap().push(json!({ "bootstrap": name, "body": body }));
+    Ok(Json(
+        json!({"token": format!("{name}.s3cret.{}", "ab".repeat(32)), "expires_at_us": 1_700_000_000_000_000_i64, "ca_fingerprint": "ab".repeat(32)}),
+    ))
+}
+
+async fn revoke(State(plane): State<Plane>, headers: HeaderMap, Path(name): Path<String>) -> Result<StatusCode, (StatusCode, Json<Value>)> {
+    allowed(&headers)?;
+    plane.asked.lock().unwrap().push(json!({ "revoke": name }));
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn push(State(plane): State<Plane>, headers: HeaderMap, Path(model): Path<String>, mut form: Multipart) -> Answer {
     allowed(&headers)?;
     let mut parts = BTreeMap::new();
@@ -100,6 +114,8 @@ async fn start() -> (Plane, String) {
     let plane = Plane::default();
     let routes = Router::new()
         .route("/api/v1/targets", get(targets).post(enrol))
+        .route("/api/v1/targets/{target}", axum::routing::delete(revoke))
+        .route("/api/v1/targets/{target}/bootstrap", post(bootstrap))
         .route("/api/v1/models/{model}/versions", post(push))
         .route("/api/v1/deployments", post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
@@ -155,6 +171,47 @@ async fn a_robot_is_let_in_and_its_token_is_for_its_owner_only() {
     let again = ran(&url, &["targets", "enrol", &name, "--token-file", &path]).await.failed();
     assert!(again.contains("could not write") && again.contains("token"), "{again}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "s3cret", "a token is not overwritten");
+}
+
+#[tokio::test]
+async fn a_robot_is_given_a_token_to_enrol_with_and_is_revoked() {
+    use std::os::unix::fs::PermissionsExt;
+    let (plane, url) = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bootstrap");
+    let path = file.to_str().unwrap();
+    // Known already, or not: either way it gets one.
+    for (name, asked) in [("robot-1", 0), ("robot-3", 1)] {
+        let out = ran(&url, &["targets", "bootstrap", name, "--token-file", path, "--minutes", "5"]).await.ok();
+        assert!(out.contains("2023-11-14T22:13:20") && out.contains(&"ab".repeat(32)) && !out.contains("s3cret"), "{out}");
+        assert_eq!(
+            plane.asked.lock().unwrap().drain(..).collect::<Vec<_>>()[asked..],
+            [json!({ "bootstrap": name, "body": {"lifetime_s": 300} })]
+        );
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{name}.s3cret.{}", "ab".repeat(32)));
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::remove_file(&file).unwrap();
+    }
+    let token = ran(&url, &["targets", "bootstrap", "robot-1", "--token-file", "-"]).await.ok();
+    assert!(token.starts_with("robot-1.s3cret."), "{token}");
+    plane.asked.lock().unwrap().clear();
+    let out = ran(&url, &["revoke", "robot-1"]).await.ok();
+    assert!(out.contains("robot-1 is revoked"), "{out}");
+    assert_eq!(plane.asked.lock().unwrap()[0], json!({ "revoke": "robot-1" }));
+
+    // What cannot work is told before anything is sent.
+    let enroll = |server: &'static str| ["enroll", "--token", path, "--server", server, "--out", "/nowhere/at/all"].map(str::to_owned);
+    let enroll = async |server| ran(&url, &enroll(server).each_ref().map(String::as_str)).await.failed();
+    assert!(enroll("https://127.0.0.1:1").await.contains("could not read"));
+    std::fs::write(&file, "robot-1.s3cret").unwrap();
+    assert!(enroll("https://127.0.0.1:1").await.contains("no CA fingerprint"));
+    std::fs::write(&file, token).unwrap();
+    assert!(enroll("http://127.0.0.1:1").await.contains("https://host:port"));
+    let error = enroll("https://127.0.0.1:1").await;
+    assert!(error.contains("no answer from https://127.0.0.1:1") && !error.contains("s3cret"), "{error}");
+    let mut missing = edgeflow("https://127.0.0.1:1", &["targets", "list"]);
+    missing.env_remove("EDGEFLOW_CA");
+    assert!(run(missing).await.failed().contains("EDGEFLOW_CA is not set"));
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
         "EDGEFLOW_ROS_ROUTER",
         "EDGEFLOW_URL",
         "EDGEFLOW_TOKEN",
+        "EDGEFLOW_CA",
         "RUST_LOG",
         "ROS_DOMAIN_ID",
         "ZENOH_CONFIG_OVERRIDE",

@@ -7,6 +7,7 @@ mod common;
 mod contract;
 mod fallback;
 mod http;
+mod secure;
 mod world;
 mod zenoh;
 
@@ -63,4 +64,6 @@ contract! {
     over_mqtt: Mqtt,
     over_http: Http,
     over_zenoh: Zenoh,
+    over_mqtt_with_certificates: Mqtts,
+    over_http_with_certificates: Https,
 }

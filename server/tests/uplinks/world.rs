@@ -1,6 +1,9 @@
 //! A control plane with every door, and robots' ends of the uplinks to them.
 
-use crate::common::{Robot, Server, bundle, options};
+use crate::{
+    common::{Robot, Server, bundle, options},
+    secure::Doors,
+};
 use edgeflow_bridge::{Clock, LogHandle, LogThread, Recorder};
 use edgeflow_core::{Principal, TargetName};
 use edgeflow_server::{
@@ -28,13 +31,17 @@ pub(crate) enum Way {
     Mqtt,
     Http,
     Zenoh,
+    /// MQTT over TLS with certificates.
+    Mqtts,
+    /// HTTP over TLS with certificates.
+    Https,
 }
 
 impl Way {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Way::Mqtt => "mqtt",
-            Way::Http => "http",
+            Way::Mqtt | Way::Mqtts => "mqtt",
+            Way::Http | Way::Https => "http",
             Way::Zenoh => "zenoh",
         }
     }
@@ -54,6 +61,7 @@ pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) mqtt: SocketAddr,
     pub(crate) zenoh: Option<SocketAddr>,
+    secure: Doors,
     stop: CancellationToken,
     doors: Vec<JoinHandle<()>>,
     folder: tempfile::TempDir,
@@ -67,7 +75,8 @@ impl World {
         let gateway = Gateway::bind("127.0.0.1:0".parse().unwrap(), GatewayLimits::default(), None).await.unwrap();
         let (mqtt, stop) = (gateway.address(), CancellationToken::new());
         let doors = vec![tokio::spawn(gateway.serve(server.app.clone(), stop.clone()))];
-        Self { server, mqtt, zenoh: None, stop, doors, folder }
+        let secure = Doors::open(&server.app, &stop).await;
+        Self { server, mqtt, zenoh: None, secure, stop, doors, folder }
     }
 
     /// With zenoh too.
@@ -89,6 +98,7 @@ impl World {
         for door in self.doors {
             door.await.unwrap();
         }
+        self.secure.closed().await;
         self.server.stop().await;
     }
 
@@ -143,6 +153,7 @@ impl World {
                 let config = ZenohConfig::new(address, robot, &proof.ca, &proof.pem, &proof.pem);
                 Box::new(Zenoh::new(ZenohConfig { retry_first, retry_cap, patience: Duration::from_secs(2), ..config }).unwrap())
             }
+            Way::Mqtts | Way::Https => panic!("over TLS an uplink needs a certificate"),
         }
     }
 
@@ -152,6 +163,7 @@ impl World {
             Way::Mqtt => self.mqtt,
             Way::Http => self.http(),
             Way::Zenoh => self.zenoh.unwrap(),
+            Way::Mqtts | Way::Https => return self.secure.uplink(way, robot, proof),
         };
         Self::uplink_to(way, address, robot, proof)
     }
