@@ -33,6 +33,9 @@ ARGUMENTS = [
         description='Folder of the edge log and the models; it must survive a restart.',
     ),
     DeclareLaunchArgument(
+        'identity_dir', default_value='', description='Folder that `edgeflow enroll` made: TLS with its certificate, and then no token_file.'
+    ),
+    DeclareLaunchArgument(
         'token_file', default_value=[LaunchConfiguration('data_dir'), '/token'], description="File with the robot's token for the control plane."
     ),
     DeclareLaunchArgument('bridge', default_value='true', description='Run the bridge to the control plane.'),
@@ -60,7 +63,8 @@ def nodes(context):
     namespace = given('namespace') or given('robot').replace('-', '_')
     time = {'use_sim_time': ParameterValue(given('use_sim_time'), value_type=bool)} if given('use_sim_time') else {}
     # Only what was given: an empty argument must not hide what the file says.
-    uplink = {name: given(name) for name in ['robot', 'data_dir', 'token_file', 'mqtt', 'http']}
+    proof = 'identity_dir' if given('identity_dir') else 'token_file'
+    uplink = {name: given(name) for name in ['robot', 'data_dir', proof, 'mqtt', 'http']}
     uplink = {name: ParameterValue(value, value_type=str) for name, value in uplink.items() if value}
     common = {
         'namespace': namespace,

@@ -223,7 +223,7 @@ async fn good(answer: reqwest::Result<Response>) -> Result<Response, String> {
     match answer.status() {
         status if status.is_success() => Ok(answer),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Err("the control plane refused this robot: check its name, and its certificate or token; or enrol it again".to_owned())
+            Err("the control plane refused this robot: check robot, and identity_dir or token_file; or enrol it again".to_owned())
         }
         status => {
             let said = body(answer).await.unwrap_or_default();

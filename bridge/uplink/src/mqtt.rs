@@ -198,7 +198,7 @@ impl Mqtt {
 fn explain(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized) => {
-            "the control plane refused this robot: check its name, and its certificate or token; or enrol it again".to_owned()
+            "the control plane refused this robot: check robot, and identity_dir or token_file; or enrol it again".to_owned()
         }
         ConnectionError::ConnectionRefused(code) => format!("the broker refused the connection: {code:?}"),
         ConnectionError::NetworkTimeout => "the broker did not answer in time".to_owned(),
