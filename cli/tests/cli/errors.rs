@@ -93,7 +93,7 @@ async fn types_are_shown_without_a_graph() {
     let shown = run(program(&["ros", "interface", "show", "edgeflow_msgs/srv/Infer"])).await.ok();
     assert_eq!(
         shown,
-        "string slot\nsensor_msgs/Image image\nedgeflow_msgs/Tensor[] inputs\n---\nbool success\nstring message\nedgeflow_msgs/InferenceResult result\nedgeflow_msgs/Tensor[] outputs\n"
+        "string slot\nsensor_msgs/Image image\nsensor_msgs/CompressedImage compressed_image\nedgeflow_msgs/Tensor[] inputs\n---\nbool success\nstring message\nedgeflow_msgs/InferenceResult result\nedgeflow_msgs/Tensor[] outputs\n"
     );
     assert!(run(program(&["ros", "interface", "show", "std_msgs/msg/Strin"])).await.failed().contains("did you mean std_msgs/msg/String"));
 }

@@ -2,7 +2,7 @@
 
 use edgeflow_bundle::{Activation, ClassificationSpec};
 
-use super::{Thresholds, activation, numbers, output, refuse, the_only};
+use super::{Thresholds, activation, check_labels, numbers, output, refuse, the_only};
 use crate::Result;
 use crate::tensor::{Data, ElementType, Tensor, TensorSpec};
 
@@ -58,13 +58,7 @@ impl ClassificationDecoder {
         if !matches!(tensor.shape[..], [_] | [1, _]) || values.is_empty() {
             return Err(refuse(format!("output `{scores}` has shape {:?}; scores are [1, classes] or [classes]", tensor.shape)));
         }
-        if !labels.is_empty() && labels.len() != values.len() {
-            return Err(refuse(format!(
-                "output `{scores}` has {} scores, but {} labels are named; mend those of edgeflow.yaml or the parameter `labels`",
-                values.len(),
-                labels.len()
-            )));
-        }
+        check_labels(scores, values.len(), "scores", labels.len())?;
         activation::apply(self.activation, &mut values);
         let threshold = asked.score_threshold.or(self.score_threshold).unwrap_or(f32::NEG_INFINITY);
         // Numbers only. The sort is stable: the first of equal scores wins, as in NumPy's argmax.

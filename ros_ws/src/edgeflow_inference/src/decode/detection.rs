@@ -3,7 +3,7 @@
 use edgeflow_bundle::{Coordinates, Corners, DetectionFormat, DetectionSpec};
 
 use super::boxes::{self, corners};
-use super::{Candidate, Thresholds, numbers, output, refuse, suppress, the_only, whole_numbers};
+use super::{Candidate, Thresholds, check_labels, numbers, output, refuse, suppress, the_only, whole_numbers};
 use crate::Result;
 use crate::image::Placement;
 use crate::tensor::{Tensor, TensorSpec};
@@ -73,12 +73,12 @@ impl DetectionDecoder {
         let shape: Vec<usize> = tensor.shape.iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
         Ok(match (format, &shape[..]) {
             (DetectionFormat::Yolov5, [1, _, row]) if *row > 5 => {
-                self.check_classes(&tensor.name, row - 5)?;
+                check_labels(&tensor.name, row - 5, "classes", self.labels)?;
                 boxes::yolov5(&values, *row, activation, threshold)
             }
             (DetectionFormat::Yolov5, _) => return Err(wrong("[1, boxes, 5 + classes]")),
             (DetectionFormat::Yolov8, [1, rows, n]) if *rows > 4 => {
-                self.check_classes(&tensor.name, rows - 4)?;
+                check_labels(&tensor.name, rows - 4, "classes", self.labels)?;
                 if *n == 0 { Vec::new() } else { boxes::yolov8(&values, *n, activation, threshold) }
             }
             (DetectionFormat::Yolov8, _) => return Err(wrong("[1, 4 + classes, boxes]")),
@@ -132,19 +132,9 @@ impl DetectionDecoder {
             return Err(wrong(scores, "[1, boxes, classes]"));
         }
         let last = self.spec.has_no_object_class();
-        self.check_classes(&scores.name, classes - usize::from(last))?;
+        check_labels(&scores.name, classes - usize::from(last), "classes", self.labels)?;
         let skip = if last { Some(classes - 1) } else { self.spec.background.map(|class| class as usize) };
         Ok(boxes::one_row_each(corners, &values, classes, self.spec.activation(), skip, threshold))
-    }
-
-    fn check_classes(&self, name: &str, classes: usize) -> Result<()> {
-        if self.labels == 0 || self.labels == classes {
-            return Ok(());
-        }
-        Err(refuse(format!(
-            "output `{name}` has {classes} classes, but {} labels are named; mend those of edgeflow.yaml or the parameter `labels`",
-            self.labels
-        )))
     }
 }
 

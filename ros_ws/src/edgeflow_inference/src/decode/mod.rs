@@ -129,6 +129,16 @@ fn output<'a>(outputs: &'a [Tensor], name: &str) -> Result<&'a Tensor> {
     outputs.iter().find(|t| t.name == name).ok_or_else(|| missing(outputs, name))
 }
 
+/// As many labels as there are classes, if there are labels at all; `what` the output has of them.
+fn check_labels(output: &str, classes: usize, what: &str, labels: usize) -> Result<()> {
+    if labels == 0 || labels == classes {
+        return Ok(());
+    }
+    Err(refuse(format!(
+        "output `{output}` has {classes} {what}, but {labels} labels are named; mend those of edgeflow.yaml or the parameter `labels`"
+    )))
+}
+
 /// An output's floats.
 fn numbers<'a>(tensor: &'a Tensor, what: &str) -> Result<Cow<'a, [f32]>> {
     Ok(match &tensor.data {

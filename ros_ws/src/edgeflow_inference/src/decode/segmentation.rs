@@ -2,7 +2,7 @@
 
 use edgeflow_bundle::{Activation, SegmentationSpec};
 
-use super::{Thresholds, activation, numbers, output, refuse, the_only, whole_numbers};
+use super::{Thresholds, activation, check_labels, numbers, output, refuse, the_only, whole_numbers};
 use crate::Result;
 use crate::image::Placement;
 use crate::tensor::{Data, Tensor, TensorSpec};
@@ -116,12 +116,7 @@ impl SegmentationDecoder {
             _ => return Err(self.wrong(tensor)),
         };
         let classes = channels.max(2);
-        if self.labels > 0 && classes != self.labels {
-            return Err(refuse(format!(
-                "output `{}` has {classes} classes, but {} labels are named; mend those of edgeflow.yaml or the parameter `labels`",
-                tensor.name, self.labels
-            )));
-        }
+        check_labels(&tensor.name, classes, "classes", self.labels)?;
         if classes >= usize::from(u16::MAX) {
             return Err(refuse(format!("output `{}` has {classes} classes; a label image has room for {}", tensor.name, u16::MAX)));
         }

@@ -22,7 +22,7 @@ use edgeflow_bundle::Digest;
 pub use self::ort::Provider;
 pub use backend::{Backend, IoBinding, Session, SessionOptions};
 pub use model::{Inference, LoadRequest, Model};
-pub use requests::{Limits, RequestCounters, Requests};
+pub use requests::{Limits, RequestCounters, Requests, Work};
 pub use slot::{Slot, Swapped};
 
 use crate::{Error, Result};

@@ -63,6 +63,15 @@ pub struct Requests {
     rejected: AtomicU64,
 }
 
+/// What is to be done beside the model's run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing that others could not wait for.
+    Light,
+    /// More than that, such as a picture that has to be decompressed: on a thread of its own, however quick the model is.
+    Heavy,
+}
+
 /// The right to be served; given back when dropped.
 struct Permit<'a>(&'a AtomicUsize);
 
@@ -128,13 +137,13 @@ impl Requests {
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::NoModel`], or what `work` says.
-    pub async fn infer_with<W>(&self, work: W) -> Result<(Arc<Model>, Inference)>
+    pub async fn infer_with<W>(&self, weight: Work, work: W) -> Result<(Arc<Model>, Inference)>
     where
         W: FnOnce(&Model) -> Result<Inference> + Send + 'static,
     {
         let _permit = self.admit()?;
         let model = self.model()?;
-        let answer = if model.is_quick() {
+        let answer = if weight == Work::Light && model.is_quick() {
             work(&model)
         } else {
             let runs = Arc::clone(&model);

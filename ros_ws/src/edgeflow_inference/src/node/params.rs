@@ -62,7 +62,7 @@ topics (those of a slot other than `default` are below ~/SLOT/)
       each change of the lifecycle's state
 services
   ~/infer edgeflow_msgs/Infer
-      runs the active model once, on an image or on the graph's input tensors; gives the raw outputs too
+      runs the active model once, on an image (as it is, or as JPEG or PNG) or on the graph's input tensors; gives the raw outputs too
   ~/load_model edgeflow_msgs/LoadModel
       loads a bundle beside the running model and swaps it in between two frames
   ~/rollback_model edgeflow_msgs/RollbackModel

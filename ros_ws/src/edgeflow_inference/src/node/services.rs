@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use edgeflow_ros::edgeflow_msgs::msg::ShadowResult;
 use edgeflow_ros::edgeflow_msgs::srv::{GetModelInfo, Infer, LoadModel, ResetDrift, RollbackModel, SaveSnapshot, SetBaseline, SetShadow};
+use edgeflow_ros::sensor_msgs::msg::CompressedImage;
 use edgeflow_ros::std_msgs::msg::Header;
 use edgeflow_ros::{Node, Publisher, Service, ServiceRequest};
 use futures::StreamExt;
@@ -16,7 +17,8 @@ use super::messages;
 use super::params::SessionParameters;
 use super::shadow::Shadow;
 use super::slots::{ModelSlot, Slots, topic};
-use crate::engine::{LoadRequest, Loaded, SessionOptions, Stage};
+use crate::engine::{LoadRequest, Loaded, Model, SessionOptions, Stage, Work};
+use crate::image::Decompressed;
 use crate::{Error, Result};
 
 /// What the services act on.
@@ -83,13 +85,19 @@ impl Services {
         if !slot.pipeline.is_active() {
             return Err(Error::NotActive { node: self.node.fully_qualified_name().to_owned() });
         }
-        let (header, (model, inference)) = if request.inputs.is_empty() {
-            let header = request.image.header.clone();
-            let answer = slot.requests.infer_with(move |model| model.infer_frame(&messages::frame(&request.image).check()?)).await?;
-            (header, answer)
-        } else {
-            let tensors = request.inputs.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
+        let Infer::Request { image, compressed_image, inputs, .. } = request;
+        let (header, (model, inference)) = if !inputs.is_empty() {
+            let tensors = inputs.iter().map(messages::from_message).collect::<Result<Vec<_>>>()?;
             (Header { stamp: self.node.now(), ..Header::default() }, slot.requests.infer_tensors(tensors).await?)
+        } else if compressed_image.data.is_empty() {
+            let header = image.header.clone();
+            (header, slot.requests.infer_with(Work::Light, move |model| model.infer_frame(&messages::frame(&image).check()?)).await?)
+        } else if image.data.is_empty() {
+            let CompressedImage { header, data, .. } = compressed_image;
+            let decompress = move |model: &Model| model.infer_frame(&Decompressed::new(&data)?.frame().check()?);
+            (header, slot.requests.infer_with(Work::Heavy, decompress).await?)
+        } else {
+            return Err(Error::Image { reason: "there are two; give image or compressed_image".to_owned() });
         };
         let mut result = messages::result(&model, header, &inference);
         result.slot.clone_from(&slot.name);

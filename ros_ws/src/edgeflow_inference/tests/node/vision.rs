@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use edgeflow_inference::image::Decompressed;
 use edgeflow_ros::edgeflow_msgs::msg::{InferenceResult, Tensor, TensorList};
+use edgeflow_ros::edgeflow_msgs::srv::Infer;
 use edgeflow_ros::sensor_msgs::msg::{CompressedImage, Image};
 use edgeflow_ros::std_msgs::msg::Header;
 use edgeflow_ros::vision_msgs::msg::{Classification, Detection2D, Detection2DArray, LabelInfo, VisionInfo};
@@ -393,4 +395,28 @@ async fn a_frame_the_model_cannot_take_is_counted_and_shows_nothing() {
     assert_eq!((found.header, found.detections.len()), (header(2), 0));
     let counters = scene.stop().await;
     assert_eq!((counters.results, counters.refused), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_may_hold_a_compressed_image() {
+    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::loaded(&pixel_bundle(dir.path(), 0), &[]).await;
+    let (_, jpeg) = python_scene();
+    let Decompressed { width, height, step, encoding, data, .. } = Decompressed::new(&jpeg).unwrap();
+    let image = Image { header: header(7), width, height, step, encoding: encoding.into(), data, ..Default::default() };
+    let compressed_image = CompressedImage { header: header(7), format: "jpeg".into(), data: jpeg };
+    let ask = async |image: &Image, compressed_image: &CompressedImage| {
+        let request = Infer::Request { image: image.clone(), compressed_image: compressed_image.clone(), ..Default::default() };
+        scene.infer.call(&request, PATIENCE).await.unwrap()
+    };
+    let plain = ask(&image, &CompressedImage::default()).await;
+    let answer = ask(&Image::default(), &compressed_image).await;
+    assert!(plain.success && answer.success && answer.result.header == header(7), "{}", answer.message);
+    assert_eq!((answer.result.label, answer.result.scores, answer.outputs), (plain.result.label, plain.result.scores, plain.outputs));
+    let both = ask(&image, &compressed_image).await;
+    assert_eq!(both.message, "image refused: there are two; give image or compressed_image");
+    let cut = CompressedImage { data: compressed_image.data[..900].to_vec(), ..compressed_image };
+    let damaged = ask(&Image::default(), &cut).await;
+    assert!(!damaged.success && damaged.message.contains("its JPEG data cannot be decoded"), "{}", damaged.message);
+    scene.stop().await;
 }
