@@ -98,6 +98,7 @@ impl LogHandle {
             receipts: Vec::new(),
             waiting: Vec::new(),
             overflowed: 0,
+            refused: None,
             expired: None,
             ends: watch::Sender::new([1; 4]),
             snapshot: watch::Sender::new(LogSnapshot::default()),
@@ -134,7 +135,7 @@ impl LogHandle {
     /// Returns when everything that was appended before is on the disk.
     ///
     /// # Errors
-    /// When the log closed before.
+    /// When the log closed before, or the disk took nothing for so long that entries were given up.
     pub async fn written(&self) -> Result<()> {
         let (answer, receiver) = oneshot::channel();
         self.commands.send(Command::Written(answer)).await.map_err(|_| BridgeError::LogClosed)?;
@@ -217,7 +218,7 @@ impl Recorder {
         self.record(class, self.clock.now(), body).await;
     }
 
-    /// Records what happened at `moment` and waits until it is on the disk; false when the log closed before.
+    /// Records what happened at `moment` and waits until it is on the disk; false when the log closed before, or entries were given up.
     pub async fn record_durably(&self, class: Class, moment: Moment, body: EntryBody) -> bool {
         self.record(class, moment, body).await;
         self.log.written().await.is_ok()
@@ -251,6 +252,8 @@ struct Keeper {
     waiting: Vec<oneshot::Sender<()>>,
     /// Entries given up because the disk took none for too long.
     overflowed: u64,
+    /// When the disk last took nothing: those who bring more need not wait until it was asked again for each of them.
+    refused: Option<Instant>,
     /// When it was last looked for entries that are too old.
     expired: Option<Instant>,
     ends: watch::Sender<Ends>,
@@ -285,6 +288,7 @@ impl Keeper {
             self.write();
             self.publish();
         }
+        self.refused = None;
         self.write();
         if !self.pending.is_empty() {
             tracing::error!(entries = self.pending.len(), "entries could not be written before the bridge stopped");
@@ -310,6 +314,8 @@ impl Keeper {
     fn take(&mut self, command: Command) {
         match command {
             Command::Append(entry, receipts) => self.hold(Pending { entry, receipts }),
+            // What was given up will never be written, and whose it was is not known: nobody is told that all is on the disk.
+            Command::Written(answer) if self.overflowed > 0 => drop(answer),
             Command::Written(answer) => {
                 self.waiting.retain(|waiting| !waiting.is_closed());
                 self.waiting.push(answer);
@@ -321,6 +327,8 @@ impl Keeper {
                 if result.is_ok() {
                     self.counted(class).for_each(|receipts| receipts.settled(next_seq));
                 }
+                // There may be room now.
+                self.refused = self.refused.filter(|_| result.is_err());
                 drop(answer.send(result));
             }
             Command::NewEpoch { reason, answer } => {
@@ -368,6 +376,7 @@ impl Keeper {
         {
             self.pending.remove(at);
             self.overflowed += 1;
+            self.waiting.clear();
         }
     }
 
@@ -413,6 +422,10 @@ impl Keeper {
 
     /// Writes what is pending, in groups; what the disk refuses stays.
     fn write(&mut self) {
+        if self.refused.is_some_and(|at| at.elapsed() < RETRY) {
+            return;
+        }
+        self.refused = None;
         if self.log.is_none() {
             self.replace();
         }
@@ -427,6 +440,7 @@ impl Keeper {
                 Err(BridgeError::Log(LogError::EntryTooLarge { .. } | LogError::Encode { .. })) => self.write_singly(group),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn Error, waiting = self.pending.len(), "the edge log takes no entries");
+                    self.refused = Some(Instant::now());
                     return;
                 }
             }

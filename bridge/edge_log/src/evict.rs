@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::{
     EdgeLog, LogError,
+    error::is_full,
     table::{ClassRow, cost, index, table},
 };
 
@@ -31,27 +32,31 @@ impl EdgeLog {
     /// What the disk answers.
     pub fn expire(&mut self, now_t_us: i64, now_boot_us: i64) -> Result<u64, LogError> {
         let (ages, opened_at, mut sealed) = (self.options.max_age, self.opened_at, self.loss_sealed);
-        let lost = self
-            .transact(|tx| {
-                let mut lost = 0;
-                for class in Class::ALL {
-                    let Some(max_age) = ages[index(class)] else { continue };
-                    let mut row = ClassRow::load(tx, class)?;
-                    let (before, mut budget) = (row, EXPIRED_AT_ONCE - lost);
-                    evict_from(tx, class, &mut row, &mut sealed[index(class)], |head, _| {
-                        let age_us = if head.seq >= opened_at[index(class)] { now_boot_us - head.boot_us } else { now_t_us - head.t_us };
-                        let old = budget > 0 && older(age_us, max_age);
-                        budget = budget.saturating_sub(1);
-                        old
-                    })?;
-                    if row != before {
-                        row.save(tx, class)?;
-                    }
-                    lost += row.lost - before.lost;
+        let give_up = |tx: &Transaction<'_>, sealed: &mut [bool; 4]| {
+            let mut lost = 0;
+            for class in Class::ALL {
+                let Some(max_age) = ages[index(class)] else { continue };
+                let mut row = ClassRow::load(tx, class)?;
+                let (before, mut budget) = (row, EXPIRED_AT_ONCE - lost);
+                evict_from(tx, class, &mut row, &mut sealed[index(class)], |head, _| {
+                    let age_us = if head.seq >= opened_at[index(class)] { now_boot_us - head.boot_us } else { now_t_us - head.t_us };
+                    let old = budget > 0 && older(age_us, max_age);
+                    budget = budget.saturating_sub(1);
+                    old
+                })?;
+                if row != before {
+                    row.save(tx, class)?;
                 }
-                Ok(lost)
-            })
-            .map_err(LogError::sqlite("expire entries of"))?;
+                lost += row.lost - before.lost;
+            }
+            Ok(lost)
+        };
+        let mut lost = self.transact(|tx| give_up(tx, &mut sealed));
+        if lost.as_ref().is_err_and(is_full) {
+            sealed = self.loss_sealed;
+            lost = self.in_reserve(|log| log.transact(|tx| give_up(tx, &mut sealed)));
+        }
+        let lost = lost.map_err(LogError::sqlite("expire entries of"))?;
         self.loss_sealed = sealed;
         Ok(lost)
     }

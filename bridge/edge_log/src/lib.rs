@@ -13,6 +13,8 @@
 //! appends after a power cut which the control plane already holds, and their numbers would be used twice; group
 //! appends keep the price at one `fsync` per group.
 //!
+//! Disk full: an append is refused whole. Acknowledging and giving up entries go on, out of a reserve that is kept beside the log.
+//!
 //! A file that was restored from an older copy shows when the control plane acknowledges more than was ever appended:
 //! see [`LogError::BeyondEnd`] and [`EdgeLog::reopen_epoch`].
 
@@ -22,6 +24,7 @@ mod inspect;
 mod log;
 mod open;
 mod read;
+mod reserve;
 mod table;
 
 pub use error::LogError;

@@ -6,13 +6,21 @@ use std::fs::File;
 
 use crate::{
     LogError, Options,
+    error::is_full,
     evict::make_room,
+    reserve::Reserve,
     table::{self, ClassRow, cost, index, table},
 };
 
 /// Most bytes one entry's content may take as JSON: alone in a batch it must pass the control plane's limit of 1 MiB a packet,
 /// even when it does not compress.
 pub const MAX_ENTRY_BYTES: usize = 512 * 1024;
+
+/// Numbers that one transaction forgets on a disk that is full.
+const TRIMMED_AT_ONCE: u64 = 256;
+
+/// Gives the journal's room back to the disk.
+const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// An entry that has no number yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,14 +61,15 @@ pub struct EdgeLog {
     pub(crate) opened_at: [u64; 4],
     /// Per class: the newest loss record may have been sent, or is from an earlier life, so it must not grow any more.
     pub(crate) loss_sealed: [bool; 4],
+    reserve: Reserve,
     /// Held as long as the log is open.
     _lock: File,
 }
 
 impl EdgeLog {
-    pub(crate) fn from_parts(conn: Connection, epoch: String, options: Options, lock: File) -> rusqlite::Result<Self> {
+    pub(crate) fn from_parts(conn: Connection, epoch: String, options: Options, reserve: Reserve, lock: File) -> rusqlite::Result<Self> {
         let opened_at = ClassRow::load_all(&conn)?.map(|row| row.next_seq);
-        Ok(Self { conn, epoch, options, opened_at, loss_sealed: [true; 4], _lock: lock })
+        Ok(Self { conn, epoch, options, opened_at, loss_sealed: [true; 4], reserve, _lock: lock })
     }
 
     /// Identity of this incarnation of the log.
@@ -85,8 +94,15 @@ impl EdgeLog {
         let contents = entries.iter().map(|entry| encode(&entry.content)).collect::<Result<Vec<_>, _>>()?;
         let failed = LogError::sqlite("append to");
         let (budget_bytes, sealed) = (self.options.budget_bytes, self.loss_sealed);
-        let (seqs, sealed) = self.transact(|tx| append(tx, entries, &contents, budget_bytes, sealed)).map_err(failed)?;
+        let mut appended = self.transact(|tx| append(tx, entries, &contents, budget_bytes, sealed));
+        if appended.as_ref().is_err_and(is_full) {
+            // The database may have free pages where only its journal has no room to grow: it begins anew in the room it has.
+            self.checkpoint("PRAGMA wal_checkpoint(RESTART)");
+            appended = self.transact(|tx| append(tx, entries, &contents, budget_bytes, sealed));
+        }
+        let (seqs, sealed) = appended.map_err(failed)?;
         self.loss_sealed = sealed;
+        self.reserve.mend();
         Ok(seqs)
     }
 
@@ -103,7 +119,20 @@ impl EdgeLog {
         if next_seq <= row.acked_next {
             return Ok(());
         }
-        self.transact(|tx| trim(tx, class, next_seq)).map_err(LogError::sqlite("trim"))
+        match self.transact(|tx| trim(tx, class, next_seq)) {
+            Err(error) if is_full(&error) => self.in_reserve(|log| {
+                // Little by little: each step's journal must fit into the reserve.
+                let mut at = row.acked_next;
+                while at < next_seq {
+                    at = at.saturating_add(TRIMMED_AT_ONCE).min(next_seq);
+                    log.transact(|tx| trim(tx, class, at))?;
+                    log.checkpoint(TRUNCATE);
+                }
+                Ok(())
+            }),
+            done => done,
+        }
+        .map_err(LogError::sqlite("trim"))
     }
 
     /// Begins a new epoch and returns its identity: what is held and what is lost but not reported moves over, numbered
@@ -150,6 +179,25 @@ impl EdgeLog {
     /// What the disk answers.
     pub fn stats(&self) -> Result<Vec<ClassStats>, LogError> {
         class_stats(&self.conn).map_err(LogError::sqlite("read"))
+    }
+
+    /// Does what frees room on a disk that has none.
+    pub(crate) fn in_reserve<T>(&mut self, work: impl FnOnce(&mut Self) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        if self.reserve.release() {
+            tracing::warn!("the disk of the edge log is full: its reserve is used to note what can go");
+        }
+        self.checkpoint(TRUNCATE);
+        let result = work(self);
+        self.checkpoint(TRUNCATE);
+        self.reserve.take();
+        result
+    }
+
+    /// Carries the journal over into the database. Where that fails, it goes on growing.
+    fn checkpoint(&self, pragma: &str) {
+        if let Err(error) = self.conn.query_row(pragma, [], |_| Ok(())) {
+            tracing::warn!(%error, "the journal of the edge log could not be carried over");
+        }
     }
 
     pub(crate) fn transact<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     EdgeLog, LogError,
     error::is_damage,
+    reserve::Reserve,
     table::{self, ClassRow},
 };
 
@@ -83,7 +84,7 @@ impl EdgeLog {
         };
         let epoch = table::meta(&conn, "epoch").map_err(LogError::sqlite("read"))?;
         let epoch = epoch.ok_or_else(|| LogError::Damaged(damage("it has no epoch".to_owned())))?;
-        let log = Self::from_parts(conn, epoch, options, lock).map_err(LogError::sqlite("read"))?;
+        let log = Self::from_parts(conn, epoch, options, Reserve::beside_log(dir), lock).map_err(LogError::sqlite("read"))?;
         Ok((log, opened))
     }
 }
@@ -131,7 +132,9 @@ fn try_connect(path: &Path) -> rusqlite::Result<Result<(Connection, Opened), Str
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "journal_size_limit", 8 * 1024 * 1024)?;
+    // Shorter than the reserve, whatever the disk.
+    conn.pragma_update(None, "wal_autocheckpoint", 256)?;
+    conn.pragma_update(None, "journal_size_limit", 2 * 1024 * 1024)?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))?;
     if tables == 0 {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
