@@ -10,6 +10,8 @@ pub mod demo;
 pub mod digits;
 mod error;
 pub mod evaluation;
+#[cfg(feature = "demo")]
+pub mod faults;
 pub mod mission;
 pub mod proxy;
 pub mod render;

@@ -165,6 +165,8 @@ pub struct LogClass {
     pub epoch: String,
     /// Value class.
     pub class: String,
+    /// First sequence number that is not held.
+    pub next_seq: u64,
     /// Rows.
     pub stored: u64,
     /// Sequence numbers.

@@ -1,0 +1,291 @@
+//! One robot: a bridge, its network, its disk and clock, and a program on it that produces numbered events.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use reqwest::Client;
+use serde::Deserialize;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+use super::check::Answer;
+use super::machine::{FakeClock, SmallDisk};
+use super::process::{Prefix, Process, bound_to_us};
+use super::schedule::{Fault, Planned, name_of};
+use super::{FaultsError, replay};
+use crate::demo::launch::{Launch, Uplink};
+use crate::demo::processes::Program;
+use crate::proxy::{Condition, Link, Proxy, Recording};
+
+/// Between two events of a robot, at least and at most, milliseconds.
+const PERIOD_MS: std::ops::Range<u64> = 250..650;
+/// How long the local API may take: longer than it waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// Text in each event of a robot whose log is small, so that a partition is more than it can hold, bytes.
+const CROWDING: usize = 60_000;
+/// What is kept of what a robot sends: connections, and bytes of each.
+const RECORDED: (usize, usize) = (4, 256 * 1024);
+
+/// How robots differ.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Make {
+    /// Its log holds 1 MB, and its events are long.
+    pub(super) crowded: bool,
+    /// It prefers HTTP.
+    pub(super) http_first: bool,
+}
+
+/// One robot.
+pub(super) struct Robot {
+    pub(super) name: String,
+    pub(super) make: Make,
+    token: String,
+    logs: PathBuf,
+    mqtt_link: Link,
+    http_link: Link,
+    doors: Arc<Doors>,
+    recording: Recording,
+    pub(super) clock: Option<FakeClock>,
+    pub(super) disk: Option<SmallDisk>,
+    program: Program,
+    bridge: Option<Process>,
+    local: Client,
+    answers: Arc<Mutex<Vec<Answer>>>,
+}
+
+/// Where the bridge finds its control plane: the proxies of its two uplinks.
+#[derive(Debug)]
+pub(super) struct Doors {
+    mqtt: Proxy,
+    http: Proxy,
+}
+
+impl Doors {
+    /// Where the control plane is now.
+    pub(super) fn lead_to(&self, http: &str, mqtt: &str) {
+        self.mqtt.set_upstream(mqtt.to_owned());
+        self.http.set_upstream(http.to_owned());
+    }
+}
+
+/// What a robot is made of.
+pub(super) struct Parts<'a> {
+    pub(super) launch: &'a Launch<'a>,
+    pub(super) index: usize,
+    pub(super) seed: u64,
+    pub(super) folder: &'a Path,
+    pub(super) logs: &'a Path,
+    pub(super) token: String,
+    pub(super) make: Make,
+    pub(super) clock: Option<FakeClock>,
+    pub(super) disk: Option<SmallDisk>,
+}
+
+/// What the bridge says of itself.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Status {
+    pub(super) connected: bool,
+    pub(super) epoch: String,
+    pub(super) classes: Vec<ClassStatus>,
+}
+
+/// One class of its log.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ClassStatus {
+    pub(super) class: String,
+    pub(super) appended: u64,
+    pub(super) acknowledged: u64,
+}
+
+impl Robot {
+    /// A robot whose bridge does not run yet. Its data is in `folder/bridge`, which may be a small disk.
+    pub(super) async fn new(parts: Parts<'_>) -> Result<Self, FaultsError> {
+        let Parts { launch, index, seed, folder, logs, token, make, clock, disk } = parts;
+        let name = name_of(index);
+        let seed = seed.wrapping_add(index as u64);
+        let (mqtt_link, http_link) = (Link::seeded(seed), Link::seeded(!seed));
+        let recording = Recording::of(RECORDED.0, RECORDED.1);
+        let nowhere = || "127.0.0.1:1".to_owned();
+        let mqtt = Proxy::recording(nowhere(), &mqtt_link, recording.clone()).await.map_err(FaultsError::Proxy)?;
+        let http = Proxy::start(nowhere(), &http_link).await.map_err(FaultsError::Proxy)?;
+        let (token_file, socket) = (folder.join("token"), folder.join("bridge.sock"));
+        write_secret(&token_file, &token)?;
+        let uplink = Uplink { mqtt: mqtt.local_addr().to_string(), http: http.local_addr().to_string() };
+        let mut program = launch.bridge_node(&name, &folder.join("bridge"), &token_file, &uplink);
+        let mut parameter = |name: &str, value: &str| program.args.extend(["-p".into(), format!("{name}:={value}").into()]);
+        parameter("local_socket", &socket.display().to_string());
+        parameter("log_budget_mb", if make.crowded { "1" } else { "64" });
+        parameter("uplinks", if make.http_first { "[http, mqtt]" } else { "[mqtt, http]" });
+        // Twenty bridges on two cores: two threads are plenty for each.
+        program.env.extend([("TOKIO_WORKER_THREADS", "2".into()), ("RUST_LOG", "info".into())]);
+        if let Some(clock) = &clock {
+            program.env.extend(clock.environment());
+        }
+        let local = Client::builder().unix_socket(socket.clone()).timeout(PATIENCE).pool_max_idle_per_host(0).build();
+        let local = local.map_err(|source| FaultsError::Client { path: socket, source })?;
+        let (answers, logs, doors) = (Arc::default(), logs.to_owned(), Arc::new(Doors { mqtt, http }));
+        Ok(Self { name, make, token, logs, mqtt_link, http_link, doors, recording, clock, disk, program, bridge: None, local, answers })
+    }
+
+    /// Its way to the control plane.
+    pub(super) fn doors(&self) -> Arc<Doors> {
+        self.doors.clone()
+    }
+
+    /// Its answers, as they grow.
+    pub(super) fn counting(&self) -> Counting {
+        Counting(self.answers.clone())
+    }
+
+    /// Starts the bridge.
+    pub(super) fn start(&mut self) -> Result<(), FaultsError> {
+        let mut prefix: Prefix = self.disk.as_ref().map(SmallDisk::prefix).unwrap_or_default();
+        prefix.extend(bound_to_us());
+        self.bridge = Some(Process::start(&self.program, prefix, &self.logs)?);
+        Ok(())
+    }
+
+    /// An error when the bridge ended although nobody killed it.
+    pub(super) fn still_runs(&mut self) -> Result<(), FaultsError> {
+        match self.bridge.as_mut().and_then(|bridge| bridge.ended().map(|status| bridge.not_up(format!("it ended with {status}")))) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Suffers a fault from its begin to its end. Gives a word on it.
+    pub(super) async fn suffer(&mut self, planned: Planned, seed: u64) -> Result<String, FaultsError> {
+        let told = match planned.fault {
+            Fault::Partition => self.under([Condition::Cut; 2], planned.lasts).await,
+            Fault::BrokerCut => self.under([Condition::Cut, Condition::Up], planned.lasts).await,
+            Fault::HalfOpen => self.under([Condition::HalfOpen; 2], planned.lasts).await,
+            Fault::Reset => {
+                self.mqtt_link.set(Condition::Refusing);
+                self.http_link.set(Condition::Refusing);
+                tokio::join!(self.mqtt_link.reset(), self.http_link.reset());
+                self.under([Condition::Refusing; 2], planned.lasts).await
+            }
+            Fault::Slow { delay_ms, bytes_per_s } => {
+                let delay = Duration::from_millis(delay_ms);
+                let slow = Condition::Slow { delay, jitter: delay, bytes_per_s: Some(bytes_per_s) };
+                self.under([slow; 2], planned.lasts).await
+            }
+            Fault::KillBridge => {
+                if let Some(bridge) = self.bridge.take() {
+                    bridge.kill().await;
+                }
+                tokio::time::sleep(planned.lasts).await;
+                self.start()?;
+                String::new()
+            }
+            Fault::DiskFull => {
+                let Some(disk) = &self.disk else { return Ok("it has no small disk".to_owned()) };
+                disk.fill()?;
+                tokio::time::sleep(planned.lasts).await;
+                disk.free()?;
+                String::new()
+            }
+            Fault::ClockStep { to_s } => {
+                let Some(clock) = &self.clock else { return Ok("its clock cannot be stepped".to_owned()) };
+                clock.step(to_s)?;
+                tokio::time::sleep(planned.lasts).await;
+                String::new()
+            }
+            Fault::Replay => {
+                let documents = replay::documents(&self.name, &self.recording.connections());
+                let found = documents.len();
+                let taken = replay::replay(&self.name, &self.token, self.doors.mqtt.local_addr(), documents, seed).await;
+                format!("{found} documents were recorded, {taken} taken again")
+            }
+            Fault::KillServer => String::new(),
+        };
+        Ok(told)
+    }
+
+    async fn under(&self, [mqtt, http]: [Condition; 2], lasts: Duration) -> String {
+        self.mqtt_link.set(mqtt);
+        self.http_link.set(http);
+        tokio::time::sleep(lasts).await;
+        self.mqtt_link.restore();
+        self.http_link.restore();
+        String::new()
+    }
+
+    /// Produces events until told to stop.
+    pub(super) fn produce(&self, seed: u64, stop: CancellationToken) -> tokio::task::JoinHandle<()> {
+        let (local, answers, name, crowded) = (self.local.clone(), self.answers.clone(), self.name.clone(), self.make.crowded);
+        let mut chance = StdRng::seed_from_u64(seed);
+        tokio::spawn(async move {
+            while !stop.is_cancelled() {
+                let n = lock(&answers).len() as u64 + 1;
+                let answer = produce_one(&local, n, crowded).await;
+                lock(&answers).push(answer);
+                tracing::trace!(name, n, ?answer);
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(chance.random_range(PERIOD_MS))) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        })
+    }
+
+    /// The answers so far.
+    pub(super) fn answers(&self) -> Vec<Answer> {
+        lock(&self.answers).clone()
+    }
+
+    /// What the bridge says of itself; none when it does not answer.
+    pub(super) async fn status(&self) -> Option<Status> {
+        let response = self.local.get("http://bridge/v1/status").send().await.ok()?;
+        response.json().await.ok()
+    }
+
+    /// Ends the bridge, as a robot is switched off.
+    pub(super) async fn stop(&mut self) {
+        if let Some(bridge) = self.bridge.take() {
+            bridge.stop().await;
+        }
+        if let Some(disk) = self.disk.take() {
+            disk.unmount().await;
+        }
+    }
+}
+
+/// The answers of one robot, for whoever shows progress.
+pub(super) struct Counting(Arc<Mutex<Vec<Answer>>>);
+
+impl Counting {
+    /// Events so far, and how many of them are durable.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let answers = lock(&self.0);
+        (answers.len(), answers.iter().filter(|answer| **answer == Answer::Durable).count())
+    }
+}
+
+async fn produce_one(local: &Client, n: u64, crowded: bool) -> Answer {
+    let pad = if crowded { "x".repeat(CROWDING) } else { String::new() };
+    let event = json!({ "source": "faults", "name": "tick", "data": { "n": n, "pad": pad } });
+    match local.post("http://bridge/v1/events").json(&event).send().await.map(|response| response.status().as_u16()) {
+        Ok(201) => Answer::Durable,
+        Ok(202) => Answer::Held,
+        Ok(status) => {
+            tracing::warn!(n, status, "the bridge refused an event");
+            Answer::None
+        }
+        Err(_) => Answer::None,
+    }
+}
+
+fn write_secret(path: &Path, secret: &str) -> Result<(), FaultsError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let failed = |source| FaultsError::File { action: "write a token", path: path.to_owned(), source };
+    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(secret.as_bytes()).map_err(failed)
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}

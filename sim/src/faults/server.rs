@@ -1,0 +1,74 @@
+//! The control plane, which can die at any moment and comes back elsewhere with the same data.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::FaultsError;
+use super::process::{Process, bound_to_us};
+use super::robot::Doors;
+use crate::demo::control_plane::ControlPlane;
+use crate::demo::launch::{Launch, parse_server};
+use crate::demo::processes::Program;
+
+/// `edgeflow-server`, broker included.
+pub(super) struct Server {
+    program: Program,
+    logs: PathBuf,
+    admin_token: String,
+    process: Option<Process>,
+    http: String,
+    mqtt: String,
+}
+
+impl Server {
+    /// Starts it on free ports.
+    pub(super) async fn start(launch: &Launch<'_>, data_dir: &Path, logs: &Path, admin_token: &str) -> Result<Self, FaultsError> {
+        let program = launch.server(data_dir, 0, admin_token);
+        let (logs, admin_token) = (logs.to_owned(), admin_token.to_owned());
+        let mut server = Self { program, logs, admin_token, process: None, http: String::new(), mqtt: String::new() };
+        server.restart().await?;
+        Ok(server)
+    }
+
+    /// Starts it again, on other ports.
+    pub(super) async fn restart(&mut self) -> Result<(), FaultsError> {
+        let (process, line) = Process::start_and_read_first_line(&self.program, bound_to_us(), &self.logs).await?;
+        let Some((http, mqtt)) = parse_server(&line) else { return Err(process.not_up(format!("it began with {line:?}"))) };
+        (self.process, self.http, self.mqtt) = (Some(process), http, mqtt);
+        Ok(())
+    }
+
+    /// Ends it without warning.
+    pub(super) async fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill().await;
+        }
+    }
+
+    /// Asks it to end.
+    pub(super) async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.stop().await;
+        }
+    }
+
+    /// An error when it ended although nobody killed it.
+    pub(super) fn still_runs(&mut self) -> Result<(), FaultsError> {
+        match self.process.as_mut().and_then(|process| process.ended().map(|status| process.not_up(format!("it ended with {status}")))) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the robots' networks where it is.
+    pub(super) fn announce(&self, doors: &[Arc<Doors>]) {
+        for doors in doors {
+            doors.lead_to(&self.http, &self.mqtt);
+        }
+    }
+
+    /// A client with the administrator's token.
+    pub(super) fn client(&self) -> Result<ControlPlane, FaultsError> {
+        ControlPlane::new(&format!("http://{}", self.http), &self.admin_token).map_err(FaultsError::ControlPlane)
+    }
+}
