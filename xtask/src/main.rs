@@ -1,4 +1,4 @@
-//! The commands developers and CI use: `cargo xtask demo`, `test`, `test-ros`, `bench`, `readme`, `layers`.
+//! The commands developers and CI use: `cargo xtask demo`, `test`, `test-ros`, `soak`, `bench`, `readme`, `layers`.
 //!
 //! It starts other programs and decides little itself, so that `cargo xtask` answers quickly on a fresh machine.
 
@@ -14,6 +14,7 @@ mod node;
 mod python;
 mod readme;
 mod repo;
+mod soak;
 mod test;
 mod wheel;
 
@@ -34,6 +35,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test --quick                                           the inner loop
   cargo xtask test                                                   everything, as CI does
   source /opt/ros/jazzy/setup.bash && cargo xtask test-ros           the same nodes on an installed ROS 2
+  cargo xtask soak --seed 7 --robots 20 --minutes 30                 the fault engine for longer; a failed run can be had again
   cargo xtask readme                                                 after a parameter, topic or service was added or changed
   cargo xtask bench --json target/bench.json                         every benchmark";
 
@@ -45,6 +47,8 @@ enum Command {
     Test(test::Args),
     /// Build the colcon workspace against the ROS 2 that is sourced, and test its nodes under every RMW that is installed.
     TestRos(test::ros::Args),
+    /// Put robots under seeded faults for as long as wanted, let all heal, and prove that nothing was lost or doubled.
+    Soak(soak::Args),
     /// Run benchmarks; figures are ratios within one run.
     Bench(bench::Args),
     /// Fetch something a build needs from elsewhere.
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::TestRos(args) => test::ros::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Readme(args) => readme::run(&args),

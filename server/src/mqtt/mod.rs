@@ -24,6 +24,8 @@
 
 mod acl;
 mod app;
+#[cfg(any(test, fuzzing))]
+pub mod feed;
 mod gateway;
 mod handshake;
 mod limits;

@@ -14,7 +14,7 @@ use super::{
     Counts,
     reports::{counted, fresh},
 };
-use crate::{debian, demo, layers, node, python, readme, repo, wheel};
+use crate::{debian, demo, layers, node, python, readme, repo, soak, wheel};
 
 /// One stage: what it is called, whether it is part of the inner loop, what it does.
 pub(super) struct Stage {
@@ -34,6 +34,8 @@ pub(super) const ALL: &[Stage] = &[
     Stage { name: "r2r", quick: false, run: r2r },
     Stage { name: "python", quick: false, run: python_tests },
     Stage { name: "demo", quick: false, run: story },
+    Stage { name: "faults", quick: false, run: faults },
+    Stage { name: "fuzz", quick: false, run: fuzz },
 ];
 
 /// The story and the browser share this long.
@@ -179,6 +181,50 @@ fn story() -> Result<Counts> {
         bail!("the demo did not end with 0 after an interrupt: see {}", data.join("logs").display());
     }
     Ok(counted(&junit, browser)? + steps(&told)?)
+}
+
+/// Twenty robots under faults for a minute and a half; a seed of its own each time, which is printed.
+fn faults() -> Result<Counts> {
+    repo::run(soak::prepared()?.args(["--robots", "20", "--minutes", "1.5", "--heal-minutes", "2"]))?;
+    Ok(Counts::ONE)
+}
+
+/// Each fuzz target for a while, from its seeds and what earlier runs found. Without a sanitizer, so the stable toolchain will do.
+fn fuzz() -> Result<Counts> {
+    const TARGETS: [(&str, &[&str]); 3] = [("wire", &[]), ("edge_log", &[]), ("gateway", &["--features", "gateway"])];
+    const SECONDS: u32 = 20;
+    let fuzz = match (repo::on_path(&["c++", "g++", "clang++"]), tool("cargo-fuzz")) {
+        (None, _) => Err("no C++ compiler, which libFuzzer is built with: apt-get install g++".to_owned()),
+        (_, Err(error)) => Err(format!("{error:#}")),
+        (Some(_), Ok(fuzz)) => Ok(fuzz),
+    };
+    let fuzz = match fuzz {
+        Ok(fuzz) => fuzz,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return Ok(Counts { skipped: TARGETS.len() as u64, ..Counts::default() });
+        }
+    };
+    let (root, folder) = (repo::root()?, repo::target()?.join("fuzz"));
+    // The versions that everything else is built with.
+    fs::copy(root.join("Cargo.lock"), root.join("fuzz/Cargo.lock"))?;
+    let mut counts = Counts::default();
+    for (target, features) in TARGETS {
+        let corpus = folder.join("corpus").join(target);
+        fs::create_dir_all(&corpus)?;
+        let mut command = repo::without_own_package(repo::command(&fuzz)?)?;
+        command.args(["run", "--sanitizer", "none", "--target-dir"]).arg(&folder).args(features).arg(target);
+        command.arg(&corpus).arg(root.join("fuzz/seeds").join(target));
+        command.args(["--", &format!("-max_total_time={SECONDS}"), "-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1"]);
+        match repo::run(&mut command) {
+            Ok(()) => counts.passed += 1,
+            Err(error) => {
+                eprintln!("{error:#}: what broke it is in fuzz/artifacts/{target}");
+                counts.failed += 1;
+            }
+        }
+    }
+    Ok(counts)
 }
 
 #[derive(Deserialize)]

@@ -2,5 +2,6 @@
 
 mod abuse;
 mod access;
+mod bytes;
 mod support;
 mod traffic;
