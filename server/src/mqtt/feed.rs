@@ -10,7 +10,7 @@ use super::{
     limits::Limits,
     metrics::{GatewayMetrics, Outcome},
     packets::Packets,
-    port::RobotPort,
+    port::{Proof, RobotPort},
     session::{Ingesting, Session},
 };
 use crate::app::Sessions;
@@ -25,7 +25,7 @@ impl RobotPort for Anybody {
     type Robot = String;
     type Error = Infallible;
 
-    async fn authenticate(&self, name: &str, _token: &str) -> Result<Option<String>, Infallible> {
+    async fn authenticate(&self, name: &str, _proof: Proof<'_>) -> Result<Option<String>, Infallible> {
         Ok(Some(name.to_owned()))
     }
 
@@ -60,7 +60,7 @@ pub async fn feed(bytes: &[u8]) -> Outcome {
     let port = Arc::new(Anybody { desired: broadcast::Sender::new(1), revoked: broadcast::Sender::new(1) });
     let (limits, metrics, sessions) = (Limits::default(), GatewayMetrics::default(), Sessions::new());
     let mut packets = Packets::new(tokio::io::join(bytes, tokio::io::sink()), limits.max_connect_bytes);
-    let welcome = match handshake::shake(&mut packets, &*port, &limits).await {
+    let welcome = match handshake::shake(&mut packets, None, &*port, &limits).await {
         Ok(welcome) => welcome,
         Err(end) => return end.outcome,
     };
