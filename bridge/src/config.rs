@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{BridgeError, Result, Secure, uplinks::UPLINKS};
+use crate::{Allowed, BridgeError, Result, Secure, uplinks::UPLINKS};
 
 /// A secret that does not show in logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct Config {
     pub drift_period: Duration,
     /// What the edge log keeps.
     pub log: edgeflow_edge_log::Options,
+    /// What commands of the control plane may reach.
+    pub allowed: Allowed,
     /// Unix socket of the local API; `bridge.sock` in the data folder when empty.
     pub local_socket: PathBuf,
     /// Port of the local API on 127.0.0.1, if any.
@@ -144,6 +146,18 @@ impl Config {
             .range(0.0..=8_784.0)
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
+        let names = |name: &'static str, description: &str| {
+            let parameter = node.parameter(name, vec![String::new()]).description(description);
+            let listed = parameter.read_only().map_err(BridgeError::ros("declare a parameter"))?;
+            Ok::<_, BridgeError>(listed.into_iter().filter(|pattern| !pattern.is_empty()).collect())
+        };
+        let allowed = Allowed {
+            services: names(
+                "command_services",
+                "Services that the control plane may have called; * within a part of a name, ** over parts.",
+            )?,
+            topics: names("command_topics", "Topics that the control plane may have published on, written in the same way.")?,
+        };
         let local_socket = text("local_socket", "", "Unix socket of the local API. Empty: bridge.sock in data_dir.")?;
         let local_http_port = node
             .parameter("local_http_port", 0_i64)
@@ -177,6 +191,7 @@ impl Config {
             drift_period: Duration::from_secs_f64(drift_period_s),
             bandwidth_kbps: u32::try_from(bandwidth_kbps).unwrap_or_default(),
             log: log_options(budget_mb.unsigned_abs(), max_age_h),
+            allowed,
             local_socket: local_socket.into(),
             local_http_port: u16::try_from(local_http_port).ok().filter(|port| *port != 0),
         };
@@ -271,6 +286,7 @@ mod tests {
             drift_period: Duration::from_secs(60),
             bandwidth_kbps: 0,
             log: edgeflow_edge_log::Options::default(),
+            allowed: Allowed::default(),
             local_socket: PathBuf::new(),
             local_http_port: None,
         }

@@ -3,11 +3,12 @@
 //! Everything worth keeping becomes an entry of the edge log first ([`record`], [`summarise`], [`drift`]) and is carried to the control
 //! plane from there, whenever there is a link. In the other direction comes desired state ([`desired`]), which the robot takes
 //! up at its own pace: bundles are fetched by digest ([`download`]) and handed to the inference node ([`converge`]).
-//! What it reports of topics is [`policy`], by command or on the control plane's word.
+//! What it reports of topics is [`policy`]'s, what it is asked to do at once [`commands`]'.
 //! Software that is not ROS is heard through [`local`].
 //! [`node`] ties this to ROS topics and services; nothing here knows what a model is made of.
 
 mod clock;
+mod commands;
 mod config;
 mod converge;
 mod desired;
@@ -30,6 +31,7 @@ mod trust;
 mod uplinks;
 
 pub use clock::{Clock, Moment};
+pub use commands::Allowed;
 pub use config::{Config, Secret};
 pub use desired::{DesiredStore, Offer};
 pub use download::{Downloader, FetchError};

@@ -16,7 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-use crate::{BridgeError, Clock, Moment, Receipts, Result, SOFTWARE};
+use crate::{BridgeError, Clock, Moment, Receipts, Result, SOFTWARE, commands::ServerClock};
 
 /// Entries that may wait for the disk before those who bring more have to wait too.
 const QUEUE: usize = 4_096;
@@ -66,6 +66,8 @@ pub struct LogHandle {
     commands: mpsc::Sender<Command>,
     ends: watch::Receiver<Ends>,
     snapshot: watch::Receiver<LogSnapshot>,
+    clock: Clock,
+    server: ServerClock,
 }
 
 /// The log's thread.
@@ -113,7 +115,7 @@ impl LogHandle {
             .name("edge_log".to_owned())
             .spawn(move || keeper.run(&runtime, receiver))
             .map_err(BridgeError::file("start a thread for", dir))?;
-        Ok((Self { commands, ends, snapshot }, LogThread(thread)))
+        Ok((Self { commands, ends, snapshot, clock, server: ServerClock::default() }, LogThread(thread)))
     }
 
     /// Hands over an entry; waits only when the disk is far behind.
@@ -152,6 +154,11 @@ impl LogHandle {
         self.snapshot.clone()
     }
 
+    /// The control plane's clock, as its acknowledgements tell it.
+    pub(crate) fn server_clock(&self) -> ServerClock {
+        self.server.clone()
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
         let (answer, receiver) = oneshot::channel();
         self.commands.send(command(answer)).await.map_err(|_| BridgeError::LogClosed)?;
@@ -172,6 +179,10 @@ impl Backlog for LogHandle {
 
     async fn acknowledge(&mut self, class: Class, next_seq: u64) -> Result<()> {
         self.ask(|answer| Command::Acknowledge { class, next_seq, answer }).await
+    }
+
+    fn server_time(&mut self, server_us: i64) {
+        self.server.heard(server_us, self.clock.now().t_us);
     }
 
     async fn new_epoch(&mut self, reason: &str) -> Result<()> {

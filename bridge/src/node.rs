@@ -1,5 +1,6 @@
 //! The node: topics and services on one side, log and uplink on the other, and a task for each thing that can happen.
 
+use bytes::Bytes;
 use edgeflow_ros::{
     Message, Node, Publisher, QosProfile, Queue, Subscription,
     edgeflow_msgs::{
@@ -19,6 +20,7 @@ use tokio::{
 
 use crate::{
     BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser, Trust,
+    commands::Commander,
     converge::{Converger, Progress},
     diagnostics::Diagnostics,
     hold::Rollback,
@@ -83,6 +85,10 @@ impl Bridge {
         let board = Arc::new(Board::default());
         let valve = watch::Sender::new(Valve::default());
         let common = Arc::new(Common::new(recorder.clone(), valve.subscribe()));
+        let allowed = config.allowed.clone();
+        let commander =
+            Commander::open(node, &config.robot, &config.data_dir, recorder.clone(), allowed, log.server_clock(), valve.clone())?;
+        let (commands, asked) = mpsc::channel(64);
         let ruler = Ruler::new(node, &config.data_dir, common, Arc::clone(&board));
         let diagnostics = Diagnostics::new(node, link.subscribe(), log.snapshot(), Arc::clone(&board))?;
         let ticker = Ticker {
@@ -140,7 +146,8 @@ impl Bridge {
         let renewing = recorder.clone();
         let mut others = vec![
             tokio::spawn(status::record_link(recorder.clone(), name, link.subscribe())),
-            tokio::spawn(take_up(store, incoming, desired, recorder.clone())),
+            tokio::spawn(take_up(store, incoming, desired, commands, recorder.clone())),
+            tokio::spawn(commander.run(asked)),
             tokio::spawn(listen(statuses, reports.clone(), rollbacks)),
             tokio::spawn(watch_node(node.clone(), status_topic, reports, recorder)),
             tokio::spawn(converger.run()),
@@ -274,6 +281,7 @@ async fn take_up(
     mut store: DesiredStore,
     mut incoming: mpsc::Receiver<Document>,
     desired: watch::Sender<Option<DesiredState>>,
+    commands: mpsc::Sender<Bytes>,
     recorder: Recorder,
 ) {
     let mut told = String::new();
@@ -283,8 +291,11 @@ async fn take_up(
     while let Some(document) = incoming.recv().await {
         let envelope = match document {
             Document::Desired(envelope) => envelope,
-            Document::Command(_) => {
-                recorder.fault("command", "a command came, but this version knows none: update the bridge".to_owned()).await;
+            Document::Command(envelope) => {
+                // One that finds no room is delivered again with the next connection.
+                if commands.try_send(envelope).is_err() {
+                    tracing::warn!("a command waits until the control plane delivers it again: too many came at once");
+                }
                 continue;
             }
         };

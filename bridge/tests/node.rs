@@ -199,6 +199,7 @@ impl World {
             summary_period: Duration::from_millis(200),
             drift_period: Duration::ZERO,
             log: edgeflow_edge_log::Options::default(),
+            allowed: Default::default(),
             local_socket: Default::default(),
             local_http_port: None,
         };

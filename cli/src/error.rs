@@ -218,6 +218,16 @@ pub(crate) enum CliError {
         #[source]
         source: serde_json::Error,
     },
+    /// A command that was not done.
+    #[error("command {id} is {state}{}", if message.is_empty() { String::new() } else { format!(": {message}") })]
+    Command {
+        /// Its id.
+        id: String,
+        /// Its state.
+        state: String,
+        /// Why, in the robot's words.
+        message: String,
+    },
     /// A deployment that did not reach every robot.
     #[error("deployment {id} is {state}: `edgeflow events` and the dashboard say why")]
     Deployment {

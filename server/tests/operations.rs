@@ -7,7 +7,8 @@ mod common;
 use common::{Server, TOKEN, answer, bundle, bundle_file, drift, evaluation, options, summary};
 use edgeflow_server::app::Door;
 use edgeflow_wire::{
-    AckOutcome, Class, EntryBody, FieldWindow, MissionBody, MissionKind, NumberWindow, PolicyOutcome, PolicyStatusBody, TopicWindowBody,
+    AckOutcome, Class, Command, CommandOutcome, CommandStatusBody, EntryBody, FieldWindow, MissionBody, MissionKind, NumberWindow,
+    PolicyOutcome, PolicyStatusBody, TopicWindowBody, Version,
 };
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -183,6 +184,62 @@ async fn a_policy_is_declared_acknowledged_and_its_windows_are_series() {
     let (status, _) = answer(server.request(Method::PUT, "/targets/ghost/policy").json(&document)).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(server.get("/audit").await["items"][1]["action"], "set_policy");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_is_given_delivered_and_ended_by_the_robots_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let mut robot = server.enrol("robot-1").await;
+    server.enrol("robot-2").await;
+    let action = json!({ "kind": "call_service", "service": "reset", "type": "std_srvs/srv/Trigger" });
+    let mut changes = server.app.desired_changes();
+    let (status, command) = server.post("/targets/robot-1/commands", json!({ "action": action, "expires_s": 30 })).await;
+    assert_eq!((status, &command["state"], &command["action"]), (StatusCode::CREATED, &json!("pending"), &action), "{command}");
+    assert_eq!(changes.recv().await.unwrap(), robot.id);
+    let id = command["id"].as_str().unwrap().to_owned();
+
+    let delivered = server.app.command_envelopes(&robot.id, 0).await.unwrap();
+    let document: Command = serde_json::from_str(&delivered[0].1.payload).unwrap();
+    assert_eq!((delivered.len(), &document.id, document.target.as_str()), (1, &id, "robot-1"));
+    assert_eq!(document.expires_us - document.issued_us, 30_000_000);
+    let news = server.app.news(&robot.id, Some(Version::default()), Some(0)).await.unwrap().unwrap();
+    assert!(news.desired.is_none() && news.commands == [delivered[0].1.clone()] && news.commands_upto == delivered[0].0, "{news:?}");
+    assert_eq!(server.app.news(&robot.id, Some(Version::default()), Some(news.commands_upto)).await.unwrap(), None);
+    assert_eq!(server.app.news(&robot.id, Some(Version::default()), None).await.unwrap(), None, "a robot that takes none");
+
+    let word = CommandStatusBody {
+        id: id.clone(),
+        outcome: CommandOutcome::Failed,
+        message: "jammed".into(),
+        result: json!({ "success": false }),
+    };
+    robot.say(&server.app, Class::Critical, vec![EntryBody::CommandStatus(word)]).await;
+    let path = format!("/targets/robot-1/commands/{id}");
+    let command = server.get(&path).await;
+    assert_eq!(
+        (&command["state"], &command["message"], &command["result"]["success"]),
+        (&json!("failed"), &json!("jammed"), &json!(false))
+    );
+    assert_eq!(server.get("/targets/robot-1/commands").await["items"], json!([command]));
+    assert!(server.app.command_envelopes(&robot.id, 0).await.unwrap().is_empty(), "it is settled");
+    assert_eq!(answer(server.request(Method::GET, &format!("/targets/robot-2/commands/{id}"))).await.0, StatusCode::NOT_FOUND);
+
+    for (body, reason) in [
+        (json!({ "action": { "kind": "dance" } }), "unknown variant `dance`"),
+        (json!({ "action": { "kind": "pause", "for_s": -1 } }), "0 to 86400"),
+        (json!({ "action": { "kind": "resume" }, "expires_s": 0 }), "expires_s"),
+    ] {
+        let (status, error) = server.post("/targets/robot-1/commands", body).await;
+        assert!(status == StatusCode::BAD_REQUEST && error["error"]["message"].as_str().unwrap().contains(reason), "{error}");
+    }
+    let as_robot =
+        server.anonymous(Method::POST, "/api/v1/targets/robot-1/commands").bearer_auth(&robot.token).json(&json!({ "action": action }));
+    assert_eq!(answer(as_robot).await.0, StatusCode::FORBIDDEN);
+    let audit = server.get("/audit").await;
+    let act = audit["items"].as_array().unwrap().iter().find(|act| act["action"] == "command" && act["outcome"] == "done").unwrap();
+    assert_eq!((&act["resource"], &act["detail"]["id"]), (&json!("target/robot-1"), &json!(id)));
     server.stop().await;
 }
 

@@ -11,7 +11,7 @@ usage: bridge_node [--help] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-file
 
 for instance: bridge_node --ros-args -r __ns:=/robot_1 -p robot:=robot-1 -p data_dir:=/var/lib/edgeflow -p identity_dir:=/etc/edgeflow/identity
 
-topics     ~/status (latched); in: inference_node/result, inference_node/drift, inference_node/status, evaluation, mission
+topics     ~/status (latched), /diagnostics; in: what the telemetry policy allows, inference_node/result, inference_node/drift, inference_node/status, evaluation, mission
 parameters
   robot             its name in the control plane: lower-case letters, digits, dashes            (the certificate's)
   data_dir          folder of the log, the desired state and the models; survives a restart      (required)
@@ -26,6 +26,8 @@ parameters
   drift_period_s    seconds for which drift windows are summed up while no verdict changes; 0: never  (60.0)
   log_budget_mb     most megabytes of entries the log keeps                                      (256)
   log_max_age_h     hours after which summaries and details are given up; 0: never               (72.0)
+  command_services  services that the control plane may have called, such as [reset, "gripper/*"] (none)
+  command_topics    topics that the control plane may have published on                          (none)
   local_socket      Unix socket of the local API; empty: bridge.sock in data_dir
   local_http_port   port of the local API on 127.0.0.1; 0: none                                  (0)
 ";

@@ -36,6 +36,8 @@ pub struct Held {
     /// Epochs that are refused.
     pub refused: Vec<String>,
     pub desired: Option<DesiredState>,
+    /// Delivered on every connection, as long as the robot is there.
+    pub commands: Vec<Envelope>,
 }
 
 impl Held {
@@ -130,6 +132,12 @@ impl ControlPlane {
         self.publish.send_modify(|count| *count += 1);
     }
 
+    /// Gives a command now and, as one that is not settled, on every later connection.
+    pub fn command(&self, command: Envelope) {
+        self.held.lock().unwrap().commands.push(command);
+        self.publish.send_modify(|count| *count += 1);
+    }
+
     /// Cuts the live connection.
     pub fn cut(&self) {
         self.cut.send_modify(|count| *count += 1);
@@ -191,6 +199,12 @@ impl ControlPlane {
                     if let (Some(state), Some(topics)) = (desired, &topics) {
                         let envelope = Envelope { v: WIRE_VERSION, payload: serde_json::to_string(&state)?, signatures: Vec::new() };
                         answers.send(publish_packet(topics.deploy(), encode(&envelope)?))?;
+                    }
+                    let commands = self.held.lock().unwrap().commands.clone();
+                    if let Some(topics) = &topics {
+                        for command in &commands {
+                            answers.send(publish_packet(topics.command(), encode(command)?))?;
+                        }
                     }
                 }
                 _ = cut.changed() => return Ok(()),

@@ -113,8 +113,8 @@ impl Http {
     }
 
     /// Asks for news. The first question of a connection is answered at once.
-    async fn news(&self, client: &Client, known: Option<Version>, wait: Duration) -> Result<Option<News>, String> {
-        let mut leaf = format!("desired?wait_s={}", wait.as_secs());
+    async fn news(&self, client: &Client, known: Option<Version>, commands_after: i64, wait: Duration) -> Result<Option<News>, String> {
+        let mut leaf = format!("desired?wait_s={}&commands_after={commands_after}", wait.as_secs());
         if let Some(Version { server_epoch, generation }) = known {
             leaf = format!("{leaf}&server_epoch={server_epoch}&generation={generation}");
         }
@@ -149,12 +149,17 @@ impl Http {
     /// Asks for news for as long as it is answered. Returns why it cannot go on.
     async fn listen(&self, client: &Client, first: Option<News>, events: &mpsc::Sender<LinkEvent>) -> String {
         let mut known = None;
+        let mut commands_upto = 0;
         let mut news = first;
         loop {
-            if let Some(envelope) = news.and_then(|news| news.desired) {
-                known = version(&envelope).or(known);
+            let News { desired, commands, commands_upto: upto, .. } = news.unwrap_or_default();
+            commands_upto = upto.max(commands_upto);
+            known = desired.as_ref().and_then(version).or(known);
+            let desired = desired.into_iter().map(|envelope| (true, envelope));
+            for (is_desired, envelope) in desired.chain(commands.into_iter().map(|envelope| (false, envelope))) {
                 let event = match encode(&envelope) {
-                    Ok(envelope) => LinkEvent::Desired(envelope.into()),
+                    Ok(envelope) if is_desired => LinkEvent::Desired(envelope.into()),
+                    Ok(envelope) => LinkEvent::Command(envelope.into()),
                     Err(error) => return error.to_string(),
                 };
                 if events.send(event).await.is_err() {
@@ -162,7 +167,7 @@ impl Http {
                 }
             }
             let asked = Instant::now();
-            news = match self.news(client, known, self.config.wait).await {
+            news = match self.news(client, known, commands_upto, self.config.wait).await {
                 Ok(news) => news,
                 Err(reason) => return reason,
             };
@@ -186,7 +191,7 @@ impl Connect for Http {
             Ok(client) => client,
             Err(error) => return format!("no http client: {}", chain(&error)),
         };
-        let first = match self.news(&client, None, Duration::ZERO).await {
+        let first = match self.news(&client, None, 0, Duration::ZERO).await {
             Ok(first) => first,
             Err(reason) => return reason,
         };

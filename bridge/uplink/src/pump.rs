@@ -39,6 +39,9 @@ pub trait Backlog: Send {
     /// The control plane holds everything of `class` below `next_seq`.
     fn acknowledge(&mut self, class: Class, next_seq: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// The control plane's clock stood there when it answered just now, microseconds since the Unix epoch.
+    fn server_time(&mut self, _server_us: i64) {}
+
     /// Begins a new epoch.
     fn new_epoch(&mut self, reason: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
@@ -189,6 +192,7 @@ impl<B: Backlog> Pump<B> {
                 return;
             }
         };
+        self.backlog.server_time(ack.server_time_us);
         for effect in session.ack(&ack, Instant::now()) {
             match effect {
                 Effect::Acknowledge { class, next_seq } => {

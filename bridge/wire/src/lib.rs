@@ -30,7 +30,7 @@ pub use news::News;
 pub use number::{float, u64_string};
 pub use policy::{
     Field, FieldPath, MAX_POLICY_BYTES, OnChange, PolicyError, Reduce, Route, Samples, Step, TelemetryPolicy, Treat, VersionedPolicy,
-    Window,
+    Window, name_matches,
 };
 pub use telemetry::{
     FieldWindow, NumberWindow, PolicyOutcome, PolicyStatusBody, SampleValue, StateWindow, TimeInState, TopicSampleBody, TopicWindowBody,

@@ -1,12 +1,14 @@
 //! The control plane's HTTP API from a terminal: what a script or a person in a hurry needs of it.
 
 mod client;
+mod command;
 mod deploy;
 mod events;
 mod model;
 mod policy;
 mod targets;
 
+pub(crate) use command::{CommandCommand, command};
 pub(crate) use deploy::{DeployArguments, deploy};
 pub(crate) use events::{EventsArguments, events};
 pub(crate) use model::{ModelCommand, model};

@@ -109,6 +109,29 @@ async fn policy(headers: HeaderMap, Path(target): Path<String>) -> Answer {
     Ok(Json(json!({"target": target, "version": 3, "document": {"routes": []}, "status": status})))
 }
 
+fn command_view(id: &str, state: &str) -> Value {
+    let result = if state == "done" { json!({"success": true}) } else { Value::Null };
+    let message = if state == "refused" { "not in command_services" } else { "" };
+    json!({"id": id, "target": "robot-1", "state": state, "message": message, "result": result, "issued_us": 1_700_000_000_000_000_i64,
+        "action": {"kind": "call_service"}})
+}
+
+async fn give(State(plane): State<Plane>, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
+    allowed(&headers)?;
+    plane.asked.lock().unwrap().push(body.clone());
+    Ok(Json(command_view(if body["action"]["kind"] == "publish" { "refused" } else { "done" }, "pending")))
+}
+
+async fn ended(headers: HeaderMap, Path((_, id)): Path<(String, String)>) -> Answer {
+    allowed(&headers)?;
+    Ok(Json(command_view(&id, &id)))
+}
+
+async fn commands(headers: HeaderMap) -> Answer {
+    allowed(&headers)?;
+    Ok(Json(json!({"items": [command_view("c1", "refused")], "next": null})))
+}
+
 /// A control plane on a free port.
 async fn start() -> (Plane, String) {
     let plane = Plane::default();
@@ -120,6 +143,8 @@ async fn start() -> (Plane, String) {
         .route("/api/v1/deployments", post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/targets/{target}/commands", post(give).get(commands))
+        .route("/api/v1/targets/{target}/commands/{id}", get(ended))
         .route("/api/v1/targets/{target}/policy", put(set_policy).get(policy))
         .with_state(plane.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -248,6 +273,22 @@ async fn events_read_downwards() {
         table,
         "TIME                      ROBOT    SEVERITY  EVENT\n2023-11-14T22:13:20.000Z  robot-1  info      earlier\n2023-11-14T22:13:21.000Z  robot-1  error     later\n"
     );
+}
+
+#[tokio::test]
+async fn a_command_is_given_and_its_end_is_the_exit_status() {
+    let (plane, url) = start().await;
+    let out = ran(&url, &["command", "call", "robot-1", "reset", "std_srvs/srv/SetBool", "data: true", "--expires", "30"]).await.ok();
+    assert_eq!(out, "command done\n{\n  \"success\": true\n}\ndone\n");
+    let action =
+        json!({"kind": "call_service", "service": "reset", "type": "std_srvs/srv/SetBool", "request": {"data": true}, "timeout_s": 10.0});
+    assert_eq!(plane.asked.lock().unwrap()[0], json!({"action": action, "expires_s": 30.0}));
+    let ran_refused = ran(&url, &["command", "publish", "robot-1", "said", "std_msgs/msg/String", "{data: x}"]).await;
+    assert_eq!(ran_refused.code, Some(1));
+    assert!(ran_refused.err.contains("is refused: not in command_services"), "{}", ran_refused.err);
+    assert_eq!(ran(&url, &["command", "pause", "robot-1", "--for", "60", "--no-wait"]).await.ok(), "command done\n");
+    let table = ran(&url, &["command", "list", "robot-1"]).await.ok();
+    assert!(table.contains("c1  call_service  refused  not in command_services"), "{table}");
 }
 
 #[tokio::test]

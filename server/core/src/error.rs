@@ -29,6 +29,14 @@ pub enum CoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A command that no robot could run.
+    #[error("bad command: {path}: {reason}")]
+    BadCommand {
+        /// Where in the request.
+        path: String,
+        /// What is wrong and what is possible.
+        reason: String,
+    },
     /// A telemetry policy that cannot be obeyed.
     #[error("bad policy: {path}: {reason}")]
     BadPolicy {

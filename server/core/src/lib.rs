@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod command;
 pub mod deployment;
 pub mod desired;
 pub mod drift;

@@ -51,6 +51,8 @@ pub enum Action {
     Deploy,
     /// Change what a robot reports of its topics.
     SetPolicy,
+    /// Give a robot a command.
+    Command,
     /// Read the audit trail.
     ReadAudit,
     /// Append to a robot's own log.
@@ -73,6 +75,7 @@ impl Action {
             Action::ReadDeployment => "read_deployment",
             Action::Deploy => "deploy",
             Action::SetPolicy => "set_policy",
+            Action::Command => "command",
             Action::ReadAudit => "read_audit",
             Action::WriteLog => "write_log",
         }
@@ -178,6 +181,7 @@ mod tests {
             (Action::WriteLog, Resource::Target(name("r2"))),
             (Action::Deploy, Resource::Target(name("r1"))),
             (Action::SetPolicy, Resource::Target(name("r1"))),
+            (Action::Command, Resource::Target(name("r1"))),
             (Action::ReadModel, Resource::Organisation),
             (Action::RevokeTarget, Resource::Target(name("r1"))),
             (Action::BootstrapTarget, Resource::Target(name("r1"))),

@@ -7,6 +7,7 @@ mod artifacts;
 mod audit;
 mod auth;
 mod authority;
+mod commands;
 mod deployments;
 mod door;
 mod drift;

@@ -82,6 +82,7 @@ impl App {
             }
             Err(error) => return Err(error.into()),
         };
+        self.note_commands(robot, &ingested.stored).await;
         self.count(robot, &upstream, &ingested);
         self.announce(robot, &ingested);
         let Ingested { outcome, next, .. } = ingested;
@@ -145,15 +146,22 @@ impl App {
         Ok(Some(self.authority.envelope(DocumentKind::DesiredState, payload)))
     }
 
-    /// What is new for a robot that knows this of its desired state; `None` when nothing is.
-    pub async fn news(&self, robot: &RobotId, known: Option<Version>) -> Result<Option<News>, AppError> {
+    /// What is new for a robot that knows this of its desired state and has heard of commands up to this number (none at all
+    /// when it takes no commands); `None` when nothing is.
+    pub async fn news(&self, robot: &RobotId, known: Option<Version>, commands_after: Option<i64>) -> Result<Option<News>, AppError> {
         let Some(target) = self.stores.targets.target(&robot.organisation, &robot.name).await? else { return Ok(None) };
         // Not only what is higher: one who knows something that never was has to hear what is.
-        if known.is_some_and(|known| known == target.desired.version) {
+        let is_known = known.is_some_and(|known| known == target.desired.version);
+        let desired = if is_known { None } else { self.desired_envelope(robot).await? };
+        let commands = match commands_after {
+            Some(after) => self.command_envelopes(robot, after).await?,
+            None => Vec::new(),
+        };
+        if desired.is_none() && commands.is_empty() {
             return Ok(None);
         }
-        let desired = self.desired_envelope(robot).await?;
-        Ok(desired.map(|desired| News { v: WIRE_VERSION, desired: Some(desired) }))
+        let commands_upto = commands.last().map_or(commands_after.unwrap_or_default(), |(number, _)| *number);
+        Ok(Some(News { v: WIRE_VERSION, desired, commands: commands.into_iter().map(|(_, envelope)| envelope).collect(), commands_upto }))
     }
 
     /// Robots whose desired state changed. A receiver that lags re-reads every robot it serves.

@@ -5,6 +5,7 @@
 mod artifacts;
 mod audit;
 mod auth;
+mod commands;
 mod dashboard;
 mod deployments;
 mod drift;
@@ -65,6 +66,8 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/enroll", post(identities::enroll))
         .route("/targets/{target}/log", get(targets::log))
         .route("/targets/{target}/entries", get(targets::entries))
+        .route("/targets/{target}/commands", get(commands::list).post(commands::give))
+        .route("/targets/{target}/commands/{id}", get(commands::get))
         .route("/targets/{target}/policy", get(policies::get).put(policies::put))
         .route("/targets/{target}/telemetry", get(telemetry::get).post(uplink::telemetry))
         .route("/targets/{target}/desired", get(uplink::desired))

@@ -9,7 +9,7 @@ use utoipa::{
 use crate::http::{
     artifacts, audit,
     auth::Caller,
-    deployments, drift,
+    commands, deployments, drift,
     error::{ErrorBody, HttpError},
     events, identities, models, policies, retention, server, stream, targets, telemetry, uplink, watch,
 };
@@ -24,7 +24,7 @@ use crate::http::{
     paths(
         server::get, targets::list, targets::enrol, targets::get, targets::revoke,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, targets::log, targets::entries,
-        policies::get, policies::put, telemetry::get,
+        commands::give, commands::list, commands::get, policies::get, policies::put, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, models::list, models::create, models::get, models::register,
         models::version, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
         audit::list, retention::get, retention::removals, retention::losses, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics

@@ -106,6 +106,8 @@ pub(crate) struct DesiredQuery {
     server_epoch: Option<u64>,
     /// `generation` of the desired state it knows.
     generation: Option<u64>,
+    /// `commands_upto` of the newest answer on this connection, 0 at first. Without it no commands are told.
+    commands_after: Option<i64>,
     /// How long the answer may wait for news, seconds; at most 60, 25 by default.
     wait_s: Option<u64>,
 }
@@ -135,7 +137,7 @@ pub(crate) async fn desired(
     // Once more, now that a revocation would be heard of.
     app.robot_itself(&who, &target).await?;
     loop {
-        if let Some(news) = app.news(&robot, known).await? {
+        if let Some(news) = app.news(&robot, known, query.commands_after).await? {
             uplink.metrics.sent.inc();
             return document(&news);
         }

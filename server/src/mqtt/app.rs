@@ -40,6 +40,10 @@ impl RobotPort for App {
         self.desired_envelope(robot).await
     }
 
+    async fn commands(&self, robot: &RobotId, after: i64) -> Result<Vec<(i64, Envelope)>, AppError> {
+        self.command_envelopes(robot, after).await
+    }
+
     fn desired_changes(&self) -> broadcast::Receiver<RobotId> {
         App::desired_changes(self)
     }

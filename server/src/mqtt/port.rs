@@ -38,7 +38,11 @@ pub trait RobotPort: Send + Sync + 'static {
     /// The newest desired state of the robot, if it ever had one.
     fn desired(&self, robot: &Self::Robot) -> impl Future<Output = Result<Option<Envelope>, Self::Error>> + Send;
 
-    /// Robots whose desired state has changed, sent after the change can be read with [`RobotPort::desired`].
+    /// Commands that the robot has not said anything of and may still run, with numbers above `after`, oldest first.
+    fn commands(&self, robot: &Self::Robot, after: i64) -> impl Future<Output = Result<Vec<(i64, Envelope)>, Self::Error>> + Send;
+
+    /// Robots whose desired state has changed or who have a new command, sent after that can be read with
+    /// [`RobotPort::desired`] and [`RobotPort::commands`].
     fn desired_changes(&self) -> broadcast::Receiver<Self::Robot>;
 
     /// Robots that lost their right to connect, sent after [`RobotPort::authenticate`] began to refuse them.

@@ -11,6 +11,7 @@ use rumqttc::mqttbytes::{
 use std::{
     collections::{HashSet, VecDeque},
     future::pending,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 use tokio::{
@@ -44,6 +45,10 @@ pub(super) struct Session<'a, S, P: RobotPort> {
     /// Packet identifiers of messages the robot has not acknowledged.
     unacknowledged: HashSet<u16>,
     last_packet_id: u16,
+    /// What was sent last of the desired state, so that a command does not bring it again.
+    desired_sent: Option<u64>,
+    /// Number of the newest command that was sent.
+    commands_sent: i64,
 }
 
 /// The document that is being ingested. It runs to its end even when the connection does not.
@@ -102,6 +107,8 @@ where
             waiting_bytes: 0,
             unacknowledged: HashSet::new(),
             last_packet_id: 0,
+            desired_sent: None,
+            commands_sent: 0,
         }
     }
 
@@ -143,7 +150,12 @@ where
             let has_room = self.has_room(ingesting);
             tokio::select! {
                 acknowledgement = ingesting.done() => self.answer(ingesting.packet_id, &acknowledgement?)?,
-                () = self.signals.desired.notified(), if self.subscriptions[Outbound::Deploy as usize].is_some() => self.send_desired(false).await?,
+                () = self.signals.desired.notified() => {
+                    if self.subscriptions[Outbound::Deploy as usize].is_some() {
+                        self.send_desired(false).await?;
+                    }
+                    self.send_commands().await?;
+                }
                 filled = self.packets.fill(), if has_room => {
                     heard = Instant::now();
                     if !filled? {
@@ -224,7 +236,11 @@ where
             codes.push(SubscribeReasonCode::Success(granted));
         }
         self.packets.push(&Packet::SubAck(SubAck::new(subscribe.pkid, codes)))?;
-        if wants_desired { self.send_desired(true).await } else { Ok(()) }
+        if wants_desired {
+            self.desired_sent = None;
+            self.send_desired(true).await?;
+        }
+        self.send_commands().await
     }
 
     fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), End> {
@@ -264,8 +280,27 @@ where
         let desired = self.port.desired(&self.welcome.robot).await;
         let desired = desired.map_err(|error| End::new(Outcome::ServerError, format!("could not read the desired state: {error}")))?;
         let Some(envelope) = desired else { return Ok(()) };
+        let content = content(&envelope);
+        if self.desired_sent.replace(content) == Some(content) {
+            return Ok(());
+        }
         let payload = edgeflow_wire::encode(&envelope).map_err(|error| End::new(Outcome::ServerError, error.to_string()))?;
         self.send(Outbound::Deploy, payload, retained)
+    }
+
+    /// Sends the commands that came since, if the robot wants to hear of any.
+    async fn send_commands(&mut self) -> Result<(), End> {
+        if self.subscriptions[Outbound::Command as usize].is_none() {
+            return Ok(());
+        }
+        let commands = self.port.commands(&self.welcome.robot, self.commands_sent).await;
+        let commands = commands.map_err(|error| End::new(Outcome::ServerError, format!("could not read the commands: {error}")))?;
+        for (number, envelope) in commands {
+            let payload = edgeflow_wire::encode(&envelope).map_err(|error| End::new(Outcome::ServerError, error.to_string()))?;
+            self.send(Outbound::Command, payload, false)?;
+            self.commands_sent = number;
+        }
+        Ok(())
     }
 
     fn send(&mut self, outbound: Outbound, payload: Vec<u8>, retain: bool) -> Result<(), End> {
@@ -290,4 +325,11 @@ where
             }
         }
     }
+}
+
+/// What tells one desired state from the next.
+fn content(envelope: &edgeflow_wire::Envelope) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    envelope.payload.hash(&mut hasher);
+    hasher.finish()
 }

@@ -5,6 +5,7 @@
 //! it happened. What must agree across traits is derived when it is read (a deployment's progress is computed from
 //! attestations, never written beside them).
 
+mod command;
 pub mod conformance;
 mod deployment;
 mod entry;
@@ -18,6 +19,7 @@ mod telemetry;
 
 use std::sync::Arc;
 
+pub use command::CommandStore;
 pub use deployment::DeploymentStore;
 pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
@@ -37,6 +39,8 @@ pub struct Stores {
     pub targets: Arc<dyn TargetStore>,
     /// Certificates of robots.
     pub identities: Arc<dyn IdentityStore>,
+    /// Commands.
+    pub commands: Arc<dyn CommandStore>,
     /// Deployments.
     pub deployments: Arc<dyn DeploymentStore>,
     /// Models and versions.

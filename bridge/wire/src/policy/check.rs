@@ -121,12 +121,14 @@ impl Route {
 
     /// Whether this route takes the topic (an absolute name) of a robot whose names are relative to `namespace`.
     pub fn takes(&self, namespace: &str, topic: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, namespace, topic));
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| name_matches(pattern, namespace, topic));
         any(&self.allow) && !any(&self.deny)
     }
 }
 
-fn matches(pattern: &str, namespace: &str, topic: &str) -> bool {
+/// Whether an absolute ROS name is what a pattern means: `*` is anything within one part, `**` any number of parts, and a
+/// pattern that does not begin with a slash is relative to `namespace`.
+pub fn name_matches(pattern: &str, namespace: &str, topic: &str) -> bool {
     if pattern.starts_with('/') {
         return fast_glob::glob_match(pattern, topic);
     }

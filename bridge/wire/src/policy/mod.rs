@@ -10,6 +10,7 @@ mod field;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 
+pub use check::name_matches;
 pub use field::{FieldPath, Step};
 
 use crate::{Class, u64_string};

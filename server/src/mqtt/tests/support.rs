@@ -38,6 +38,7 @@ pub(super) enum Seen {
 struct Held {
     desired: HashMap<String, Envelope>,
     revoked: HashSet<String>,
+    commands: Vec<(String, i64, Envelope)>,
 }
 
 /// Any robot `name` with the token `token-of-{name}` is known.
@@ -80,6 +81,16 @@ impl FakePort {
     pub(super) fn set_desired(&self, robot: &str, payload: &str) {
         let envelope = Envelope { v: WIRE_VERSION, payload: payload.to_owned(), signatures: Vec::new() };
         self.held.lock().unwrap().desired.insert(robot.to_owned(), envelope);
+        let _ = self.desired.send(robot.to_owned());
+    }
+
+    /// Gives a command; its number counts from 1.
+    pub(super) fn give(&self, robot: &str, payload: &str) {
+        let envelope = Envelope { v: WIRE_VERSION, payload: payload.to_owned(), signatures: Vec::new() };
+        let mut held = self.held.lock().unwrap();
+        let number = held.commands.len() as i64 + 1;
+        held.commands.push((robot.to_owned(), number, envelope));
+        drop(held);
         let _ = self.desired.send(robot.to_owned());
     }
 
@@ -137,6 +148,12 @@ impl RobotPort for FakePort {
         self.saw(Seen::Ingested(robot.clone(), epoch.clone()));
         let next = vec![Ack { class: Class::Event, next_seq: 1 }];
         Ok(LogAck { v: WIRE_VERSION, epoch, outcome: AckOutcome::Accepted, next, server_time_us: 5 })
+    }
+
+    async fn commands(&self, robot: &String, after: i64) -> Result<Vec<(i64, Envelope)>, String> {
+        let held = self.held.lock().unwrap();
+        let commands = held.commands.iter().filter(|(of, number, _)| of == robot && *number > after);
+        Ok(commands.map(|(_, number, envelope)| (*number, envelope.clone())).collect())
     }
 
     async fn desired(&self, robot: &String) -> Result<Option<Envelope>, String> {

@@ -212,3 +212,33 @@ async fn a_control_plane_that_fails_acknowledges_nothing() {
     robot.lost().await;
     eventually(|| server.metrics.ended(Outcome::ServerError) == 1).await;
 }
+
+#[tokio::test]
+async fn commands_are_delivered_to_their_robot_once_a_connection_and_bring_no_desired_state_again() {
+    let server = start_default().await;
+    server.port.set_desired("robot-1", "one");
+    server.port.give("robot-1", "first");
+    server.port.give("robot-2", "another robot's");
+    let payload = |packet: Packet| {
+        let Packet::Publish(publish) = packet else { panic!("{packet:?}") };
+        let envelope: Envelope = edgeflow_wire::decode(&publish.payload).unwrap();
+        (publish.topic.rsplit('/').next().unwrap().to_owned(), envelope.payload)
+    };
+    let mut expected = vec!["first".to_owned()];
+    for connection in 0..2 {
+        let mut robot = Client::connect(server.address, "robot-1").await;
+        robot.subscribe("command").await;
+        for command in &expected {
+            let heard = payload(robot.incoming(|packet| matches!(packet, Packet::Publish(_))).await);
+            assert_eq!(heard, ("command".to_owned(), command.clone()));
+        }
+        robot.subscribe("deploy").await;
+        let heard = payload(robot.incoming(|packet| matches!(packet, Packet::Publish(_))).await);
+        assert_eq!(heard, ("deploy".to_owned(), "one".to_owned()));
+        let next = format!("next {connection}");
+        server.port.give("robot-1", &next);
+        let heard = payload(robot.incoming(|packet| matches!(packet, Packet::Publish(_))).await);
+        assert_eq!(heard, ("command".to_owned(), next.clone()), "and nothing that was heard before");
+        expected.push(next);
+    }
+}

@@ -6,6 +6,7 @@
 //! so what was answered survives a power cut. No transaction spans two files.
 
 mod audit;
+mod command;
 mod connect;
 mod decode;
 mod deployment;
@@ -56,6 +57,7 @@ impl Sqlite {
             server: self.fleet.clone(),
             targets: self.fleet.clone(),
             identities: self.fleet.clone(),
+            commands: self.fleet.clone(),
             deployments: self.fleet.clone(),
             models: self.registry.clone(),
             audit: self.registry.clone(),

@@ -1,7 +1,10 @@
 //! Promises about the server, robots and deployments.
 
-use edgeflow_core::target::Target;
-use edgeflow_wire::Version;
+use edgeflow_core::{
+    command::{Ended, GivenCommand, MAX_OPEN, NewCommand},
+    target::Target,
+};
+use edgeflow_wire::{CommandOutcome, Version};
 
 use super::fixtures::{deployment, org, other_org, robot, target, target_name};
 use crate::{StoreError, Stores};
@@ -161,4 +164,42 @@ pub async fn deployments_are_listed_newest_first(stores: Stores) {
     assert!(stores.deployments.deployments(&other_org(), None, 9).await.unwrap().is_empty());
     assert_eq!(stores.deployments.deployment(&other_org(), ids[0]).await.unwrap(), None);
     assert_eq!(stores.deployments.deployment(&org(), 1_000_000).await.unwrap(), None);
+}
+
+/// Commands.
+pub async fn a_command_is_open_until_it_ended_or_expired(stores: Stores) {
+    enrol(&stores, &["r1", "r2"]).await;
+    let new = |id: &str, target: &str, issued_us: i64| {
+        let action = serde_json::json!({ "kind": "pause", "for_s": 1.5 });
+        NewCommand::new(id.into(), target_name(target), action, issued_us, 60.0, "administrator".into()).unwrap()
+    };
+    let commands = stores.commands.clone();
+    let first = commands.create_command(&org(), &new("a", "r1", 0)).await.unwrap();
+    let second = commands.create_command(&org(), &new("b", "r1", 1_000_000)).await.unwrap();
+    commands.create_command(&org(), &new("c", "r2", 0)).await.unwrap();
+    assert!(second.number > first.number);
+    let (one, other) = (robot("r1"), robot("r2"));
+    assert_eq!(commands.command(&one, "a").await.unwrap(), Some(first.clone()));
+    assert_eq!(commands.command(&other, "a").await.unwrap(), None, "another robot's");
+    assert_eq!(commands.open_commands(&one, 0, 60_000_000).await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(commands.open_commands(&one, first.number, 60_000_000).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(commands.open_commands(&one, 0, 60_000_001).await.unwrap(), std::slice::from_ref(&second), "the first has expired");
+
+    let done =
+        |message: &str| Ended { outcome: CommandOutcome::Done, message: message.into(), result: serde_json::json!({"x": 1}), at_us: 7 };
+    commands.end_commands(&other, &[("b".into(), done("a robot speaks for itself only"))]).await.unwrap();
+    commands.end_commands(&one, &[("b".into(), done("")), ("ghost".into(), done(""))]).await.unwrap();
+    commands.end_commands(&one, &[("b".into(), done("again"))]).await.unwrap();
+    let ended = GivenCommand { ended: Some(done("")), ..second };
+    assert_eq!(commands.commands(&one, None, 9).await.unwrap(), [ended.clone(), first.clone()]);
+    assert_eq!(commands.commands(&one, Some(ended.number), 9).await.unwrap(), std::slice::from_ref(&first));
+    assert_eq!(commands.open_commands(&one, 0, 1).await.unwrap(), [first]);
+
+    assert!(matches!(commands.create_command(&org(), &new("d", "ghost", 0)).await, Err(StoreError::Missing { what: "robot", .. })));
+    assert!(matches!(commands.create_command(&other_org(), &new("d", "r1", 0)).await, Err(StoreError::Missing { .. })));
+    for n in 1..MAX_OPEN {
+        commands.create_command(&org(), &new(&n.to_string(), "r1", 0)).await.unwrap();
+    }
+    assert!(matches!(commands.create_command(&org(), &new("d", "r1", 0)).await, Err(StoreError::Refused(_))), "too many wait");
+    commands.create_command(&org(), &new("d", "r1", 60_000_001)).await.unwrap();
 }

@@ -36,6 +36,7 @@ macro_rules! conformance_tests {
             a_deployment_with_an_unknown_robot_changes_nothing
             a_restored_server_raises_every_desired_state
             a_policy_is_declared_beside_the_slots
+            a_command_is_open_until_it_ended_or_expired
             deployments_are_listed_newest_first
             models_are_made_once_and_listed_by_name
             versions_count_up_and_the_same_bundle_is_the_same_version

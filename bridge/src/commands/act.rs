@@ -1,0 +1,67 @@
+//! What a command does on the ROS graph.
+
+use edgeflow_ros::{Error, Node, QosProfile};
+use edgeflow_wire::{CommandOutcome, CommandStatusBody};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// How long a publisher waits until somebody subscribes.
+const SUBSCRIBERS: Duration = Duration::from_secs(3);
+/// Most bytes of a service's answer that are told.
+const MAX_RESULT_BYTES: usize = 16 * 1024;
+
+/// How a command ended.
+pub(crate) fn status(id: &str, outcome: CommandOutcome, message: impl Into<String>) -> CommandStatusBody {
+    CommandStatusBody { id: id.to_owned(), outcome, message: message.into(), result: Value::Null }
+}
+
+/// What was never tried is refused, what was tried has failed.
+fn ended(id: &str, error: &Error) -> CommandStatusBody {
+    let outcome = match error {
+        Error::UnknownType { .. } | Error::Value { .. } | Error::Name { .. } => CommandOutcome::Refused,
+        _ => CommandOutcome::Failed,
+    };
+    status(id, outcome, error.to_string())
+}
+
+/// Calls a service and tells its answer. One whose field `success` is false has failed, in the service's own words.
+pub(crate) async fn call_service(
+    node: &Node,
+    id: &str,
+    service: &str,
+    type_name: &str,
+    request: &Value,
+    patience: Duration,
+) -> CommandStatusBody {
+    let began = Instant::now();
+    let called = async {
+        let client = node.create_dynamic_client(service, type_name)?;
+        client.wait_for_service(patience).await?;
+        client.call(request, patience.saturating_sub(began.elapsed())).await
+    };
+    let answer = match called.await {
+        Ok(answer) => answer,
+        Err(error) => return ended(id, &error),
+    };
+    let failed = answer.get("success") == Some(&Value::Bool(false));
+    let message = answer.get("message").and_then(Value::as_str).filter(|_| failed).unwrap_or_default().to_owned();
+    let large = answer.to_string().len() > MAX_RESULT_BYTES;
+    let result = if large { Value::String(format!("an answer of more than {MAX_RESULT_BYTES} bytes")) } else { answer };
+    let outcome = if failed { CommandOutcome::Failed } else { CommandOutcome::Done };
+    CommandStatusBody { id: id.to_owned(), outcome, message, result }
+}
+
+/// Publishes a message once somebody subscribes.
+pub(crate) async fn publish(node: &Node, id: &str, topic: &str, type_name: &str, message: &Value) -> CommandStatusBody {
+    let publisher = match node.create_dynamic_publisher(topic, type_name, QosProfile::default()) {
+        Ok(publisher) => publisher,
+        Err(error) => return ended(id, &error),
+    };
+    if !publisher.wait_for_subscribers(1, SUBSCRIBERS).await {
+        return status(id, CommandOutcome::Failed, format!("nobody subscribes {}", publisher.topic()));
+    }
+    match publisher.publish(message) {
+        Ok(()) => status(id, CommandOutcome::Done, ""),
+        Err(error) => ended(id, &error),
+    }
+}
