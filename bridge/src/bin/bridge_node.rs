@@ -26,7 +26,7 @@ parameters
   drift_period_s    seconds for which drift windows are summed up while no verdict changes; 0: never  (60.0)
   log_budget_mb     most megabytes of entries the log keeps                                      (256)
   log_max_age_h     hours after which summaries and details are given up; 0: never               (72.0)
-  command_services  services that the control plane may have called, such as [reset, "gripper/*"] (none)
+  command_services  services that the control plane may have called, such as [reset, gripper/*]   (none)
   command_topics    topics that the control plane may have published on                          (none)
   local_socket      Unix socket of the local API; empty: bridge.sock in data_dir
   local_http_port   port of the local API on 127.0.0.1; 0: none                                  (0)

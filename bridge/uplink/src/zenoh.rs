@@ -15,7 +15,7 @@ use bytes::Bytes;
 use edgeflow_wire::{DesiredState, Envelope, News, Topics, Version, decode, encode};
 use futures::stream::{FuturesOrdered, StreamExt};
 use serde_json::json;
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::VecDeque, fmt, path::PathBuf, time::Duration};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -139,7 +139,7 @@ impl Zenoh {
             return Ok("the connection was lost".to_owned());
         }
         // Only an answer proves that the control plane is there and lets this robot in.
-        let mut known = None;
+        let mut known = Known::default();
         let first = match self.news(session, known).await? {
             Ok(first) => first,
             Err(reason) => return Ok(reason),
@@ -150,17 +150,17 @@ impl Zenoh {
         if events.send(LinkEvent::Up { uplink: Self::NAME, outbox }).await.is_err() {
             return Ok(NOBODY_LISTENS.to_owned());
         }
-        let mut heard = self.desired_of(first, &mut known);
+        let mut heard = known.hear(first);
         let mut answers = FuturesOrdered::new();
         let mut refresh = interval(self.config.refresh);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.reset();
         let mut outbox_open = true;
         loop {
-            if let Some(event) = heard.take()
-                && events.send(event).await.is_err()
-            {
-                return Ok(NOBODY_LISTENS.to_owned());
+            while let Some(event) = heard.pop_front() {
+                if events.send(event).await.is_err() {
+                    return Ok(NOBODY_LISTENS.to_owned());
+                }
             }
             tokio::select! {
                 event = transports.recv_async() => match event {
@@ -169,20 +169,20 @@ impl Zenoh {
                 },
                 sample = desired.recv_async() => {
                     let envelope = payload(&sample?);
-                    known = version(&envelope).or(known);
-                    heard = Some(LinkEvent::Desired(envelope));
+                    known.desired = version(&envelope).or(known.desired);
+                    heard.push_back(LinkEvent::Desired(envelope));
                 }
-                sample = commands.recv_async() => heard = Some(LinkEvent::Command(payload(&sample?))),
+                sample = commands.recv_async() => heard.push_back(LinkEvent::Command(payload(&sample?))),
                 document = documents.recv(), if outbox_open && answers.len() < IN_FLIGHT => match document {
                     Some(document) => answers.push_back(self.answer(self.ask(session, self.topics.telemetry(), document).await?)),
                     None => outbox_open = false,
                 },
                 Some(answer) = answers.next() => match answer {
-                    Ok(answer) => heard = Some(LinkEvent::Ack(answer)),
+                    Ok(answer) => heard.push_back(LinkEvent::Ack(answer)),
                     Err(reason) => return Ok(reason),
                 },
                 _ = refresh.tick() => match self.news(session, known).await? {
-                    Ok(news) => heard = self.desired_of(news, &mut known),
+                    Ok(news) => heard = known.hear(news),
                     Err(reason) => return Ok(reason),
                 },
             }
@@ -212,19 +212,32 @@ impl Zenoh {
     }
 
     /// Asks what is new.
-    async fn news(&self, session: &Session, known: Option<Version>) -> ::zenoh::Result<Result<News, String>> {
-        let mut selector = self.topics.deploy();
-        if let Some(Version { server_epoch, generation }) = known {
-            selector = format!("{selector}?server_epoch={server_epoch};generation={generation}");
+    async fn news(&self, session: &Session, known: Known) -> ::zenoh::Result<Result<News, String>> {
+        let mut selector = format!("{}?commands_after={}", self.topics.deploy(), known.commands_upto);
+        if let Some(Version { server_epoch, generation }) = known.desired {
+            selector = format!("{selector};server_epoch={server_epoch};generation={generation}");
         }
         let answer = self.answer(self.ask(session, selector, Vec::new()).await?).await;
         Ok(answer.and_then(|news| decode(&news).map_err(|error| format!("the control plane's news cannot be read: {error}"))))
     }
+}
 
-    fn desired_of(&self, news: News, known: &mut Option<Version>) -> Option<LinkEvent> {
-        let envelope = encode(&news.desired?).ok().map(Bytes::from)?;
-        *known = version(&envelope).or(*known);
-        Some(LinkEvent::Desired(envelope))
+/// What was heard on a connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    desired: Option<Version>,
+    commands_upto: i64,
+}
+
+impl Known {
+    /// What there is to tell of an answer.
+    fn hear(&mut self, news: News) -> VecDeque<LinkEvent> {
+        self.commands_upto = news.commands_upto.max(self.commands_upto);
+        let bytes = |envelope: &Envelope| encode(envelope).ok().map(Bytes::from);
+        let desired = news.desired.as_ref().and_then(bytes);
+        self.desired = desired.as_ref().and_then(|bytes| version(bytes)).or(self.desired);
+        let commands = news.commands.iter().filter_map(bytes).map(LinkEvent::Command);
+        desired.into_iter().map(LinkEvent::Desired).chain(commands).collect()
     }
 }
 

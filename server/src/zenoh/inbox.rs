@@ -50,10 +50,11 @@ impl Inbox {
             Err(error) => return warn!(%error, robot.name = self.name, "could not look a robot up"),
         };
         let mut here = false;
+        let mut commands_sent = 0;
         // What is being ingested when it stops is ingested to its end: that is a task of its own.
         stop.run_until_cancelled(async {
             while let Some(asked) = self.asked.recv().await {
-                self.handle(&robot, asked, &mut here).await;
+                self.handle(&robot, asked, &mut here, &mut commands_sent).await;
             }
         })
         .await;
@@ -62,14 +63,16 @@ impl Inbox {
         }
     }
 
-    async fn handle(&self, robot: &RobotId, asked: Asked, here: &mut bool) {
+    async fn handle(&self, robot: &RobotId, asked: Asked, here: &mut bool, commands_sent: &mut i64) {
         match asked {
             Asked::Document(query) => self.ingest(robot, query).await,
-            Asked::News(query) => match self.app.news(robot, known(&query)).await {
+            Asked::News(query) => match self.app.news(robot, known(&query), commands_after(&query)).await {
                 // An answer proves that we are here and that the robot may ask, also when there is nothing new.
                 Ok(news) => {
                     self.metrics.sent.inc();
-                    reply(query, &news.unwrap_or(News { v: WIRE_VERSION, desired: None })).await;
+                    // A connection begins with this question, so what was pushed on an earlier one is in the answer.
+                    *commands_sent = news.as_ref().map_or(0, |news| news.commands_upto).max(*commands_sent);
+                    reply(query, &news.unwrap_or(News { v: WIRE_VERSION, ..News::default() })).await;
                 }
                 Err(error) => self.refuse(query, Outcome::ServerError, &error).await,
             },
@@ -81,9 +84,13 @@ impl Inbox {
                 if now {
                     // It may have been away for a moment that it did not notice.
                     self.push(robot).await;
+                    self.push_commands(robot, commands_sent).await;
                 }
             }
-            Asked::Changed => self.push(robot).await,
+            Asked::Changed => {
+                self.push(robot).await;
+                self.push_commands(robot, commands_sent).await;
+            }
         }
     }
 
@@ -129,6 +136,22 @@ impl Inbox {
         }
     }
 
+    /// Tells the robot the commands that came since. One that is dropped comes with the robot's next question.
+    async fn push_commands(&self, robot: &RobotId, sent: &mut i64) {
+        let commands = match self.app.command_envelopes(robot, *sent).await {
+            Ok(commands) => commands,
+            Err(error) => return warn!(%error, robot.name = self.name, "could not read commands"),
+        };
+        for (number, envelope) in commands {
+            let (Ok(topics), Ok(payload)) = (Topics::new(&self.name), encode(&envelope)) else { return };
+            self.metrics.sent.inc();
+            if let Err(error) = self.session.put(topics.command(), payload).congestion_control(CongestionControl::Drop).await {
+                debug!(%error, robot.name = self.name, "a command was not put");
+            }
+            *sent = number;
+        }
+    }
+
     async fn refuse(&self, query: Query, outcome: Outcome, error: &AppError) {
         self.metrics.count_end(outcome);
         // What went wrong inside is for the log, not for whoever asked.
@@ -146,6 +169,11 @@ impl Inbox {
 fn known(query: &Query) -> Option<Version> {
     let number = |name| query.parameters().get(name)?.parse().ok();
     Some(Version { server_epoch: number("server_epoch")?, generation: number("generation")? })
+}
+
+/// Number of the newest command it has heard of.
+fn commands_after(query: &Query) -> Option<i64> {
+    query.parameters().get("commands_after")?.parse().ok()
 }
 
 async fn reply<T: Serialize>(query: Query, document: &T) {

@@ -1,13 +1,15 @@
 //! What every uplink has to keep.
 
 use crate::{
-    common::{Robot, evaluation},
+    common::{Robot, answer, evaluation},
     world::{Bridge, Connection, PATIENCE, Way, World},
 };
 use edgeflow_wire::{
-    Ack, AckOutcome, Class, ClassPosition, EntryBody, FaultBody, Hello, LogAck, MAX_DOCUMENT_BYTES, Upstream, WIRE_VERSION,
+    Ack, AckOutcome, Class, ClassPosition, CommandOutcome, CommandStatusBody, EntryBody, FaultBody, Hello, LogAck, MAX_DOCUMENT_BYTES,
+    Upstream, WIRE_VERSION,
 };
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 use std::time::Duration;
 
 fn hello(robot: &Robot, event_end: u64) -> Upstream {
@@ -212,4 +214,35 @@ pub(crate) async fn backlog(way: Way) {
     assert_eq!(world.account("robot-1").await, (1_800, 0, 0, 0));
     drop(bridge);
     tokio::time::timeout(PATIENCE, world.stop()).await.expect("the control plane does not stop");
+}
+
+/// Commands come on every connection until the robot has said what came of them.
+pub(crate) async fn commands(way: Way) {
+    let world = World::of(way).await;
+    let mut robot = world.enrol("robot-1").await;
+    world.enrol("robot-2").await;
+    let give = |target: &str, for_s: f64| {
+        let request = world.server.request(Method::POST, &format!("/targets/{target}/commands"));
+        let request = request.json(&json!({ "action": { "kind": "pause", "for_s": for_s } }));
+        async move {
+            let (status, command) = answer(request).await;
+            assert_eq!(status, StatusCode::CREATED, "{command}");
+            command["id"].as_str().unwrap().to_owned()
+        }
+    };
+    let first = give("robot-1", 1.0).await;
+    give("robot-2", 9.0).await;
+    let mut connection = world.connect(way, &robot).await;
+    connection.say(hello(&robot, 1)).await;
+    assert_eq!(connection.command().await.id, first, "given before it was there");
+    let second = give("robot-1", 2.0).await;
+    assert_eq!(connection.command().await.id, second, "given while it is there");
+    let word = CommandStatusBody { id: first, outcome: CommandOutcome::Done, message: String::new(), result: serde_json::Value::Null };
+    connection.say(Upstream::Batch(robot.append(Class::Critical, vec![EntryBody::CommandStatus(word)]))).await;
+    drop(connection);
+    let mut connection = world.connect(way, &robot).await;
+    let again = connection.command().await;
+    assert_eq!((again.id, again.target.as_str()), (second, "robot-1"), "only what it has not said anything of");
+    drop(connection);
+    world.stop().await;
 }

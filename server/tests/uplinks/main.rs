@@ -38,6 +38,11 @@ macro_rules! contract {
             }
 
             #[tokio::test(flavor = "multi_thread")]
+            async fn commands_come_until_the_robot_has_said_what_came_of_them() {
+                contract::commands(Way::$way).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
             async fn a_revoked_robot_is_cut_within_a_second_and_stays_out() {
                 contract::revoked(Way::$way).await;
             }

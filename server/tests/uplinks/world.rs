@@ -13,7 +13,7 @@ use edgeflow_server::{
 use edgeflow_uplink::{
     Bandwidth, Http, HttpConfig, Limits, Link, LinkEvent, LinkState, Mqtt, MqttConfig, Outbox, Pump, Timing, Uplink, Zenoh, ZenohConfig,
 };
-use edgeflow_wire::{Class, DesiredState, EntryBody, Envelope, FaultBody, LogAck, Upstream, decode, encode};
+use edgeflow_wire::{Class, Command, DesiredState, EntryBody, Envelope, FaultBody, LogAck, Upstream, decode, encode};
 use serde_json::Value;
 use std::{collections::VecDeque, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::{
@@ -285,6 +285,12 @@ impl Connection {
     pub(crate) async fn desired(&mut self) -> DesiredState {
         let pick = |event: &LinkEvent| if let LinkEvent::Desired(bytes) = event { Some(bytes.clone()) } else { None };
         let envelope: Envelope = decode(&self.must("a desired state", pick).await).unwrap();
+        decode(envelope.payload.as_bytes()).unwrap()
+    }
+
+    pub(crate) async fn command(&mut self) -> Command {
+        let pick = |event: &LinkEvent| if let LinkEvent::Command(bytes) = event { Some(bytes.clone()) } else { None };
+        let envelope: Envelope = decode(&self.must("a command", pick).await).unwrap();
         decode(envelope.payload.as_bytes()).unwrap()
     }
 
