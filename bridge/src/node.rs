@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser, Trust,
-    commands::Commander,
+    commands::{Commander, Means},
     converge::{Converger, Progress},
     diagnostics::Diagnostics,
     hold::Rollback,
@@ -58,7 +58,7 @@ impl Bridge {
         let (log, thread) = LogHandle::open(&config.data_dir, config.log, clock)?;
         let keys = config.secure.as_ref().map(|secure| watch::Sender::new(secure.identity.documents().clone()));
         let trust = keys.as_ref().map_or(Trust::Anyone, |keys| Trust::Pinned(keys.subscribe()));
-        let store = DesiredStore::open(&config.data_dir, &config.robot, trust)?;
+        let store = DesiredStore::open(&config.data_dir, &config.robot, trust.clone())?;
         let downloader = Downloader::new(&config.http, config.token.clone(), config.secure.as_ref(), &config.data_dir)?;
         let recorder = Recorder::new(log.clone(), clock);
 
@@ -85,9 +85,14 @@ impl Bridge {
         let board = Arc::new(Board::default());
         let valve = watch::Sender::new(Valve::default());
         let common = Arc::new(Common::new(recorder.clone(), valve.subscribe()));
-        let allowed = config.allowed.clone();
-        let commander =
-            Commander::open(node, &config.robot, &config.data_dir, recorder.clone(), allowed, log.server_clock(), valve.clone())?;
+        let means = Means {
+            recorder: recorder.clone(),
+            allowed: config.allowed.clone(),
+            trust: trust.clone(),
+            clock: log.server_clock(),
+            valve: valve.clone(),
+        };
+        let commander = Commander::open(node, &config.robot, &config.data_dir, means)?;
         let (commands, asked) = mpsc::channel(64);
         let ruler = Ruler::new(node, &config.data_dir, common, Arc::clone(&board));
         let diagnostics = Diagnostics::new(node, link.subscribe(), log.snapshot(), Arc::clone(&board))?;

@@ -6,7 +6,9 @@ mod ledger;
 
 use bytes::Bytes;
 use edgeflow_ros::Node;
-use edgeflow_wire::{Action, Class, Command, CommandOutcome, CommandStatusBody, EntryBody, Envelope, WIRE_VERSION, decode, name_matches};
+use edgeflow_wire::{
+    Action, Class, Command, CommandOutcome, CommandStatusBody, DocumentKind, EntryBody, WIRE_VERSION, decode, name_matches,
+};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
@@ -14,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Recorder, Result, policy::Valve};
+use crate::{Recorder, Result, Trust, policy::Valve};
 use act::status;
 use ledger::{Known, Ledger, Left};
 
@@ -53,12 +55,23 @@ impl ServerClock {
     }
 }
 
+/// What a commander needs of others.
+pub(crate) struct Means {
+    pub(crate) recorder: Recorder,
+    pub(crate) allowed: Allowed,
+    /// Whose commands count.
+    pub(crate) trust: Trust,
+    pub(crate) clock: ServerClock,
+    pub(crate) valve: watch::Sender<Valve>,
+}
+
 /// Runs commands.
 pub(crate) struct Commander {
     robot: String,
     node: Node,
     recorder: Recorder,
     allowed: Allowed,
+    trust: Trust,
     clock: ServerClock,
     ledger: Ledger,
     left: Left,
@@ -69,19 +82,16 @@ pub(crate) struct Commander {
 }
 
 impl Commander {
-    pub(crate) fn open(
-        node: &Node,
-        robot: &str,
-        data_dir: &Path,
-        recorder: Recorder,
-        allowed: Allowed,
-        clock: ServerClock,
-        valve: watch::Sender<Valve>,
-    ) -> Result<Self> {
+    /// With the commands that `data_dir` remembers.
+    ///
+    /// # Errors
+    /// A record of commands that cannot be read or written.
+    pub(crate) fn open(node: &Node, robot: &str, data_dir: &Path, means: Means) -> Result<Self> {
+        let Means { recorder, allowed, trust, clock, valve } = means;
         let (ledger, left) = Ledger::open(data_dir, recorder.clock().now().t_us)?;
         let (robot, node) = (robot.to_owned(), node.clone());
         let running = JoinSet::new();
-        Ok(Self { robot, node, recorder, allowed, clock, ledger, left, valve, running, paused_until: None, told: String::new() })
+        Ok(Self { robot, node, recorder, allowed, trust, clock, ledger, left, valve, running, paused_until: None, told: String::new() })
     }
 
     /// Runs for ever.
@@ -110,7 +120,11 @@ impl Commander {
     }
 
     async fn take(&mut self, bytes: &[u8]) {
-        let command: Command = match decode::<Envelope>(bytes).and_then(|envelope| decode(envelope.payload.as_bytes())) {
+        let payload = match self.trust.open(DocumentKind::Command, bytes) {
+            Ok(payload) => payload,
+            Err(reason) => return self.fault(format!("a command is not believed: {reason}")).await,
+        };
+        let command: Command = match decode(payload.as_bytes()) {
             Ok(command) => command,
             Err(error) => return self.fault(format!("a command cannot be read: {error}")).await,
         };
