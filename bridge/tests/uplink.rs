@@ -153,3 +153,33 @@ async fn a_wrong_token_is_said_and_the_log_waits() {
     assert_eq!(plane.held.lock().unwrap().hellos, 0);
     robot.pump.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_damaged_while_the_link_stands_goes_on_in_a_new_epoch_over_the_same_connection() {
+    let plane = ControlPlane::start(Held::default()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let robot = robot(dir.path(), Options::default(), &plane, TOKEN);
+    robot.produce(50).await;
+    let before = robot.epoch();
+    plane.until("the first epoch is stored", |held| stored(held, &before, Class::Event).len() == 50).await;
+    let snapshot = robot.log.snapshot();
+    snapshot.clone().wait_for(|log| log.classes.iter().all(|class| class.acknowledged == class.appended)).await.unwrap();
+
+    let disk = rusqlite::Connection::open(dir.path().join("edge_log.db")).unwrap();
+    disk.busy_timeout(Duration::from_secs(5)).unwrap();
+    disk.execute_batch(
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'no table' WHERE name = 'entry_event'; PRAGMA schema_version = 1000;",
+    )
+    .unwrap();
+    drop(disk);
+    robot.produce(10).await;
+    snapshot.clone().wait_for(|log| log.epoch != before).await.unwrap();
+    let after = robot.epoch();
+    plane
+        .until("the second epoch is stored", |held| {
+            stored(held, &after, Class::Event).len() == 10
+                && !held.kinds("fault").iter().all(|fault| !format!("{fault:?}").contains("damaged"))
+        })
+        .await;
+    assert!(!robot.pump.is_finished());
+}

@@ -92,17 +92,25 @@ impl<B: Backlog> Pump<B> {
         let mut session = Session::new(self.timing);
         let mut outbox: Option<Outbox> = None;
         let mut name = "";
+        // When to say hello (again) on this connection: the log could not say where it stands, or it is another one since.
+        let mut greet_at: Option<Instant> = None;
         self.limits.max_bytes = self.limits.max_bytes.min(self.bandwidth.batch_bytes());
         loop {
             if let Some(outbox) = &outbox {
-                session.appended(*self.ends.borrow_and_update());
+                let (ends, now) = (*self.ends.borrow_and_update(), Instant::now());
+                if greet_at.is_some_and(|at| at <= now) || (greet_at.is_none() && session.is_another(ends)) {
+                    greet_at = self.greet(&mut session, now).await;
+                }
+                session.appended(ends);
                 if let Err(error) = self.drive(&mut session, outbox).await {
                     tracing::error!(error = &error as &dyn Error, "the edge log does not answer");
+                    greet_at = greet_at.or(Some(now + self.timing.resend_after));
                 }
             }
             let now = Instant::now();
             // While the bandwidth is spent nothing can be sent, whatever the session wants.
             let wake = self.bandwidth.wait(now).filter(|_| outbox.is_some()).or_else(|| session.next_wake(now));
+            let wake = wake.into_iter().chain(greet_at.filter(|_| outbox.is_some())).min();
             let wake = match wake {
                 Some(at) => tokio::time::Instant::from_std(at),
                 None => tokio::time::Instant::now() + self.timing.resend_after,
@@ -122,10 +130,11 @@ impl<B: Backlog> Pump<B> {
                 LinkEvent::Up { uplink, outbox: fresh } => {
                     outbox = Some(fresh);
                     name = uplink;
-                    self.greet(&mut session).await;
+                    greet_at = self.greet(&mut session, Instant::now()).await;
                 }
                 LinkEvent::Down { reason } => {
                     outbox = None;
+                    greet_at = None;
                     session.down();
                     self.tell(false, name, reason);
                 }
@@ -177,10 +186,17 @@ impl<B: Backlog> Pump<B> {
         Ok(())
     }
 
-    async fn greet(&mut self, session: &mut Session) {
+    /// Begins with what the log says of itself. When it says nothing, gives the moment to ask again.
+    async fn greet(&mut self, session: &mut Session, now: Instant) -> Option<Instant> {
         match self.backlog.hello().await {
-            Ok(hello) => session.up(&hello.epoch, &hello.classes, Instant::now()),
-            Err(error) => tracing::error!(error = &error as &dyn Error, "the edge log does not say where it stands"),
+            Ok(hello) => {
+                session.up(&hello.epoch, &hello.classes, now);
+                None
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn Error, "the edge log does not say where it stands");
+                Some(now + self.timing.resend_after)
+            }
         }
     }
 
@@ -203,7 +219,8 @@ impl<B: Backlog> Pump<B> {
                 Effect::NewEpoch { reason } => {
                     tracing::warn!(reason, "the edge log begins a new epoch");
                     match self.backlog.new_epoch(&reason).await {
-                        Ok(()) => self.greet(session).await,
+                        // Should the log not answer now, the answer to the old hello brings us here again.
+                        Ok(()) => drop(self.greet(session, Instant::now()).await),
                         Err(error) => tracing::error!(error = &error as &dyn Error, "could not begin a new epoch"),
                     }
                 }

@@ -187,6 +187,11 @@ impl Session {
         }
     }
 
+    /// Whether a log that ends here is not the one that said hello: none grows shorter.
+    pub fn is_another(&self, ends: [u64; 4]) -> bool {
+        self.phase != Phase::Down && self.flows.iter().zip(ends).any(|(flow, end)| end < flow.end)
+    }
+
     /// What to do now. A hello or a batch counts as sent once it was asked for.
     pub fn next(&mut self, now: Instant) -> Step {
         match self.phase {
