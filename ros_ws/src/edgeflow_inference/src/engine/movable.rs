@@ -55,8 +55,8 @@ pub(super) fn check(model: &str, inputs: &[TensorSpec], outputs: &[TensorSpec]) 
 /// Why the runtime refuses a graph, in terms of the graph's ends where one is of a type that it is known not to have.
 pub(super) fn explained(error: Error, schema: &OnnxSchema) -> Error {
     let Error::Session { reason } = &error else { return error };
-    let ends = schema.inputs.iter().map(|value| ("input", value)).chain(schema.outputs.iter().map(|value| ("output", value)));
-    let told = ends.into_iter().find_map(|(end, value)| {
+    let mut ends = schema.inputs.iter().map(|value| ("input", value)).chain(schema.outputs.iter().map(|value| ("output", value)));
+    let told = ends.find_map(|(end, value)| {
         let is = value.elem_type.name();
         let suspect = is.starts_with("complex") || reason.contains(&format!("tensor({is})"));
         let odd = crate::tensor::ElementType::from_onnx(i32::from(value.elem_type.code())).is_none();

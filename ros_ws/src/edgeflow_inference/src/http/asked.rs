@@ -153,7 +153,7 @@ impl Inputs<'_, '_> {
     /// Lists or an element without a name: those of the only input.
     fn only<E: serde::de::Error>(self, visit: impl FnOnce(Level<'_>) -> Result<(), E>) -> Result<(), E> {
         let Self(asked) = self;
-        let &[ref only] = asked.inputs else {
+        let [only] = asked.inputs else {
             return Err(E::custom("`inputs` must be an object of input names: the graph has several"));
         };
         let element = asked.begin(only)?;

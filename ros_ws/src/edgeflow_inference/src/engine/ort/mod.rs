@@ -117,8 +117,11 @@ impl Backend for OrtBackend {
             IoBinding::Always => true,
             IoBinding::Never => false,
         };
-        let memory =
-            if binds { Memory::Bound(Bound::new(&inner)?) } else { Memory::Plain(values::reused(&outputs.specs, &outputs.kinds)?) };
+        let memory = if binds {
+            Memory::Bound(Box::new(Bound::new(&inner)?))
+        } else {
+            Memory::Plain(values::reused(&outputs.specs, &outputs.kinds)?)
+        };
         let keeps = !matches!(memory, Memory::Plain(None));
         Ok(Box::new(OrtSession { inner, inputs, outputs, memory, keeps }))
     }
@@ -138,7 +141,7 @@ enum Memory {
     /// Inputs are read where they are. Outputs whose shape the graph tells, if there are any, go into memory that stays.
     Plain(Option<RunOptions<HasSelectedOutputs>>),
     /// Both are bound to memory that stays.
-    Bound(Bound),
+    Bound(Box<Bound>),
 }
 
 impl OrtSession {
