@@ -1,7 +1,6 @@
 //! The router: opened, served, and opened anew when other robots may come.
 
 use edgeflow_core::{RobotId, TargetName};
-use edgeflow_wire::WireError;
 use std::{
     collections::BTreeSet,
     io,
@@ -15,13 +14,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use zenoh::{Config, Session};
+use zenoh::Session;
 
 use super::{rules, session::Serving};
 use crate::app::{App, AppError, Door, DoorMetrics};
 
-/// Robots that are enrolled one after the other are let in together.
+/// Robots that are enrolled one after the other are let in together, as many as come in this time...
 const GATHER: Duration = Duration::from_millis(1_000);
+/// ...or in so many times what opening the router takes: the rules of a large fleet take seconds, and all robots wait for them.
+const GATHER_FACTOR: u32 = 10;
 /// A revoked robot is out soon after; others that are revoked with it are out at once with it.
 const GATHER_REVOCATIONS: Duration = Duration::from_millis(50);
 /// How often the rules are looked at though nothing was heard: certificates expire, and ours is made anew.
@@ -52,9 +53,6 @@ pub enum ZenohError {
     /// Who may come could not be read.
     #[error("could not read which robots may come over zenoh")]
     Robots(#[source] AppError),
-    /// A robot's name cannot be part of a key.
-    #[error("a robot cannot be let in over zenoh")]
-    Name(#[source] WireError),
     /// Our certificate cannot be read.
     #[error("could not read the certificate for zenoh")]
     Certificate(#[source] io::Error),
@@ -73,6 +71,8 @@ pub struct ZenohDoor {
     address: SocketAddr,
     basis: Basis,
     session: Session,
+    /// How long opening took.
+    took: Duration,
     metrics: DoorMetrics,
     enrolments: broadcast::Receiver<RobotId>,
     revocations: broadcast::Receiver<RobotId>,
@@ -87,6 +87,7 @@ impl ZenohDoor {
         // Heard from before the robots are read, so that none falls between the two.
         let (enrolments, revocations) = (app.enrolments(), app.revocations());
         let basis = basis(&app).await?;
+        let begin = Instant::now();
         let mut attempts = if listen.port() == 0 { 16 } else { 1 };
         let (address, session) = loop {
             attempts -= 1;
@@ -101,7 +102,7 @@ impl ZenohDoor {
         };
         let metrics = DoorMetrics::default();
         app.metrics().register(|registry| metrics.register(Door::Zenoh, registry));
-        Ok(Self { app, address, basis, session, metrics, enrolments, revocations })
+        Ok(Self { app, address, basis, session, took: begin.elapsed(), metrics, enrolments, revocations })
     }
 
     /// The address robots connect to.
@@ -112,12 +113,13 @@ impl ZenohDoor {
     /// Serves robots until `shutdown`, then ends every connection and waits for documents that are being ingested.
     pub async fn serve(mut self, shutdown: CancellationToken) {
         loop {
+            let gather = GATHER.max(self.took * GATHER_FACTOR);
             let news = (self.app.desired_changes(), self.app.revocations());
             match Serving::start(self.app.clone(), self.session.clone(), self.metrics.clone()).await {
                 Ok(serving) => {
                     let next = tokio::select! {
                         () = serving.follow(news.0, news.1) => None,
-                        next = next_basis(&self.app, &self.basis, &mut self.enrolments, &mut self.revocations) => Some(next),
+                        next = next_basis(&self.app, &self.basis, gather, &mut self.enrolments, &mut self.revocations) => Some(next),
                         () = shutdown.cancelled() => None,
                     };
                     // Cut first: what is being ingested may take its time.
@@ -134,8 +136,9 @@ impl ZenohDoor {
                 }
             }
             info!(robots = self.basis.robots.len(), "the zenoh router opens anew");
+            let begin = Instant::now();
             let Some(session) = shutdown.run_until_cancelled(self.reopen()).await else { return };
-            self.session = session;
+            (self.session, self.took) = (session, begin.elapsed());
         }
     }
 
@@ -157,9 +160,9 @@ async fn basis(app: &App) -> Result<Basis, ZenohError> {
 }
 
 async fn router(app: &App, address: SocketAddr, basis: &Basis) -> Result<Session, ZenohError> {
-    let config = rules::config(address, &app.authority().files(), &basis.robots).map_err(ZenohError::Name)?;
-    let open = |error: zenoh::Error| ZenohError::Open { address, reason: error.to_string() };
-    zenoh::open(Config::from_json5(&config.to_string()).map_err(open)?).await.map_err(open)
+    let open = |reason| ZenohError::Open { address, reason };
+    let config = rules::config(address, &app.authority().files(), &basis.robots).map_err(open)?;
+    zenoh::open(config).await.map_err(|error| open(error.to_string()))
 }
 
 async fn close(session: &Session) {
@@ -172,6 +175,7 @@ async fn close(session: &Session) {
 async fn next_basis(
     app: &App,
     now: &Basis,
+    gather: Duration,
     enrolments: &mut broadcast::Receiver<RobotId>,
     revocations: &mut broadcast::Receiver<RobotId>,
 ) -> Basis {
@@ -180,7 +184,7 @@ async fn next_basis(
         tokio::select! {
             // One that lags has missed some; all are read again anyway.
             _ = revocations.recv() => until = until.min(Instant::now() + GATHER_REVOCATIONS),
-            _ = enrolments.recv() => until = until.min(Instant::now() + GATHER),
+            _ = enrolments.recv() => until = until.min(Instant::now() + gather),
             () = sleep_until(until) => {
                 until = Instant::now() + RECHECK;
                 match basis(app).await {
