@@ -59,6 +59,8 @@ pub struct Config {
     pub mqtt: String,
     /// Where artifacts are fetched and the HTTP uplink leads, for instance `http://127.0.0.1:5000`, without a slash at the end.
     pub http: String,
+    /// `host:port` of the control plane's zenoh router.
+    pub zenoh: String,
     /// Most kilobits per second that are sent upwards; 0: no cap.
     pub bandwidth_kbps: u32,
     /// The robot's token; empty when it has a certificate.
@@ -99,7 +101,7 @@ impl Config {
         let uplinks = node
             .parameter("uplinks", vec!["mqtt".to_owned(), "http".to_owned()])
             .description("Ways to the control plane, the most preferred one first. The next is used while one does not answer.")
-            .constraints("mqtt, http; each at most once")
+            .constraints("mqtt, zenoh, http; each at most once; zenoh wants identity_dir")
             .validate(|names| check_uplinks(names))
             .read_only()
             .map_err(BridgeError::ros("declare a parameter"))?;
@@ -117,6 +119,7 @@ impl Config {
             "http://127.0.0.1:5000",
             "Address of the control plane, for artifacts and the HTTP uplink: https:// with identity_dir, else http:// on loopback.",
         )?;
+        let zenoh = text("zenoh", "127.0.0.1:7448", "host:port of the control plane's zenoh router.")?;
         let identity_dir = text("identity_dir", "", "Folder that `edgeflow enroll` made: everything goes over TLS with its certificate.")?;
         let token_file =
             text("token_file", "", "File with the robot's token, on a machine of its own without identity_dir; never an argument itself.")?;
@@ -184,6 +187,7 @@ impl Config {
             uplinks,
             mqtt,
             http,
+            zenoh,
             token,
             secure,
             inference_node,
@@ -217,6 +221,9 @@ impl Config {
             return Err(parameter("inference_node", "is empty: name the inference node"));
         }
         check_uplinks(&self.uplinks).map_err(|reason| parameter("uplinks", reason))?;
+        if self.secure.is_none() && self.uplinks.iter().any(|name| name == "zenoh") {
+            return Err(parameter("uplinks", "names zenoh, which takes certificates only: enrol the robot and set identity_dir"));
+        }
         match &self.secure {
             Some(secure) if secure.identity.robot() != self.robot => {
                 Err(parameter("robot", format!("is {:?}, but the certificate is that of {:?}", self.robot, secure.identity.robot())))
@@ -229,11 +236,11 @@ impl Config {
 
 fn check_uplinks(names: &[String]) -> std::result::Result<(), String> {
     if names.is_empty() {
-        return Err("is empty: name at least one of mqtt, http".to_owned());
+        return Err("is empty: name at least one of mqtt, zenoh, http".to_owned());
     }
     for (at, name) in names.iter().enumerate() {
         if !UPLINKS.contains(&name.as_str()) {
-            return Err(format!("{name:?} is no uplink: there are mqtt and http"));
+            return Err(format!("{name:?} is no uplink: there are mqtt, zenoh and http"));
         }
         if names.get(..at).is_some_and(|before| before.contains(name)) {
             return Err(format!("{name} is named twice"));
@@ -279,6 +286,7 @@ mod tests {
             uplinks: vec!["mqtt".into(), "http".into()],
             mqtt: "127.0.0.1:1883".into(),
             http: "http://127.0.0.1:5000".into(),
+            zenoh: "127.0.0.1:7448".into(),
             token: Secret::new("hunter2"),
             secure: None,
             inference_node: "inference_node".into(),
@@ -301,6 +309,7 @@ mod tests {
             ("inference_node", Config { inference_node: String::new(), ..config() }),
             ("uplinks", Config { uplinks: Vec::new(), ..config() }),
             ("uplinks", Config { uplinks: vec!["pigeon".into()], ..config() }),
+            ("uplinks", Config { uplinks: vec!["mqtt".into(), "zenoh".into()], ..config() }),
             ("uplinks", Config { uplinks: vec!["http".into(), "http".into()], ..config() }),
             ("http", Config { http: "http://10.1.2.3:5000".into(), ..config() }),
             ("http", Config { http: "https://127.0.0.1:5000".into(), ..config() }),

@@ -6,7 +6,7 @@ use edgeflow_uplink::{Fallback, Http, HttpConfig, Mqtt, MqttConfig, Patience, Up
 use crate::{Config, Secure};
 
 /// Names that the parameter `uplinks` may hold.
-pub(crate) const UPLINKS: [&str; 2] = ["mqtt", "http"];
+pub(crate) const UPLINKS: [&str; 3] = ["mqtt", "zenoh", "http"];
 
 impl Config {
     /// The uplinks, as one that goes on with the next while a preferred one does not answer.
@@ -35,7 +35,21 @@ impl Config {
                 let tunnel = tunnel(|secure| &secure.http);
                 Ok(Box::new(Http::new(HttpConfig { tunnel, ..HttpConfig::new(&self.http, &self.robot, token) })?))
             }
+            "zenoh" => self.zenoh_uplink(),
             other => Err(UplinkError::Unknown { name: other.to_owned() }),
         }
+    }
+
+    #[cfg(feature = "zenoh")]
+    fn zenoh_uplink(&self) -> Result<Box<dyn Uplink>, UplinkError> {
+        use edgeflow_uplink::{Zenoh, ZenohConfig};
+        let identity = self.secure.as_ref().map(|secure| &secure.identity).ok_or(UplinkError::NoCertificate)?;
+        let config = ZenohConfig::new(&self.zenoh, &self.robot, identity.ca(), identity.pem(), identity.pem());
+        Ok(Box::new(Zenoh::new(config)?))
+    }
+
+    #[cfg(not(feature = "zenoh"))]
+    fn zenoh_uplink(&self) -> Result<Box<dyn Uplink>, UplinkError> {
+        Err(UplinkError::NotBuilt)
     }
 }

@@ -194,6 +194,7 @@ impl World {
             http: format!("http://{}", self.http),
             token: Secret::new(TOKEN),
             secure: None,
+            zenoh: String::new(),
             bandwidth_kbps: 0,
             inference_node: "inference_node".into(),
             summary_period: Duration::from_millis(200),

@@ -17,9 +17,10 @@ parameters
   data_dir          folder of the log, the desired state and the models; survives a restart      (required)
   identity_dir      folder that `edgeflow enroll` made: TLS with the robot's certificate          (this or token_file)
   token_file        file with the robot's token, where the control plane is on this machine
-  uplinks           ways to the control plane, the most preferred first: mqtt, http              ([mqtt, http])
+  uplinks           ways to the control plane, the most preferred first: mqtt, zenoh, http       ([mqtt, http])
   mqtt              host:port of the control plane's broker                                      (127.0.0.1:1883)
   http              address of the control plane, https:// with identity_dir                     (http://127.0.0.1:5000)
+  zenoh             host:port of the control plane's zenoh router                                (127.0.0.1:7448)
   bandwidth_kbps    most kilobits per second that are sent upwards; 0: no cap                    (0)
   inference_node    whose topics and services are used                                           (inference_node)
   summary_period_s  seconds between two inference summaries                                      (5.0)
@@ -37,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
     edgeflow_ros::program(USAGE, async |context, stop| {
         let node = Node::create(context, "bridge_node", "")?;
         let config = Config::declare(&node)?;
-        let uplink = config.uplink().context("parameters uplinks, mqtt and http")?;
+        let uplink = config.uplink().context("parameters uplinks, mqtt, zenoh and http")?;
         let bridge = Bridge::start(&node, &config, uplink)?;
         tracing::info!(robot = config.robot, uplinks = ?config.uplinks, mqtt = config.mqtt, http = config.http, data_dir = %config.data_dir.display(), "bridge is up");
         stop.await?;

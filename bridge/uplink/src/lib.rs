@@ -60,8 +60,14 @@ pub enum UplinkError {
         /// What was given.
         address: String,
     },
+    /// The uplink zenoh knows robots by their certificates only.
+    #[error("the uplink zenoh wants a certificate: enrol the robot")]
+    NoCertificate,
+    /// This program was built without zenoh.
+    #[error("this program has no uplink zenoh: build it with the feature zenoh, or use mqtt and http")]
+    NotBuilt,
     /// There is no uplink of that name.
-    #[error("there is no uplink {name:?}: use mqtt or http")]
+    #[error("there is no uplink {name:?}: use mqtt, zenoh or http")]
     Unknown {
         /// What was given.
         name: String,

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
+mod enrolled;
 mod fallback;
 mod http;
 mod secure;

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Both doors, encrypted, on free ports.
 pub(crate) struct Doors {
-    mqtts: SocketAddr,
-    https: SocketAddr,
+    pub(crate) mqtts: SocketAddr,
+    pub(crate) https: SocketAddr,
     tasks: Vec<JoinHandle<()>>,
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) mqtt: SocketAddr,
     pub(crate) zenoh: Option<SocketAddr>,
-    secure: Doors,
+    pub(crate) secure: Doors,
     stop: CancellationToken,
     doors: Vec<JoinHandle<()>>,
     folder: tempfile::TempDir,
