@@ -1,7 +1,7 @@
 //! A robot as it really comes: it enrolled, and its parameters name three ways, all of them over mTLS.
 
 use crate::world::{Bridge, World};
-use edgeflow_bridge::{Config, Secret, Secure};
+use edgeflow_bridge::{Allowed, Config, Secret, Secure};
 use edgeflow_core::{Principal, TargetName};
 use edgeflow_identity::{BootstrapToken, enrol};
 use edgeflow_sim::proxy::{Link, Proxy};
@@ -34,6 +34,7 @@ async fn three_uplinks_in_turn_with_the_certificate_that_it_enrolled_for() {
         zenoh,
         bandwidth_kbps: 0,
         token: Secret::new(""),
+        allowed: Allowed::default(),
         inference_node: "inference_node".into(),
         summary_period: Duration::from_secs(5),
         drift_period: Duration::from_secs(60),
