@@ -19,9 +19,10 @@ use zenoh::Session;
 use super::{rules, session::Serving};
 use crate::app::{App, AppError, Door, DoorMetrics};
 
-/// Robots that are enrolled one after the other are let in together, as many as come in this time...
+/// Robots that are enrolled one after the other are let in together, as many as come in this time.
 const GATHER: Duration = Duration::from_millis(1_000);
-/// ...or in so many times what opening the router takes: the rules of a large fleet take seconds, and all robots wait for them.
+/// Where opening the router takes longer than that, since the rules of a large fleet do and all robots wait for them, as many as
+/// come in so many times what it takes.
 const GATHER_FACTOR: u32 = 10;
 /// A revoked robot is out soon after; others that are revoked with it are out at once with it.
 const GATHER_REVOCATIONS: Duration = Duration::from_millis(50);
@@ -113,7 +114,7 @@ impl ZenohDoor {
     /// Serves robots until `shutdown`, then ends every connection and waits for documents that are being ingested.
     pub async fn serve(mut self, shutdown: CancellationToken) {
         loop {
-            let gather = GATHER.max(self.took * GATHER_FACTOR);
+            let gather = if self.took > GATHER { self.took * GATHER_FACTOR } else { GATHER };
             let news = (self.app.desired_changes(), self.app.revocations());
             match Serving::start(self.app.clone(), self.session.clone(), self.metrics.clone()).await {
                 Ok(serving) => {

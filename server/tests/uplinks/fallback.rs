@@ -1,7 +1,7 @@
 //! A network that lets MQTT through, then does not, then does again, in the middle of a backlog.
 
 use crate::world::{Bridge, Way, World};
-use edgeflow_sim::proxy::{Link, Proxy};
+use edgeflow_sim::proxy::{Condition, Link, Proxy};
 use edgeflow_uplink::{Fallback, Patience};
 use edgeflow_wire::Class;
 use std::time::Duration;
@@ -96,4 +96,48 @@ async fn the_log_goes_down_a_list_of_three_and_back_up_again() {
     assert_eq!(world.account("robot-1").await, (produced as u64, 0, 0, 0));
     drop(bridge);
     world.stop().await;
+}
+
+/// Nothing says that a half-open connection is dead: packets go out and none comes back.
+async fn half_open(first: Way) {
+    let world = if first == Way::Zenoh { World::with_zenoh().await } else { World::start().await };
+    let robot = world.enrol("robot-1").await;
+    let (link, http_link) = (Link::new(), Link::new());
+    let address = if first == Way::Zenoh { world.zenoh.unwrap() } else { world.mqtt };
+    let proxy = Proxy::start(address.to_string(), &link).await.unwrap();
+    let http = Proxy::start(world.http().to_string(), &http_link).await.unwrap();
+    let ms = Duration::from_millis;
+    let patience = Patience { connect: ms(2_000), answer: ms(60_000), probe_first: ms(100), probe_cap: ms(400), good: ms(2_000) };
+    let uplinks = vec![
+        World::uplink_to(first, proxy.local_addr(), "robot-1", &world.proof(&robot)),
+        World::uplink_to(Way::Http, http.local_addr(), "robot-1", &world.proof(&robot)),
+    ];
+    let mut bridge = Bridge::start(Box::new(Fallback::new(uplinks, patience)));
+    bridge.uses(first.name()).await;
+    bridge.produce(Class::Event, 400).await;
+    link.set(Condition::HalfOpen);
+    let begin = std::time::Instant::now();
+    bridge.produce(Class::Event, 400).await;
+    bridge.uses("http").await;
+    assert!(begin.elapsed() < Duration::from_secs(25), "a dead {} was noticed after {:?}", first.name(), begin.elapsed());
+    world.until_stored("robot-1", Class::Event, 800).await;
+    // And the way back: what was held up may still arrive, long after what was sent by the other way.
+    link.restore();
+    bridge.uses(first.name()).await;
+    bridge.produce(Class::Event, 100).await;
+    world.until_stored("robot-1", Class::Event, 900).await;
+    assert_eq!(world.seqs("robot-1", Class::Event).await, (1..=900).collect::<Vec<_>>());
+    assert_eq!(world.account("robot-1").await, (900, 0, 0, 0));
+    drop(bridge);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_open_connection_of_mqtt_is_noticed() {
+    half_open(Way::Mqtt).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_open_connection_of_zenoh_is_noticed() {
+    half_open(Way::Zenoh).await;
 }
