@@ -85,14 +85,19 @@ impl LogThread {
 }
 
 impl LogHandle {
-    /// Opens the log in `dir` and starts its thread. What was wrong with an earlier log is recorded as a fault.
+    /// Opens the log in `dir` and starts its thread. What was wrong with an earlier log is recorded as a fault. A disk that is full, or
+    /// does not answer for another reason that may pass, is tried again until it does; entries wait in memory.
     ///
     /// # Errors
-    /// A log that cannot be opened. Must be called on a tokio runtime.
+    /// A log that is another's or a newer version's, a folder that cannot be used. Must be called on a tokio runtime.
     pub fn open(dir: &Path, options: Options, clock: Clock) -> Result<(Self, LogThread)> {
-        let (log, opened) = EdgeLog::open(dir, options)?;
+        let (log, opened) = match EdgeLog::open(dir, options) {
+            Ok((log, opened)) => (Some(log), Ok(opened)),
+            Err(error @ LogError::Sqlite { .. }) => (None, Err(error)),
+            Err(error) => return Err(error.into()),
+        };
         let mut keeper = Keeper {
-            log: Some(log),
+            log,
             dir: dir.to_owned(),
             options,
             clock,
@@ -105,7 +110,15 @@ impl LogHandle {
             ends: watch::Sender::new([1; 4]),
             snapshot: watch::Sender::new(LogSnapshot::default()),
         };
-        keeper.tell_opened(&opened);
+        match opened {
+            Ok(opened) => keeper.tell_opened(&opened),
+            Err(error) => {
+                let cause = error.source().map(ToString::to_string).unwrap_or_default();
+                tracing::error!(%error, cause, "the edge log cannot be opened now");
+                keeper.hold_fault(format!("when the bridge started: {error}: {cause}"));
+                keeper.refused = Some(Instant::now());
+            }
+        }
         keeper.write();
         keeper.publish();
         let (commands, receiver) = mpsc::channel(QUEUE);
@@ -250,7 +263,7 @@ struct Pending {
 
 /// What runs on the thread.
 struct Keeper {
-    /// None only while a damaged log is being replaced.
+    /// None while a damaged log is being replaced, or the disk lets none be opened.
     log: Option<EdgeLog>,
     dir: PathBuf,
     options: Options,

@@ -113,8 +113,11 @@ impl SmallDisk {
     /// Takes all the room there is.
     pub(super) fn fill(&self) -> Result<(), FaultsError> {
         let path = self.filler();
-        let mut file =
-            std::fs::File::create(&path).map_err(|source| FaultsError::File { action: "fill a disk", path: path.clone(), source })?;
+        let mut file = std::fs::File::options().append(true).create(true).open(&path).map_err(|source| FaultsError::File {
+            action: "fill a disk",
+            path: path.clone(),
+            source,
+        })?;
         for size in [64 * 1024, 4096, 512, 1] {
             let bytes = vec![0; size];
             while file.write_all(&bytes).is_ok() {}

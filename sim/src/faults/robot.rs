@@ -180,11 +180,21 @@ impl Robot {
                 self.start()?;
                 String::new()
             }
-            Fault::DiskFull => {
+            Fault::DiskFull { kill } => {
                 let Some(disk) = &self.disk else { return Ok("it has no small disk".to_owned()) };
                 disk.fill()?;
-                tokio::time::sleep(planned.lasts).await;
-                disk.free()?;
+                tokio::time::sleep(planned.lasts / 2).await;
+                if kill {
+                    if let Some(bridge) = self.bridge.take() {
+                        bridge.kill().await;
+                    }
+                    // What the dead one held open is free now.
+                    self.fill()?;
+                    self.start()?;
+                }
+                tokio::time::sleep(planned.lasts / 2).await;
+                self.still_runs()?;
+                self.disk.as_ref().map_or(Ok(()), SmallDisk::free)?;
                 String::new()
             }
             Fault::ClockStep { to_s } => {
@@ -202,6 +212,10 @@ impl Robot {
             Fault::KillServer => String::new(),
         };
         Ok(told)
+    }
+
+    fn fill(&self) -> Result<(), FaultsError> {
+        self.disk.as_ref().map_or(Ok(()), SmallDisk::fill)
     }
 
     async fn under(&self, [mqtt, http]: [Condition; 2], lasts: Duration) -> String {

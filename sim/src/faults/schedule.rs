@@ -27,7 +27,10 @@ pub enum Fault {
     /// `kill -9` of a robot's bridge, which is started again afterwards.
     KillBridge,
     /// A robot's disk has no room.
-    DiskFull,
+    DiskFull {
+        /// `kill -9` of its bridge meanwhile, which is started again at once.
+        kill: bool,
+    },
     /// A robot's wall clock steps, and stays where it is.
     ClockStep {
         /// Where to, seconds from the true time.
@@ -49,7 +52,7 @@ impl Fault {
             Fault::Reset => "reset",
             Fault::Slow { .. } => "slow",
             Fault::KillBridge => "kill-bridge",
-            Fault::DiskFull => "disk-full",
+            Fault::DiskFull { .. } => "disk-full",
             Fault::ClockStep { .. } => "clock-step",
             Fault::Replay => "replay",
             Fault::KillServer => "kill-server",
@@ -80,6 +83,7 @@ impl fmt::Display for Planned {
         write!(f, "{:>7.1} s  {who:<13} {:<11} {:>5.1} s", self.at.as_secs_f64(), self.fault.name(), self.lasts.as_secs_f64())?;
         match self.fault {
             Fault::Slow { delay_ms, bytes_per_s } => write!(f, "  {delay_ms} ms, {bytes_per_s} bytes/s"),
+            Fault::DiskFull { kill: true } => write!(f, "  killed meanwhile"),
             Fault::ClockStep { to_s } => write!(f, "  to {:+.1} h", to_s as f64 / 3_600.0),
             _ => Ok(()),
         }
@@ -111,7 +115,7 @@ pub fn schedule(seed: u64, robots: &[Capabilities], lasts: Duration) -> Vec<Plan
         let mut chance = StdRng::seed_from_u64(seed ^ (robot as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut at = seconds(&mut chance, 1.0, 6.0);
         // The first is what only this robot can suffer, or else goes round, so that all kinds come; the others come by chance.
-        let special = [can.disk.then_some(Fault::DiskFull), can.clock.then_some(Fault::ClockStep { to_s: 0 })];
+        let special = [can.disk.then_some(Fault::DiskFull { kill: false }), can.clock.then_some(Fault::ClockStep { to_s: 0 })];
         let mut first =
             special.into_iter().flatten().next().or_else(|| round.next().and_then(|nth: usize| COMMON.get(nth % COMMON.len()).copied()));
         let kinds = kinds(*can);
@@ -155,7 +159,7 @@ fn kinds(can: Capabilities) -> Vec<Fault> {
     let mut kinds = COMMON.to_vec();
     kinds.extend([Fault::HalfOpen, Fault::KillBridge]);
     if can.disk {
-        kinds.extend([Fault::DiskFull; 2]);
+        kinds.extend([Fault::DiskFull { kill: false }; 2]);
     }
     if can.clock {
         kinds.extend([Fault::ClockStep { to_s: 0 }; 2]);
@@ -176,7 +180,7 @@ fn particulars(kind: Fault, chance: &mut StdRng) -> (Fault, Duration) {
             (fault, seconds(chance, 3.0, 15.0))
         }
         Fault::KillBridge | Fault::KillServer => (kind, seconds(chance, 0.0, 4.0)),
-        Fault::DiskFull => (kind, seconds(chance, 2.0, 12.0)),
+        Fault::DiskFull { .. } => (Fault::DiskFull { kill: chance.random() }, seconds(chance, 3.0, 12.0)),
         Fault::ClockStep { .. } => {
             let hours = chance.random_range(1..100);
             let to_s = hours * 3_600 * if chance.random() { 1 } else { -1 };
@@ -231,7 +235,7 @@ mod tests {
                     free = planned.at + planned.lasts;
                     assert!(free <= 3 * MINUTE);
                     let can = robot.map(|robot| fleet[robot]).unwrap_or_default();
-                    assert!(can.disk || planned.fault != Fault::DiskFull);
+                    assert!(can.disk || !matches!(planned.fault, Fault::DiskFull { .. }));
                     assert!(can.clock || !matches!(planned.fault, Fault::ClockStep { .. }));
                     assert_eq!(planned.fault == Fault::KillServer, robot.is_none());
                 }
