@@ -213,7 +213,7 @@ fn fuzz() -> Result<Counts> {
         let corpus = folder.join("corpus").join(target);
         fs::create_dir_all(&corpus)?;
         let mut command = repo::without_own_package(repo::command(&fuzz)?)?;
-        command.args(["run", "--sanitizer", "none", "--target-dir"]).arg(&folder).args(features).arg(target);
+        command.current_dir(root.join("fuzz")).args(["run", "--sanitizer", "none", "--target-dir"]).arg(&folder).args(features).arg(target);
         command.arg(&corpus).arg(root.join("fuzz/seeds").join(target));
         command.args(["--", &format!("-max_total_time={SECONDS}"), "-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1"]);
         match repo::run(&mut command) {
