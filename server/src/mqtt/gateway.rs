@@ -148,7 +148,7 @@ async fn connection<P: RobotPort>(shared: &Shared<P>, stream: TcpStream, handsha
     let timeout = shared.limits.handshake_timeout;
     let shake = async {
         let (stream, presented) = secure(shared.tls.as_ref(), stream).await?;
-        let packets = secured.insert(Packets::new(stream, shared.limits.max_connect_bytes));
+        let packets = secured.insert(Packets::new(stream, shared.limits.max_connect_bytes, shared.limits.max_packet_bytes));
         handshake::shake(packets, presented.as_ref(), &*shared.port, &shared.limits).await
     };
     let shaken = tokio::select! {
@@ -211,6 +211,7 @@ async fn robot<P: RobotPort>(
         end = served => end,
     };
     // Cut first: what is being ingested may take its time.
+    packets.farewell(&end).await;
     packets.close().await;
     ingesting.settle().await;
     if turn.is_some() {

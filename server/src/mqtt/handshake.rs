@@ -1,10 +1,7 @@
 //! From the first byte to a robot that is who it says.
 
 use edgeflow_core::identity::Presented;
-use rumqttc::mqttbytes::{
-    Protocol,
-    v4::{ConnAck, Connect, ConnectReturnCode, Packet},
-};
+use rumqttc::mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
 use std::time::Duration;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -66,10 +63,6 @@ async fn check<P: RobotPort>(
     limits: &Limits,
 ) -> Result<Welcome<P::Robot>, (ConnectReturnCode, End)> {
     let refuse = |code, outcome, reason: String| Err((code, End::new(outcome, reason)));
-    if connect.protocol != Protocol::V4 {
-        let reason = "the client speaks another MQTT version: set it to 3.1.1".to_owned();
-        return refuse(ConnectReturnCode::RefusedProtocolVersion, Outcome::ProtocolError, reason);
-    }
     let name = connect.client_id.as_str();
     let acl = match Acl::new(name) {
         Ok(acl) => acl,

@@ -19,7 +19,7 @@
 //! Robots come over TLS with their own certificate, which is looked at in the handshake, at CONNECT and, for its revocation and
 //! expiry, before every packet; on loopback, for development, they may come in the clear with a token instead.
 //!
-//! MQTT 3.1.1. QoS 2, wills and stored sessions are not served: a robot that reconnects says hello and resumes from the
+//! MQTT 3.1.1 and 5, the latter translated. QoS 2, wills and stored sessions are not served: a robot that reconnects says hello and resumes from the
 //! position it is told.
 
 mod acl;
@@ -35,6 +35,7 @@ mod port;
 mod session;
 #[cfg(test)]
 mod tests;
+mod v5;
 
 pub use gateway::{Gateway, GatewayError};
 pub use limits::Limits;

@@ -5,9 +5,14 @@ use rumqttc::mqttbytes::{self, v4::Packet};
 use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::metrics::Outcome;
+use super::{
+    metrics::Outcome,
+    v5::{self, V5},
+};
 
 const READ_STEP: usize = 1024;
+/// How long a client that is cut may take to hear why.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Why a connection ends: what is counted, and what the log says.
 #[derive(Debug)]
@@ -34,11 +39,22 @@ pub(super) struct Packets<S> {
     input: BytesMut,
     output: BytesMut,
     max_bytes: usize,
+    takes_bytes: usize,
+    /// Set once the first packet has told which version is spoken.
+    begun: bool,
+    /// When it is 5.
+    v5: Option<V5>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
-    pub(super) fn new(stream: S, max_bytes: usize) -> Self {
-        Self { stream, input: BytesMut::new(), output: BytesMut::new(), max_bytes }
+    /// A stranger's stream: packets of at most `max_bytes`, and what is told to be taken later, `takes_bytes`.
+    pub(super) fn new(stream: S, max_bytes: usize, takes_bytes: usize) -> Self {
+        Self { stream, input: BytesMut::new(), output: BytesMut::new(), max_bytes, takes_bytes, begun: false, v5: None }
+    }
+
+    /// Most messages the client takes without acknowledging them.
+    pub(super) fn receive_maximum(&self) -> usize {
+        self.v5.as_ref().map_or(usize::MAX, V5::receive_maximum)
     }
 
     pub(super) fn set_max_bytes(&mut self, max_bytes: usize) {
@@ -47,8 +63,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
 
     /// The next whole packet among the bytes that have arrived.
     pub(super) fn parse(&mut self) -> Result<Option<Packet>, End> {
-        match Packet::read(&mut self.input, self.max_bytes) {
+        if !self.begun && self.v5.is_none() && v5::level(&self.input) == Some(5) {
+            self.v5 = Some(V5::new(self.takes_bytes));
+        }
+        let read = match &mut self.v5 {
+            Some(v5) => v5.read(&mut self.input, self.max_bytes)?.ok_or(mqttbytes::Error::InsufficientBytes(1)),
+            None => Packet::read(&mut self.input, self.max_bytes),
+        };
+        match read {
             Ok(packet) => {
+                self.begun = true;
                 if self.input.is_empty() {
                     // A packet's payload shares this memory: let go of it instead of keeping the largest packet's size forever.
                     self.input = BytesMut::new();
@@ -73,6 +97,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
 
     /// Puts a packet behind what is still to be written.
     pub(super) fn push(&mut self, packet: &Packet) -> Result<(), End> {
+        if let Some(v5) = &mut self.v5 {
+            return v5.write(packet, &mut self.output);
+        }
         let unbounded = usize::MAX;
         packet
             .write(&mut self.output, unbounded)
@@ -92,6 +119,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         // An idle connection keeps no write buffer.
         self.output = BytesMut::new();
         Ok(())
+    }
+
+    /// Tells a client that can be told why its connection ends.
+    pub(super) async fn farewell(&mut self, end: &End) {
+        if let Some(v5) = &self.v5
+            && !matches!(end.outcome, Outcome::Closed | Outcome::Broken)
+            && v5.farewell(end, &mut self.output).is_ok()
+        {
+            // It may not read any more; its end does not wait for it.
+            let _ = self.flush(FAREWELL_TIMEOUT).await;
+        }
     }
 
     /// Says that nothing more will come.

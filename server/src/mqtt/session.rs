@@ -315,7 +315,8 @@ where
     }
 
     fn packet_id(&mut self) -> Result<u16, End> {
-        if self.unacknowledged.len() >= self.limits.max_unacknowledged {
+        let most = self.limits.max_unacknowledged.min(self.packets.receive_maximum());
+        if self.unacknowledged.len() >= most {
             return Err(End::new(Outcome::SlowClient, format!("{} messages were not acknowledged", self.unacknowledged.len())));
         }
         loop {

@@ -5,3 +5,4 @@ mod access;
 mod bytes;
 mod support;
 mod traffic;
+mod v5;
