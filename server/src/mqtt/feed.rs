@@ -64,7 +64,7 @@ impl RobotPort for Anybody {
 pub async fn feed(bytes: &[u8]) -> Outcome {
     let port = Arc::new(Anybody { desired: broadcast::Sender::new(1), revoked: broadcast::Sender::new(1) });
     let (limits, metrics, sessions) = (Limits::default(), GatewayMetrics::default(), Sessions::new());
-    let mut packets = Packets::new(tokio::io::join(bytes, tokio::io::sink()), limits.max_connect_bytes);
+    let mut packets = Packets::new(tokio::io::join(bytes, tokio::io::sink()), limits.max_connect_bytes, limits.max_packet_bytes);
     let welcome = match handshake::shake(&mut packets, None, &*port, &limits).await {
         Ok(welcome) => welcome,
         Err(end) => return end.outcome,
