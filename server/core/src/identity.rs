@@ -12,6 +12,8 @@ use crate::{CoreError, RobotId};
 pub const CERTIFICATE_LIFETIME_S: u64 = 30 * 24 * 3600;
 /// Clocks that are behind by no more than this take a new certificate at once.
 pub const CLOCK_TOLERANCE_S: u64 = 300;
+/// Life that is left when a certificate that was not renewed is told of. Robots renew theirs earlier.
+pub const EXPIRING_S: u64 = 7 * 24 * 3600;
 /// How long a bootstrap token lives, unless it is asked otherwise.
 pub const BOOTSTRAP_LIFETIME_S: u64 = 15 * 60;
 /// How long a bootstrap token may live.
@@ -113,6 +115,11 @@ pub struct Bootstrap {
 /// When a certificate that is issued now begins and ends, microseconds since the Unix epoch.
 pub fn validity(now_us: i64) -> (i64, i64) {
     (now_us.saturating_sub(us(CLOCK_TOLERANCE_S)), now_us.saturating_add(us(CERTIFICATE_LIFETIME_S)))
+}
+
+/// Certificates that end before this were not renewed in time.
+pub fn expiring_before(now_us: i64) -> i64 {
+    now_us.saturating_add(us(EXPIRING_S))
 }
 
 /// When a bootstrap token that is made now expires.

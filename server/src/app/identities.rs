@@ -141,6 +141,22 @@ impl App {
         self.authority.refresh(self.now_us())
     }
 
+    /// Counts robots whose certificate nears its end and was not renewed, and names them in the log.
+    pub async fn look_at_certificates(&self) -> Result<(), AppError> {
+        let now_us = self.now_us();
+        let expiring = self.stores.identities.expiring_certificates(identity::expiring_before(now_us)).await?;
+        self.metrics.certificates_expiring.set(i64::try_from(expiring.len()).unwrap_or(i64::MAX));
+        for certificate in &expiring {
+            let hours = certificate.not_after_us.saturating_sub(now_us) / 3_600_000_000;
+            tracing::warn!(
+                robot.name = certificate.target.as_str(),
+                hours_left = hours,
+                "a robot's certificate was not renewed and expires"
+            );
+        }
+        Ok(())
+    }
+
     fn issue(&self, target: &RobotId, request_pem: &str, now_us: i64) -> Result<(String, i64, identity::Certificate), AppError> {
         let (from_us, not_after_us) = identity::validity(now_us);
         let issued = self.authority.issue(target.as_str(), request_pem, from_us, not_after_us)?;

@@ -49,6 +49,8 @@ pub struct Metrics {
     /// Robots with an open session.
     pub(crate) robots: Gauge,
     watchers: Gauge,
+    /// Robots whose certificate nears its end and was not renewed.
+    pub(crate) certificates_expiring: Gauge,
     removed: Family<RemovedLabels, Counter>,
     retention_seconds: Histogram,
     used_bytes: Gauge,
@@ -69,6 +71,7 @@ impl Metrics {
             behind: Arc::default(),
             robots: Gauge::default(),
             watchers: Gauge::default(),
+            certificates_expiring: Gauge::default(),
             removed: Family::default(),
             retention_seconds: Histogram::new(seconds),
             used_bytes: Gauge::default(),
@@ -94,6 +97,11 @@ impl Metrics {
             registry.register("edgeflow_retention_step_seconds", "Seconds a step of retention took", metrics.retention_seconds.clone());
             registry.register("edgeflow_store_used_bytes", "Bytes of logs and series that hold something", metrics.used_bytes.clone());
             registry.register("edgeflow_store_file_bytes", "Bytes of logs and series on disk", metrics.file_bytes.clone());
+            registry.register(
+                "edgeflow_certificates_expiring",
+                "Robots whose certificate expires within a week and was not renewed",
+                metrics.certificates_expiring.clone(),
+            );
             registry.register("edgeflow_stream_watchers", "Watchers of the event stream", metrics.watchers.clone());
         });
         metrics

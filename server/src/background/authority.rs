@@ -1,4 +1,4 @@
-//! Keeps the certificate of our listeners in time.
+//! Keeps the certificate of our listeners in time, and tells of robots' that are not.
 
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ pub async fn refresh_authority(app: Arc<App>, shutdown: CancellationToken) {
                 Ok(true) => tracing::info!("the listeners have a new certificate"),
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the listeners' certificate was not renewed; it is tried again in an hour"),
+            }
+            if let Err(error) = app.look_at_certificates().await {
+                tracing::error!(%error, "could not look for certificates that expire");
             }
         }
     };

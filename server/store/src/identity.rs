@@ -31,6 +31,9 @@ pub trait IdentityStore: Send + Sync {
     /// A robot's certificates, the newest first, also of one that was revoked.
     async fn certificates(&self, organisation: &OrganisationId, name: &TargetName) -> Result<Vec<Certificate>, StoreError>;
 
+    /// The newest certificate of each robot, where that expires before `before_us`; the first to expire first.
+    async fn expiring_certificates(&self, before_us: i64) -> Result<Vec<Certificate>, StoreError>;
+
     /// Revoked certificates that would not have expired by `now_us`.
     async fn revoked_certificates(&self, now_us: i64) -> Result<Vec<Fingerprint>, StoreError>;
 }

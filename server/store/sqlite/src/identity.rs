@@ -19,6 +19,10 @@ const LIVE: &str = "SELECT name FROM targets WHERE name = ?1 AND organisation = 
 const CERTIFICATE: &str = "SELECT c.*, t.organisation FROM certificates c JOIN targets t ON t.name = c.target WHERE c.fingerprint = ?1";
 const CERTIFICATES: &str = "SELECT c.*, t.organisation FROM certificates c JOIN targets t ON t.name = c.target \
      WHERE c.target = ?1 AND t.organisation = ?2 ORDER BY c.issued_at_us DESC, c.fingerprint";
+const EXPIRING: &str = "SELECT c.*, t.organisation FROM certificates c JOIN targets t ON t.name = c.target \
+     WHERE t.revoked_at_us IS NULL AND c.revoked_at_us IS NULL AND c.not_after_us < ?1 AND NOT EXISTS \
+     (SELECT 1 FROM certificates n WHERE n.target = c.target AND n.revoked_at_us IS NULL AND n.not_after_us > c.not_after_us) \
+     ORDER BY c.not_after_us, c.target";
 
 #[async_trait]
 impl IdentityStore for Fleet {
@@ -84,6 +88,12 @@ impl IdentityStore for Fleet {
             .fetch_all(&self.0.readers)
             .await
             .map_err(failed("listing a robot's certificates"))?;
+        rows.iter().map(certificate_of).collect()
+    }
+
+    async fn expiring_certificates(&self, before_us: i64) -> Result<Vec<Certificate>, StoreError> {
+        let rows =
+            sqlx::query(EXPIRING).bind(before_us).fetch_all(&self.0.readers).await.map_err(failed("listing certificates that expire"))?;
         rows.iter().map(certificate_of).collect()
     }
 

@@ -100,3 +100,17 @@ pub async fn certificates_are_kept_and_go_with_their_robot(stores: Stores) {
     stores.targets.create_target(&target("r1")).await.unwrap();
     assert_eq!(store.certificates(&org(), &target_name("r1")).await.unwrap(), [revoked(2), revoked(1)], "the old ones stay revoked");
 }
+
+/// Certificates near their end.
+pub async fn certificates_that_expire_and_were_not_renewed_are_found(stores: Stores) {
+    enrol(&stores, &["r1", "r2", "r3"]).await;
+    let store = &stores.identities;
+    let until = |name, fingerprint, not_after_us| Certificate { not_after_us, ..certificate(name, fingerprint) };
+    for (name, fingerprint, not_after_us) in [("r1", 1, 100), ("r1", 2, 900), ("r2", 3, 200), ("r3", 4, 150), ("r3", 5, 180)] {
+        store.create_certificate(&until(name, fingerprint, not_after_us)).await.unwrap();
+    }
+    assert!(store.expiring_certificates(180).await.unwrap().is_empty(), "r1 has a later one, and the others' last is not near");
+    assert_eq!(store.expiring_certificates(201).await.unwrap(), [until("r3", 5, 180), until("r2", 3, 200)]);
+    stores.targets.revoke_target(&org(), &target_name("r3"), 50).await.unwrap();
+    assert_eq!(store.expiring_certificates(1_000).await.unwrap(), [until("r2", 3, 200), until("r1", 2, 900)]);
+}

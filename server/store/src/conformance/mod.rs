@@ -32,6 +32,7 @@ macro_rules! conformance_tests {
             a_race_for_a_bootstrap_token_has_one_winner
             a_bootstrap_token_expires_and_is_forgotten
             certificates_are_kept_and_go_with_their_robot
+            certificates_that_expire_and_were_not_renewed_are_found
             a_deployment_declares_and_supersedes
             a_deployment_with_an_unknown_robot_changes_nothing
             a_restored_server_raises_every_desired_state
