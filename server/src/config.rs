@@ -56,6 +56,9 @@ pub enum ConfigError {
         /// What was given.
         given: String,
     },
+    /// A door without TLS beside one without TLS.
+    #[error("local_listen is set without tls: listen serves this machine without TLS already")]
+    LocalWithoutTls,
     /// A name that cannot stand in a certificate.
     #[error("tls_names {given:?} is neither a host name nor an address: give what robots write in front of the port")]
     TlsName {
@@ -77,6 +80,9 @@ pub struct Args {
     /// Where people and programs connect; without --tls loopback only, port 0 takes a free one [default: 127.0.0.1:5000].
     #[arg(long, env = "EDGEFLOW_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
+    /// With --tls, where people of this machine connect without it; loopback only, port 0 takes a free one [default: empty, nowhere].
+    #[arg(long, env = "EDGEFLOW_LOCAL_LISTEN", value_name = "HOST:PORT")]
+    pub local_listen: Option<String>,
     /// Where robots connect by MQTT; without --tls loopback only, port 0 takes a free one [default: 127.0.0.1:1883].
     #[arg(long, env = "EDGEFLOW_MQTT_LISTEN", value_name = "HOST:PORT")]
     pub mqtt_listen: Option<String>,
@@ -104,6 +110,7 @@ struct File {
     data_dir: Option<PathBuf>,
     listen: Option<String>,
     mqtt_listen: Option<String>,
+    local_listen: Option<String>,
     zenoh_listen: Option<String>,
     tls: Option<bool>,
     tls_names: Option<Vec<String>>,
@@ -156,6 +163,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where robots connect.
     pub mqtt_listen: SocketAddr,
+    /// Where people of this machine connect without TLS, if they may.
+    pub local_listen: Option<SocketAddr>,
     /// Where robots connect by zenoh, if they may.
     pub zenoh_listen: Option<SocketAddr>,
     /// Whether both doors are behind TLS.
@@ -188,6 +197,11 @@ impl Config {
         Ok(Self {
             data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "edgeflow-data".into()),
             listen: address("listen", &text(args.listen, file.listen, "127.0.0.1:5000"), tls)?,
+            local_listen: match text(args.local_listen, file.local_listen, "").as_str() {
+                "" => None,
+                _ if !tls => return Err(ConfigError::LocalWithoutTls),
+                given => Some(address("local_listen", given, false)?),
+            },
             zenoh_listen: match text(args.zenoh_listen, file.zenoh_listen, "").as_str() {
                 "" => None,
                 given => Some(address("zenoh_listen", given, true)?),
@@ -233,7 +247,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 8 + 9, "one line per field of `File` and of `Retention`");
+        assert_eq!(keys.count(), 9 + 9, "one line per field of `File` and of `Retention`");
     }
 
     #[test]

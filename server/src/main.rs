@@ -52,6 +52,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let _lock = lock(&config.data_dir)?;
     let http_listener = TcpListener::bind(config.listen).await.map_err(|error| taken("listen", config.listen, error))?;
     let http_address = http_listener.local_addr().context("cannot read the address listened on")?;
+    let local_listener = match config.local_listen {
+        Some(listen) => Some(TcpListener::bind(listen).await.map_err(|error| taken("local-listen", listen, error))?),
+        None => None,
+    };
+    let local_address = local_listener.as_ref().map(TcpListener::local_addr).transpose().context("cannot read the address listened on")?;
 
     let options = AppOptions {
         restored: config.restored,
@@ -79,7 +84,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    announce(http_address, gateway.address(), zenoh_address, config.tls, made.as_deref())?;
+    let doors = Doors { http: http_address, local: local_address, mqtt: gateway.address(), zenoh: zenoh_address, tls: config.tls };
+    announce(&doors, made.as_deref())?;
 
     let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
     let retainer = tokio::spawn(background::retain(app.clone(), shutdown.clone()));
@@ -87,7 +93,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let zenoh = zenoh.map(|door| tokio::spawn(door.serve(shutdown.clone())));
     let authority = tokio::spawn(background::refresh_authority(app.clone(), shutdown.clone()));
     let mut people = match https {
-        Some(acceptor) => tokio::spawn(http::serve_tls(http_listener, acceptor, app.clone(), shutdown.clone())),
+        Some(acceptor) => tokio::spawn(http::serve_tls(http_listener, acceptor, local_listener, app.clone(), shutdown.clone())),
         None => tokio::spawn(http::serve(http_listener, app.clone(), shutdown.clone())),
     };
     let mut ended = None;
@@ -119,11 +125,21 @@ async fn run(args: Args) -> anyhow::Result<()> {
     result.context("the HTTP door broke")?.context("cannot serve HTTP")
 }
 
-fn announce(http: SocketAddr, mqtt: SocketAddr, zenoh: Option<SocketAddr>, tls: bool, made: Option<&str>) -> anyhow::Result<()> {
+/// Where we listen.
+struct Doors {
+    http: SocketAddr,
+    local: Option<SocketAddr>,
+    mqtt: SocketAddr,
+    zenoh: Option<SocketAddr>,
+    tls: bool,
+}
+
+fn announce(doors: &Doors, made: Option<&str>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let s = if tls { "s" } else { "" };
-    let zenoh = zenoh.map(|address| format!(" zenoh://{address}")).unwrap_or_default();
-    writeln!(out, "edgeflow-server listening on http{s}://{http} mqtt{s}://{mqtt}{zenoh}")?;
+    let Doors { http, local, mqtt, zenoh, tls } = doors;
+    let s = if *tls { "s" } else { "" };
+    let more = |scheme: &str, address: &Option<SocketAddr>| address.map(|address| format!(" {scheme}://{address}")).unwrap_or_default();
+    writeln!(out, "edgeflow-server listening on http{s}://{http} mqtt{s}://{mqtt}{}{}", more("zenoh", zenoh), more("http", local))?;
     if let Some(token) = made {
         writeln!(out, "admin token (shown once): {token}")?;
     }

@@ -55,7 +55,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let https = listener.local_addr().unwrap();
         let acceptor = tls::acceptor(app.authority(), ClientCertificate::Optional, &[b"http/1.1"]).unwrap();
-        tokio::spawn(http::serve_tls(listener, acceptor, app.clone(), shutdown.clone()));
+        tokio::spawn(http::serve_tls(listener, acceptor, None, app.clone(), shutdown.clone()));
         let acceptor = tls::acceptor(app.authority(), ClientCertificate::Required, &[]).unwrap();
         // Any address, since it is encrypted.
         let gateway = Gateway::bind("0.0.0.0:0".parse().unwrap(), Limits::default(), Some(acceptor)).await.unwrap();

@@ -112,10 +112,21 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
     axum::serve(listener, router(app, shutdown)).with_graceful_shutdown(stop).await
 }
 
-/// The same over TLS: robots come with their certificates, people and programs with their tokens.
-pub async fn serve_tls(listener: TcpListener, acceptor: TlsAcceptor, app: Arc<App>, shutdown: CancellationToken) -> std::io::Result<()> {
-    let stop: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shutdown.clone().cancelled_owned());
+/// The same over TLS: robots come with their certificates, people and programs with their tokens. `local` is a door without
+/// TLS for people and programs of this machine, where a browser need not know our CA; no robot is let in there.
+pub async fn serve_tls(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    local: Option<TcpListener>,
+    app: Arc<App>,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let stop = || -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> { Box::pin(shutdown.clone().cancelled_owned()) };
     let listener = secure::SecureListener::open(listener, acceptor, app.clone());
-    let service = router(app, shutdown).into_make_service_with_connect_info::<secure::Peer>();
-    axum::serve(listener, service).with_graceful_shutdown(stop).await
+    let service = router(app, shutdown.clone()).into_make_service_with_connect_info::<secure::Peer>();
+    let (near, far) = (service.clone(), axum::serve(listener, service).with_graceful_shutdown(stop()).into_future());
+    match local {
+        Some(local) => tokio::try_join!(far, axum::serve(local, near).with_graceful_shutdown(stop()).into_future()).map(drop),
+        None => far.await,
+    }
 }

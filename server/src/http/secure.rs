@@ -47,6 +47,13 @@ impl Connected<IncomingStream<'_, SecureListener>> for Peer {
     }
 }
 
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    /// Nobody who comes without TLS proves to be a robot.
+    fn connect_info(_: IncomingStream<'_, TcpListener>) -> Self {
+        Self { certificate: None }
+    }
+}
+
 /// A TLS listener.
 pub(crate) struct SecureListener {
     ready: mpsc::Receiver<(Guarded, Peer)>,

@@ -29,7 +29,7 @@ impl Doors {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let https = listener.local_addr().unwrap();
         let optional = acceptor(ClientCertificate::Optional, &[b"http/1.1"]);
-        let people = http::serve_tls(listener, optional, app.clone(), stop.clone());
+        let people = http::serve_tls(listener, optional, None, app.clone(), stop.clone());
         let tasks = vec![tokio::spawn(gateway.serve(app.clone(), stop.clone())), tokio::spawn(async move { people.await.unwrap() })];
         Self { mqtts, https, tasks }
     }

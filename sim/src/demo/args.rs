@@ -77,7 +77,7 @@ pub struct Paths {
 }
 
 /// Programs that the demo starts.
-pub const PROGRAMS: [&str; 4] = ["edgeflow-server", "sim_robot", "inference_node", "bridge_node"];
+pub const PROGRAMS: [&str; 5] = ["edgeflow-server", "edgeflow", "sim_robot", "inference_node", "bridge_node"];
 
 /// Bundles of the story, in the order they are registered.
 pub const BUNDLES: [&str; 2] = ["v1", "v2"];

@@ -28,10 +28,17 @@ pub struct Server {
     pub version: String,
 }
 
-/// A robot that was just enrolled. The token is told this once.
+/// A robot that was just made known. The token is told this once.
 #[derive(Deserialize)]
 pub struct Enrolled {
-    /// The robot's own token.
+    /// The robot's own token, for doors without TLS.
+    pub token: String,
+}
+
+/// What gets a robot its certificate, once.
+#[derive(Deserialize)]
+pub struct Bootstrap {
+    /// The token.
     pub token: String,
 }
 
@@ -234,9 +241,14 @@ impl ControlPlane {
         self.get("/server").await
     }
 
-    /// Enrols a robot.
+    /// Makes a robot known.
     pub async fn enrol(&self, name: &str) -> Result<Enrolled, DemoError> {
         self.post("/targets", &serde_json::json!({ "name": name, "labels": { "site": "demo" } })).await
+    }
+
+    /// Makes the one-time token for a robot's certificate.
+    pub async fn bootstrap(&self, name: &str) -> Result<Bootstrap, DemoError> {
+        self.post(&format!("/targets/{name}/bootstrap"), &serde_json::json!({})).await
     }
 
     /// One robot.

@@ -41,6 +41,8 @@ pub struct Uplink {
     pub stamp: i64,
     /// Whether the control plane answers.
     pub connected: bool,
+    /// Name of the uplink.
+    pub by: String,
     /// Incarnation of the robot's log.
     pub epoch: String,
     /// Per class.

@@ -9,7 +9,7 @@ use super::DemoError;
 use super::args::{Args, Paths};
 use super::control_plane::ControlPlane;
 use super::ground::Ground;
-use super::launch::{Launch, SERVER_FIRST_LINE, Uplink, parse_server};
+use super::launch::{Doors, Launch, SERVER_FIRST_LINE, Uplink};
 use super::processes::Processes;
 use super::report;
 use super::robots::Robot;
@@ -60,27 +60,36 @@ pub(crate) async fn open<'a>(
     let given = std::env::var("EDGEFLOW_ADMIN_TOKEN").ok().filter(|token| !token.is_empty());
     let admin_token = given.unwrap_or_else(new_token);
     let admin_token_file = ground.write_secret("admin.token", &admin_token)?;
-    let server = launch.server(&ground.root().join("server"), args.port, &admin_token);
+    let server = launch.secure_server(&ground.root().join("server"), args.port, &admin_token);
     let line = processes.start_and_read_first_line(server, SERVER_FIRST_LINE).await?;
-    let (http, mqtt) = parse_server(&line).ok_or_else(|| DemoError::FirstLine {
+    let doors = Doors::parse(&line).ok_or_else(|| DemoError::FirstLine {
         name: "edgeflow-server".to_owned(),
         line: line.clone(),
         expected: SERVER_FIRST_LINE,
         log: processes.logs().join("edgeflow-server.log"),
     })?;
-    let control_plane = ControlPlane::new(&format!("http://{http}"), &admin_token)?;
+    let control_plane = ControlPlane::new(&format!("http://{}", doors.local), &admin_token)?;
     let version = control_plane.server().await?.version;
-    let detail = format!("edgeflow-server {version} on http://localhost:{}, MQTT on {mqtt}, ROS router on {}", args.port, router.addr());
+    let detail = format!(
+        "edgeflow-server {version} on http://localhost:{}; for robots over mTLS: MQTT on {}, HTTP on {}, zenoh on {}; ROS router on {}",
+        args.port,
+        doors.mqtt,
+        doors.http,
+        doors.zenoh,
+        router.addr()
+    );
     tale.close(Ok(((), detail)))?;
 
     tale.begin("robots come online");
     let names: Vec<String> = (1..=args.robots).map(|number| format!("robot-{number}")).collect();
     let mut robots = Vec::new();
-    for (seed, name) in (1..).zip(&names) {
-        let token = control_plane.enrol(name).await?.token;
-        let token_file = ground.write_secret(&format!("robots/{name}/token"), &token)?;
-        robots.push(Robot::watch(&node, name)?);
-        let simulation = launch.sim_robot(name, seed, &mqtt, &http);
+    for ((seed, name), by) in (1..).zip(&names).zip(Uplink::NAMES.iter().cycle()) {
+        control_plane.enrol(name).await?;
+        let token_file = ground.write_secret(&format!("robots/{name}/bootstrap"), &control_plane.bootstrap(name).await?.token)?;
+        let identity_dir = ground.root().join("robots").join(name).join("identity");
+        processes.run(launch.enroll(name, &token_file, &doors, &identity_dir)).await?;
+        robots.push(Robot::watch(&node, name, by)?);
+        let simulation = launch.sim_robot(name, seed, &doors);
         let log = processes.logs().join(format!("{}.log", simulation.name));
         let line = processes.start_and_read_first_line(simulation, Uplink::FIRST_LINE).await?;
         let uplink = Uplink::parse(&line).ok_or_else(|| DemoError::FirstLine {
@@ -91,7 +100,7 @@ pub(crate) async fn open<'a>(
         })?;
         processes.start(launch.inference_node(name))?;
         let data_dir = ground.root().join("robots").join(name).join("bridge");
-        processes.start(launch.bridge_node(name, &data_dir, &token_file, &uplink))?;
+        processes.start(launch.enrolled_bridge_node(name, &data_dir, &identity_dir, &uplink, by))?;
     }
     tale.report.robots = names.iter().map(|name| report::Robot { name: name.clone(), ..report::Robot::default() }).collect();
     let began = std::time::Instant::now();
@@ -99,7 +108,8 @@ pub(crate) async fn open<'a>(
         online = online(&control_plane, &robots, &names, tale) => online?,
         ended = processes.first_to_end() => return Err(ended),
     }
-    let detail = format!("{} after {:.1} s, each with a token of its own", names.join(", "), began.elapsed().as_secs_f64());
+    let each: Vec<String> = robots.iter().map(|robot| format!("{} by {}", robot.name, robot.by)).collect();
+    let detail = format!("{} after {:.1} s, each with a certificate of its own", each.join(", "), began.elapsed().as_secs_f64());
     tale.close(Ok(((), detail)))?;
     let stage = Stage { node, control_plane, robots, tale };
     Ok(Set { stage, admin_token, admin_token_file, router, _context: context })

@@ -76,6 +76,28 @@ impl Processes {
         self.spawn(program, false).map(|_| ())
     }
 
+    /// Runs a program that ends by itself, to a good end.
+    pub async fn run(&self, program: Program) -> Result<(), DemoError> {
+        let log = self.log_of(&program.name);
+        let failed = |source| DemoError::Start { program: program.path.display().to_string(), source };
+        let mut command = Command::new(&program.path);
+        command.args(&program.args).envs(program.env).env("NO_COLOR", "1").stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(FIRST_LINE, command.output()).await;
+        let output = output.map_err(|_| DemoError::Deadline {
+            what: format!("{} to end", program.name),
+            limit_s: FIRST_LINE.as_secs(),
+            seen: "it still runs".to_owned(),
+        })?;
+        let output = output.map_err(failed)?;
+        let said = [output.stdout, output.stderr].concat();
+        std::fs::write(&log, &said).map_err(|source| DemoError::File { action: "write a log", path: log.clone(), source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let last_lines = last_lines(&log).unwrap_or_default();
+        Err(DemoError::Ended { name: program.name, status: output.status.to_string(), log, last_lines })
+    }
+
     /// Starts a program and waits for its first line on stdout. Call from the main thread.
     pub async fn start_and_read_first_line(&mut self, program: Program, expected: &'static str) -> Result<String, DemoError> {
         let (name, log) = (program.name.clone(), self.log_of(&program.name));

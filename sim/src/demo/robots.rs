@@ -39,6 +39,8 @@ pub(crate) struct Robot {
     pub(crate) name: String,
     /// ROS namespace.
     pub(crate) namespace: String,
+    /// Its uplink: `mqtt`, `http` or `zenoh`.
+    pub(crate) by: &'static str,
     /// What its camera sees the world like.
     pub(crate) view: View,
     observed: Arc<Mutex<Observed>>,
@@ -49,13 +51,14 @@ pub(crate) struct Robot {
 
 impl Robot {
     /// Subscribes to a robot's topics, before its processes start, so that nothing is missed.
-    pub(crate) fn watch(node: &Node, name: &str) -> Result<Self, DemoError> {
+    pub(crate) fn watch(node: &Node, name: &str, by: &'static str) -> Result<Self, DemoError> {
         let namespace = namespace(name);
         let observed = Arc::new(Mutex::new(Observed::default()));
         let mut robot = Self {
             camera: client(node, &format!("{namespace}/sim_robot/set_camera"))?,
             uplink: client(node, &format!("{namespace}/sim_robot/set_uplink"))?,
             name: name.to_owned(),
+            by,
             view: View::TRUE,
             observed,
             listening: Vec::new(),
@@ -156,6 +159,7 @@ fn uplink(status: UplinkStatus) -> Uplink {
     Uplink {
         stamp: nanoseconds(&status.stamp),
         connected: status.connected,
+        by: status.uplink,
         epoch: status.epoch,
         classes: status.classes.into_iter().map(class).collect(),
     }

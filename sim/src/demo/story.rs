@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::control_plane::{DriftReport, Version};
-use super::robots::View;
+use super::robots::{Robot, View};
 use super::stage::Stage;
 use super::wait::{Look, until};
 use super::{DemoError, proof};
@@ -26,6 +26,9 @@ const RESULTS_OFFLINE: u64 = 60;
 /// What robot 2's camera does when it drifts: half the light, out of focus.
 const DRIFTED: View = View { exposure: 0.55, blur_px: 2.0 };
 
+/// Entries that a robot without uplink must hold back.
+const HELD_BACK: u64 = 10;
+
 /// Index of the robot whose camera drifts.
 const DRIFTING: usize = 1;
 
@@ -33,7 +36,7 @@ const DRIFTING: usize = 1;
 const OFFLINE: usize = 2;
 
 /// Steps told here.
-pub(crate) const STEPS: usize = 10;
+pub(crate) const STEPS: usize = 11;
 
 /// Tells the story on a stage where everything runs and waits.
 pub(crate) async fn tell(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(), DemoError> {
@@ -51,6 +54,7 @@ pub(crate) async fn tell(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(),
     step!("robot-2's camera drifts, and only its", drift(&v2));
     let cut = step!("robot-3 loses its uplink during a deployment and works on", cut(&v1, &v2));
     step!("robot-3's uplink returns: it replays and converges", reconnect(&v1, cut));
+    step!("the other robots' uplinks fail in turn, each of another kind", each_uplink());
     step!("v2 returns to every robot, robot-2's drift is still seen", forward(&v2));
     step!("frames in = results out, across every swap", all_frames());
     step!("nothing lost, nothing doubled", all_entries());
@@ -268,6 +272,45 @@ async fn reconnect(stage: &mut Stage<'_>, v1: &Version, cut: Cut) -> Result<((),
     stage.converged(v1, std::slice::from_ref(&robot.name)).await?;
     stage.succeeded(&cut.deployment).await?;
     let converged = began.elapsed();
+    arrived(stage, robot).await?;
+    let replayed = waiting.saturating_sub(cut.acknowledged);
+    let detail = format!("{replayed} entries replayed; v1 attested {:.1} s after the link came back", converged.as_secs_f64());
+    Ok(((), detail))
+}
+
+/// Cuts one robot after the other from its control plane, and waits until all it kept has arrived.
+async fn each_uplink(stage: &mut Stage<'_>) -> Result<((), String), DemoError> {
+    let mut told = Vec::new();
+    for robot in stage.robots.iter().enumerate().filter(|(index, _)| *index != OFFLINE).map(|(_, robot)| robot) {
+        let by = robot.observed().uplink.as_ref().map_or_else(String::new, |uplink| uplink.by.clone());
+        if by != robot.by {
+            return Err(DemoError::NotHeld(format!("{} comes by {by}, not by {}", robot.name, robot.by)));
+        }
+        robot.connect(false).await?;
+        let held_back = until(
+            &format!("{} to be offline and to hold something back", robot.name),
+            Duration::from_secs(30),
+            |seen| stage.tale.waiting(seen),
+            async || {
+                let online = stage.control_plane.target(&robot.name).await?.online;
+                let (connected, held_back) =
+                    robot.observed().uplink.as_ref().map_or((true, 0), |uplink| (uplink.connected, uplink.unacknowledged()));
+                let done = !online && !connected && held_back >= HELD_BACK;
+                Ok(if done { Look::Done(held_back) } else { Look::NotYet(format!("online: {online}, {held_back} entries held back")) })
+            },
+        )
+        .await?;
+        let began = std::time::Instant::now();
+        robot.connect(true).await?;
+        arrived(stage, robot).await?;
+        told.push(format!("{} by {by}: {held_back} entries held back, there {:.1} s after", robot.name, began.elapsed().as_secs_f64()));
+    }
+    Ok(((), told.join("; ")))
+}
+
+/// Waits until everything that a robot held back when this was called is acknowledged.
+async fn arrived(stage: &Stage<'_>, robot: &Robot) -> Result<(), DemoError> {
+    let waiting = robot.observed().uplink.as_ref().map_or(0, |uplink| uplink.appended());
     until(
         "everything held back to be acknowledged",
         Duration::from_secs(30),
@@ -282,10 +325,7 @@ async fn reconnect(stage: &mut Stage<'_>, v1: &Version, cut: Cut) -> Result<((),
             })
         },
     )
-    .await?;
-    let replayed = waiting.saturating_sub(cut.acknowledged);
-    let detail = format!("{replayed} entries replayed; v1 attested {:.1} s after the link came back", converged.as_secs_f64());
-    Ok(((), detail))
+    .await
 }
 
 async fn forward(stage: &mut Stage<'_>, v2: &Version) -> Result<((), String), DemoError> {

@@ -112,7 +112,7 @@ impl Robot {
         let http = Proxy::start(nowhere(), &http_link).await.map_err(FaultsError::Proxy)?;
         let (token_file, socket) = (folder.join("token"), folder.join("bridge.sock"));
         write_secret(&token_file, &token)?;
-        let uplink = Uplink { mqtt: mqtt.local_addr().to_string(), http: http.local_addr().to_string() };
+        let uplink = Uplink { mqtt: mqtt.local_addr().to_string(), http: http.local_addr().to_string(), zenoh: String::new() };
         let mut program = launch.bridge_node(&name, &folder.join("bridge"), &token_file, &uplink);
         let mut parameter = |name: &str, value: &str| program.args.extend(["-p".into(), format!("{name}:={value}").into()]);
         parameter("local_socket", &socket.display().to_string());
