@@ -65,7 +65,7 @@ pub trait Backend: Send + Sync {
 }
 
 /// A loaded graph.
-pub trait Session: Send {
+pub trait Session: Send + Sync {
     /// The graph's inputs, in its order.
     fn inputs(&self) -> &[TensorSpec];
 
@@ -75,8 +75,8 @@ pub trait Session: Send {
     /// Whether inputs and outputs are bound to memory that stays.
     fn binds(&self) -> bool;
 
-    /// Runs the graph. The inputs have been checked against [`Session::inputs`]. Outputs come in the graph's order;
+    /// Runs the graph; one run at a time, others wait. The inputs have been checked against [`Session::inputs`]. Outputs come in the graph's order;
     /// a sequence of maps (scikit-learn's ZipMap) as a table and, named `NAME.keys`, its keys. Outputs whose
     /// [`TensorSpec::element_type`] is `None` are left out.
-    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>>;
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>>;
 }

@@ -78,24 +78,19 @@ pub struct Model {
     pub baseline: Option<(String, Baseline)>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
-    binds: bool,
     feed: Option<Feed>,
     /// Graph inputs that are the same for every message.
     constants: Vec<Tensor>,
     decoder: Decoder,
-    runner: Mutex<Runner>,
+    session: Box<dyn Session>,
+    /// What frames are prepared with, one at a time; the next while one runs.
+    scratch: Mutex<Scratch>,
     /// How long runs take; 0 before the first.
     run_ns: AtomicU64,
 }
 
 /// Less than this is not worth a thread of its own.
 const QUICK: Duration = Duration::from_micros(500);
-
-/// What one frame at a time may use.
-struct Runner {
-    session: Box<dyn Session>,
-    scratch: Scratch,
-}
 
 /// A bundle that was read and found whole, with the model's bytes.
 pub(super) struct Opened {
@@ -160,11 +155,11 @@ impl Model {
             baseline,
             inputs,
             outputs,
-            binds: session.binds(),
             feed,
             constants,
             decoder,
-            runner: Mutex::new(Runner { session, scratch: Scratch::default() }),
+            session,
+            scratch: Mutex::default(),
             run_ns: AtomicU64::new(0),
         };
         // A baseline over what is not measured would be found out only with the first frame.
@@ -191,7 +186,7 @@ impl Model {
 
     /// Whether inputs and outputs are bound to memory that stays.
     pub fn binds(&self) -> bool {
-        self.binds
+        self.session.binds()
     }
 
     /// How its outputs are read.
@@ -277,12 +272,10 @@ impl Model {
             }
         };
         let began = Instant::now();
-        let mut runner = self.runner();
-        let Prepared { tensor, placement } = preparer.prepare(frame, &mut runner.scratch)?;
+        let Prepared { tensor, placement } = preparer.prepare(frame, &mut self.scratch())?;
         let tensors = self.with_constants(tensor);
         self.check(&tensors)?;
-        let outputs = runner.session.run(&tensors)?;
-        drop(runner);
+        let outputs = self.session.run(&tensors)?;
         self.took(began.elapsed());
         self.decoded(outputs, Some(&placement), asked)
     }
@@ -337,7 +330,7 @@ impl Model {
     /// The graph's outputs for tensors that were checked.
     pub(super) fn run(&self, tensors: &[Tensor]) -> Result<Vec<Tensor>> {
         let began = Instant::now();
-        let outputs = self.runner().session.run(tensors);
+        let outputs = self.session.run(tensors);
         self.took(began.elapsed());
         outputs
     }
@@ -370,8 +363,8 @@ impl Model {
         self.run_ns.store(if before == 0 { ns } else { before - before / 8 + ns / 8 }, Ordering::Relaxed);
     }
 
-    fn runner(&self) -> MutexGuard<'_, Runner> {
-        self.runner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn scratch(&self) -> MutexGuard<'_, Scratch> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends an empty frame (or empty tensors) the whole way, so that the first real one finds everything allocated and

@@ -51,13 +51,7 @@ impl Bound {
     }
 
     /// Runs on `given`. With `keeps`, outputs of shapes that are told go into memory that stays, else into the runtime's.
-    pub(super) fn run(
-        &mut self,
-        session: &mut Session,
-        ends: (&mut Ends, &mut Ends),
-        given: &[Tensor],
-        keeps: bool,
-    ) -> Result<Vec<Tensor>> {
+    pub(super) fn run(&mut self, session: &mut Session, ends: (&Ends, &Ends), given: &[Tensor], keeps: bool) -> Result<Vec<Tensor>> {
         let (inputs, outputs) = ends;
         for tensor in given {
             self.bind_input(inputs, tensor)?;
@@ -77,7 +71,7 @@ impl Bound {
     }
 
     /// Binds anew for each run: with memory of its own, the provider copies now.
-    fn bind_input(&mut self, inputs: &mut Ends, tensor: &Tensor) -> Result<()> {
+    fn bind_input(&mut self, inputs: &Ends, tensor: &Tensor) -> Result<()> {
         let Some(place) = inputs.place(&tensor.name) else { return Ok(()) };
         let graph = match inputs.kinds[place] {
             Kind::Tensor { graph, .. } if tensor.data.element_type().size_bytes().is_some() && !inputs.is_cast(place) => graph,

@@ -1,6 +1,8 @@
 //! Tensors whose elements `ort` cannot read or write, floats of 8 bits and integers of 4, go as the nearest type it can:
 //! the runtime itself casts them, in a graph of one node, before and behind the model's own.
 
+use std::sync::{Mutex, PoisonError};
+
 use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, TensorElementType};
@@ -56,7 +58,7 @@ pub(super) fn name(ty: TensorElementType) -> &'static str {
 
 /// A session that turns one element type into another.
 pub(super) struct Cast {
-    session: Session,
+    session: Mutex<Session>,
 }
 
 impl Cast {
@@ -80,12 +82,13 @@ impl Cast {
             .map_err(|e| refuse(&e))?
             .commit_from_memory(&graph(from, to))
             .map_err(|e| refuse(&e))?;
-        Ok(Self { session })
+        Ok(Self { session: Mutex::new(session) })
     }
 
     /// The value with its elements in the other type.
-    pub(super) fn run(&mut self, value: SessionInputValue<'_>) -> Result<DynValue> {
-        let mut outputs = self.session.run([value]).map_err(failed)?;
+    pub(super) fn run(&self, value: SessionInputValue<'_>) -> Result<DynValue> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outputs = session.run([value]).map_err(failed)?;
         outputs.remove(TO).ok_or_else(|| failed("the cast gave nothing"))
     }
 }

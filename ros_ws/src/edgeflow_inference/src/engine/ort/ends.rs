@@ -1,13 +1,11 @@
 //! A graph's inputs or its outputs: what they are called, how their values are moved, and what has to be cast on the way.
 
-use std::borrow::Cow;
-
 use ort::environment::Environment;
 use ort::session::{SessionInputValue, SessionOutputs};
 use ort::value::Outlet;
 
 use super::cast::{self, Cast};
-use super::values::{self, Kind};
+use super::values::{self, Kind, failed};
 use crate::Result;
 use crate::tensor::{Tensor, TensorSpec};
 
@@ -48,10 +46,10 @@ impl Ends {
     }
 
     /// A tensor as the graph takes it: a view, unless it is of strings or has to be cast.
-    pub(super) fn value<'t>(&mut self, tensor: &'t Tensor) -> Result<SessionInputValue<'t>> {
+    pub(super) fn value<'t>(&self, tensor: &'t Tensor) -> Result<SessionInputValue<'t>> {
         let value = values::to_value(tensor)?;
         let Some(place) = self.place(&tensor.name) else { return Ok(value) };
-        match (self.kinds[place], &mut self.casts[place]) {
+        match (self.kinds[place], &self.casts[place]) {
             (Kind::Tensor { graph, .. }, Some(cast)) => {
                 cast::check(&tensor.name, graph, &tensor.data)?;
                 Ok(SessionInputValue::Owned(cast.run(value)?))
@@ -60,16 +58,17 @@ impl Ends {
         }
     }
 
-    /// All of them with their names.
-    pub(super) fn values<'t>(&mut self, tensors: &'t [Tensor]) -> Result<Vec<(Cow<'t, str>, SessionInputValue<'t>)>> {
-        tensors.iter().map(|tensor| Ok((Cow::Borrowed(tensor.name.as_str()), self.value(tensor)?))).collect()
+    /// All of them in their order.
+    pub(super) fn values<'t>(&self, tensors: &'t [Tensor]) -> Result<Vec<SessionInputValue<'t>>> {
+        let named = |name: &String| tensors.iter().find(|tensor| tensor.name == *name);
+        let value = |spec: &TensorSpec| self.value(named(&spec.name).ok_or_else(|| failed(format!("input `{}` is missing", spec.name)))?);
+        self.specs.iter().map(value).collect()
     }
 
     /// What a run gave, copied out of the runtime's memory.
-    pub(super) fn tensors(&mut self, outputs: &SessionOutputs<'_>) -> Result<Vec<Tensor>> {
-        let Self { specs, kinds, casts } = self;
-        let mut tensors = Vec::with_capacity(specs.len());
-        for ((spec, kind), cast) in specs.iter().zip(kinds).zip(casts) {
+    pub(super) fn tensors(&self, outputs: &SessionOutputs<'_>) -> Result<Vec<Tensor>> {
+        let mut tensors = Vec::with_capacity(self.specs.len());
+        for ((spec, kind), cast) in self.specs.iter().zip(&self.kinds).zip(&self.casts) {
             let Some(value) = outputs.get(&spec.name) else { continue };
             match cast {
                 None => values::from_value(&spec.name, *kind, value, &mut tensors)?,

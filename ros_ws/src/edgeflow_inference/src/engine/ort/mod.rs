@@ -123,14 +123,20 @@ impl Backend for OrtBackend {
             Memory::Plain(values::reused(&outputs.specs, &outputs.kinds)?)
         };
         let keeps = !matches!(memory, Memory::Plain(None));
-        Ok(Box::new(OrtSession { inner, inputs, outputs, memory, keeps }))
+        Ok(Box::new(OrtSession { inputs, outputs, binds, running: Mutex::new(Running { session: inner, memory, keeps }) }))
     }
 }
 
 struct OrtSession {
-    inner: ort::session::Session,
     inputs: Ends,
     outputs: Ends,
+    binds: bool,
+    running: Mutex<Running>,
+}
+
+/// What one run at a time may use.
+struct Running {
+    session: ort::session::Session,
     memory: Memory,
     /// Whether outputs whose shape is told go into memory that stays; not after the graph has told a wrong one.
     keeps: bool,
@@ -144,18 +150,6 @@ enum Memory {
     Bound(Box<Bound>),
 }
 
-impl OrtSession {
-    fn attempt(&mut self, given: &[Tensor], keeps: bool) -> Result<Vec<Tensor>> {
-        let Self { inner, inputs, outputs, memory, .. } = self;
-        let ran = match memory {
-            Memory::Bound(bound) => return bound.run(inner, (inputs, outputs), given, keeps),
-            Memory::Plain(Some(options)) if keeps => inner.run_with_options(inputs.values(given)?, options),
-            Memory::Plain(_) => inner.run(inputs.values(given)?),
-        };
-        outputs.tensors(&ran.map_err(values::failed)?)
-    }
-}
-
 impl Session for OrtSession {
     fn inputs(&self) -> &[TensorSpec] {
         &self.inputs.specs
@@ -166,18 +160,30 @@ impl Session for OrtSession {
     }
 
     fn binds(&self) -> bool {
-        matches!(self.memory, Memory::Bound(_))
+        self.binds
     }
 
-    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let failed = match self.attempt(inputs, self.keeps) {
-            Err(error) if self.keeps => error,
+    fn run(&self, given: &[Tensor]) -> Result<Vec<Tensor>> {
+        // Made before the lock is taken, and dropped when it is free again: others wait for the run alone.
+        let views = if self.binds { Vec::new() } else { self.inputs.values(given)? };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Running { session, memory, keeps } = &mut *running;
+        let mut attempt = |keeps: bool| {
+            let ran = match memory {
+                Memory::Bound(bound) => return bound.run(session, (&self.inputs, &self.outputs), given, keeps),
+                Memory::Plain(Some(options)) if keeps => session.run_with_options(views.as_slice(), options),
+                Memory::Plain(_) => session.run(views.as_slice()),
+            };
+            self.outputs.tensors(&ran.map_err(values::failed)?)
+        };
+        let failed = match attempt(*keeps) {
+            Err(error) if *keeps => error,
             ran => return ran,
         };
         // Some graphs give other shapes than they tell, which the runtime itself only warns of. What fails again fails for
         // another reason.
-        let outputs = self.attempt(inputs, false)?;
-        self.keeps = false;
+        let outputs = attempt(false)?;
+        *keeps = false;
         tracing::debug!(error = %failed, "the graph told a wrong shape: its outputs get memory of their own from now on");
         Ok(outputs)
     }
