@@ -7,6 +7,7 @@ mod common;
 mod contract;
 mod enrolled;
 mod fallback;
+mod faults;
 mod http;
 mod secure;
 mod world;

@@ -42,16 +42,21 @@ impl Doors {
 
     /// The robot's end of an uplink, with its certificate.
     pub(crate) fn uplink(&self, way: Way, robot: &str, proof: &Proof) -> Box<dyn Uplink> {
-        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-        let (roots, pem) = (Roots::Ca(read(&proof.ca)), read(&proof.pem));
-        let tunnel = |address: SocketAddr| Tunnel::open(&address.to_string(), move || client_config(&roots, Some(&pem))).unwrap();
-        let (retry_first, retry_cap) = (Duration::from_millis(10), Duration::from_millis(50));
-        if way == Way::Mqtts {
-            let config = MqttConfig::new(self.mqtts.to_string(), robot, "");
-            Box::new(Mqtt::new(MqttConfig { tunnel: Some(tunnel(self.mqtts)), retry_first, retry_cap, ..config }).unwrap())
-        } else {
-            let config = HttpConfig::new(format!("https://{}", self.https), robot, "");
-            Box::new(Http::new(HttpConfig { tunnel: Some(tunnel(self.https)), retry_first, retry_cap, ..config }).unwrap())
-        }
+        uplink_to(way, if way == Way::Mqtts { self.mqtts } else { self.https }, robot, proof)
+    }
+}
+
+/// The robot's end of an uplink that leads to this address, with its certificate.
+pub(crate) fn uplink_to(way: Way, address: SocketAddr, robot: &str, proof: &Proof) -> Box<dyn Uplink> {
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let (roots, pem) = (Roots::Ca(read(&proof.ca)), read(&proof.pem));
+    let tunnel = |address: SocketAddr| Tunnel::open(&address.to_string(), move || client_config(&roots, Some(&pem))).unwrap();
+    let (retry_first, retry_cap) = (Duration::from_millis(10), Duration::from_millis(50));
+    if way == Way::Mqtts {
+        let config = MqttConfig::new(address.to_string(), robot, "");
+        Box::new(Mqtt::new(MqttConfig { tunnel: Some(tunnel(address)), retry_first, retry_cap, ..config }).unwrap())
+    } else {
+        let config = HttpConfig::new(format!("https://{}", address), robot, "");
+        Box::new(Http::new(HttpConfig { tunnel: Some(tunnel(address)), retry_first, retry_cap, ..config }).unwrap())
     }
 }

@@ -153,7 +153,7 @@ impl World {
                 let config = ZenohConfig::new(address, robot, &proof.ca, &proof.pem, &proof.pem);
                 Box::new(Zenoh::new(ZenohConfig { retry_first, retry_cap, patience: Duration::from_secs(2), ..config }).unwrap())
             }
-            Way::Mqtts | Way::Https => panic!("over TLS an uplink needs a certificate"),
+            Way::Mqtts | Way::Https => crate::secure::uplink_to(way, address.parse().unwrap(), robot, proof),
         }
     }
 
