@@ -1,5 +1,6 @@
 //! The node's parameters, read once and checked whole before anything starts.
 
+use edgeflow_policy::Thresholds;
 use edgeflow_ros::Node;
 use edgeflow_wire::Topics;
 use std::{
@@ -77,6 +78,8 @@ pub struct Config {
     pub log: edgeflow_edge_log::Options,
     /// What commands of the control plane may reach.
     pub allowed: Allowed,
+    /// When the host is short of something.
+    pub survival: Thresholds,
     /// Unix socket of the local API; `bridge.sock` in the data folder when empty.
     pub local_socket: PathBuf,
     /// Port of the local API on 127.0.0.1, if any.
@@ -161,6 +164,7 @@ impl Config {
             )?,
             topics: names("command_topics", "Topics that the control plane may have published on, written in the same way.")?,
         };
+        let survival = survival(node)?;
         let local_socket = text("local_socket", "", "Unix socket of the local API. Empty: bridge.sock in data_dir.")?;
         let local_http_port = node
             .parameter("local_http_port", 0_i64)
@@ -196,6 +200,7 @@ impl Config {
             bandwidth_kbps: u32::try_from(bandwidth_kbps).unwrap_or_default(),
             log: log_options(budget_mb.unsigned_abs(), max_age_h),
             allowed,
+            survival,
             local_socket: local_socket.into(),
             local_http_port: u16::try_from(local_http_port).ok().filter(|port| *port != 0),
         };
@@ -249,6 +254,23 @@ fn check_uplinks(names: &[String]) -> std::result::Result<(), String> {
     Ok(())
 }
 
+fn survival(node: &Node) -> Result<Thresholds> {
+    let declare = BridgeError::ros;
+    let cpu_percent = node
+        .parameter("survival_cpu_percent", 0.0)
+        .description("The processors are busier than this for ten seconds: entries of class detail are given up, then summary. 0: never.")
+        .range(0.0..=100.0)
+        .read_only()
+        .map_err(declare("declare a parameter"))?;
+    let megabytes = |name: &'static str, default: i64, description: &str| {
+        let parameter = node.parameter(name, default).description(description).range(0..=1_048_576);
+        parameter.read_only().map(i64::unsigned_abs).map_err(declare("declare a parameter"))
+    };
+    let memory_mb = megabytes("survival_memory_mb", 32, "The same when less memory than this is left, megabytes. 0: never.")?;
+    let disk_mb = megabytes("survival_disk_mb", 64, "The same when data_dir has less room than this, megabytes. 0: never.")?;
+    Ok(Thresholds { cpu_percent, memory_mb, disk_mb })
+}
+
 fn log_options(budget_mib: u64, max_age_h: f64) -> edgeflow_edge_log::Options {
     let max_age = (max_age_h > 0.0).then(|| Duration::from_secs_f64(max_age_h * 3_600.0));
     edgeflow_edge_log::Options { budget_bytes: budget_mib * 1024 * 1024, max_age: [None, None, max_age, max_age] }
@@ -295,6 +317,7 @@ mod tests {
             bandwidth_kbps: 0,
             log: edgeflow_edge_log::Options::default(),
             allowed: Allowed::default(),
+            survival: Thresholds::default(),
             local_socket: PathBuf::new(),
             local_http_port: None,
         }

@@ -23,12 +23,14 @@ use crate::{
     commands::{Commander, Means},
     converge::{Converger, Progress},
     diagnostics::Diagnostics,
+    escalate::Escalator,
     hold::Rollback,
     local::{self, Channels, Doors, Local},
     policy::{Board, Common, Ruler, Valve},
     record,
     renew::keep_certificate,
     status,
+    survive::survive_here,
 };
 
 /// Results a subscription may hold while the bridge is busy.
@@ -60,7 +62,8 @@ impl Bridge {
         let trust = keys.as_ref().map_or(Trust::Anyone, |keys| Trust::Pinned(keys.subscribe()));
         let store = DesiredStore::open(&config.data_dir, &config.robot, trust.clone())?;
         let downloader = Downloader::new(&config.http, config.token.clone(), config.secure.as_ref(), &config.data_dir)?;
-        let recorder = Recorder::new(log.clone(), clock);
+        let valve = watch::Sender::new(Valve::default());
+        let recorder = Recorder::new(log.clone(), clock).guarded(valve.subscribe());
 
         let link = watch::Sender::new(LinkState::default());
         let desired = watch::Sender::new(store.accepted().cloned());
@@ -83,18 +86,24 @@ impl Bridge {
             progress: Progress::new(&config.data_dir),
         };
         let board = Arc::new(Board::default());
-        let valve = watch::Sender::new(Valve::default());
         let common = Arc::new(Common::new(recorder.clone(), valve.subscribe()));
+        let (escalations, requests) = mpsc::channel(16);
+        let escalated = watch::Sender::new(Vec::new());
+        let reasons = watch::Sender::new(Vec::new());
+        let (more, named) = (escalated.subscribe(), reasons.subscribe());
+        let escalator = Escalator::open(&config.data_dir, recorder.clone(), escalated);
+        let alarms = recorder.alarms();
         let means = Means {
             recorder: recorder.clone(),
             allowed: config.allowed.clone(),
             trust: trust.clone(),
             clock: log.server_clock(),
             valve: valve.clone(),
+            escalations,
         };
         let commander = Commander::open(node, &config.robot, &config.data_dir, means)?;
         let (commands, asked) = mpsc::channel(64);
-        let ruler = Ruler::new(node, &config.data_dir, common, Arc::clone(&board));
+        let ruler = Ruler::new(node, &config.data_dir, common, Arc::clone(&board), more, reasons);
         let diagnostics = Diagnostics::new(node, link.subscribe(), log.snapshot(), Arc::clone(&board))?;
         let ticker = Ticker {
             board,
@@ -153,6 +162,8 @@ impl Bridge {
             tokio::spawn(status::record_link(recorder.clone(), name, link.subscribe())),
             tokio::spawn(take_up(store, incoming, desired, commands, recorder.clone())),
             tokio::spawn(commander.run(asked)),
+            tokio::spawn(escalator.run(requests, alarms, named)),
+            tokio::spawn(survive_here(config.data_dir.clone(), config.survival, valve, recorder.clone())),
             tokio::spawn(listen(statuses, reports.clone(), rollbacks)),
             tokio::spawn(watch_node(node.clone(), status_topic, reports, recorder)),
             tokio::spawn(converger.run()),

@@ -9,15 +9,15 @@ use edgeflow_ros::{
     Context, Node, QosProfile, Queue,
     builtin_interfaces::msg::Time,
     diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus},
-    edgeflow_msgs::msg::{RouteStatus, UplinkStatus},
+    edgeflow_msgs::msg::{MissionEvent, RouteStatus, UplinkStatus},
     nav_msgs::msg::Odometry,
     registry, router,
     sensor_msgs::msg::{BatteryState, LaserScan},
     std_msgs::msg::Header,
 };
 use edgeflow_wire::{
-    Content, DesiredState, EntryBody, FieldWindow, PolicyOutcome, PolicyStatusBody, SampleValue, TopicSampleBody, TopicWindowBody, Version,
-    VersionedPolicy, WIRE_VERSION,
+    Class, Content, DesiredState, EntryBody, FieldWindow, PolicyOutcome, PolicyStatusBody, SampleValue, TopicSampleBody, TopicWindowBody,
+    Version, VersionedPolicy, WIRE_VERSION,
 };
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -318,6 +318,33 @@ async fn states_and_changes_are_reported_and_what_cannot_be_is_a_fault_beside_wh
     assert!(said[0].1.contains("no field \"voltag\": sensor_msgs/msg/BatteryState has the fields"), "{}", said[0].1);
     let status = world.status("all is shown", |status| status.routes.len() >= 5).await;
     assert!(route(&status, "typo").unwrap().problem.contains("voltag") && route(&status, "foreign").unwrap().topic.is_empty());
+    bridge.stop();
+    world.context.shutdown().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_brings_more_for_a_while_and_then_as_little_as_before() {
+    let mut world = World::new().await;
+    let odom = world.robot.create_publisher::<Odometry>("odom", QosProfile::default()).unwrap();
+    let missions = world.robot.create_publisher::<MissionEvent>("mission", QosProfile::default().reliable()).unwrap();
+    let bridge = world.bridge();
+    let closer = json!({"name": "odom", "allow": ["odom"], "fields": ["pose.pose.position.x"], "samples": {"max_hz": 100}});
+    let escalation = json!({"name": "closer", "when": {"kind": "fault", "source": "mission"}, "for_s": 3, "routes": [closer]});
+    world.declare(1, json!({ "escalations": [escalation] }));
+    world.plane.until("it rules", |held| word(held, 1).is_some()).await;
+    assert!(missions.wait_for_subscribers(1, PATIENCE).await);
+    assert_eq!(odom.subscriber_count(), 0, "nothing more without a reason");
+    // A kind of step that the bridge does not know is a fault.
+    missions.publish(&MissionEvent { sequence: 1, kind: 9, ..MissionEvent::default() }).unwrap();
+    assert!(odom.wait_for_subscribers(1, PATIENCE).await);
+    odom.publish(&odometry(1.25)).unwrap();
+    world.plane.until("more is reported", |held| !samples(held, "escalation/closer/odom").is_empty()).await;
+    {
+        let held = world.plane.held.lock().unwrap();
+        assert!(held.entries.iter().any(|((_, class), entries)| *class == Class::Detail && !entries.is_empty()));
+    }
+    world.plane.until("it is over", |held| held.kinds("escalation").len() == 2).await;
+    world.status("no route is left", |status| status.routes.is_empty()).await;
     bridge.stop();
     world.context.shutdown().unwrap();
 }

@@ -29,6 +29,9 @@ parameters
   log_max_age_h     hours after which summaries and details are given up; 0: never               (72.0)
   command_services  services that the control plane may have called, such as [reset, gripper/*]   (none)
   command_topics    topics that the control plane may have published on                          (none)
+  survival_cpu_percent  processors busier than this: detail, then summary is given up; 0: never  (0.0)
+  survival_memory_mb    the same when less memory is left                                        (32)
+  survival_disk_mb      the same when data_dir has less room                                     (64)
   local_socket      Unix socket of the local API; empty: bridge.sock in data_dir
   local_http_port   port of the local API on 127.0.0.1; 0: none                                  (0)
 ";

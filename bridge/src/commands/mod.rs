@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Recorder, Result, Trust, policy::Valve};
+use crate::{Recorder, Result, Trust, escalate::Request, policy::Valve};
 use act::status;
 use ledger::{Known, Ledger, Left};
 
@@ -63,6 +63,7 @@ pub(crate) struct Means {
     pub(crate) trust: Trust,
     pub(crate) clock: ServerClock,
     pub(crate) valve: watch::Sender<Valve>,
+    pub(crate) escalations: mpsc::Sender<Request>,
 }
 
 /// Runs commands.
@@ -76,6 +77,7 @@ pub(crate) struct Commander {
     ledger: Ledger,
     left: Left,
     valve: watch::Sender<Valve>,
+    escalations: mpsc::Sender<Request>,
     running: JoinSet<CommandStatusBody>,
     paused_until: Option<Instant>,
     told: String,
@@ -87,11 +89,25 @@ impl Commander {
     /// # Errors
     /// A record of commands that cannot be read or written.
     pub(crate) fn open(node: &Node, robot: &str, data_dir: &Path, means: Means) -> Result<Self> {
-        let Means { recorder, allowed, trust, clock, valve } = means;
+        let Means { recorder, allowed, trust, clock, valve, escalations } = means;
         let (ledger, left) = Ledger::open(data_dir, recorder.clock().now().t_us)?;
         let (robot, node) = (robot.to_owned(), node.clone());
         let running = JoinSet::new();
-        Ok(Self { robot, node, recorder, allowed, trust, clock, ledger, left, valve, running, paused_until: None, told: String::new() })
+        Ok(Self {
+            robot,
+            node,
+            recorder,
+            allowed,
+            trust,
+            clock,
+            ledger,
+            left,
+            valve,
+            escalations,
+            running,
+            paused_until: None,
+            told: String::new(),
+        })
     }
 
     /// Runs for ever.
@@ -184,6 +200,14 @@ impl Commander {
                 self.pause(None);
                 self.end(status(&id, CommandOutcome::Done, "")).await;
             }
+            Action::Escalate { for_s, routes } => {
+                let request = Request { name: id.clone(), reason: "by command".to_owned(), for_s, routes };
+                let status = match self.escalations.send(request).await {
+                    Ok(()) => status(&id, CommandOutcome::Done, ""),
+                    Err(_) => status(&id, CommandOutcome::Failed, "the bridge stops"),
+                };
+                self.end(status).await;
+            }
             Action::CallService { service, type_name, request, timeout_s } => {
                 let patience = Duration::from_secs_f64(timeout_s);
                 self.running.spawn(async move { act::call_service(&node, &id, &service, &type_name, &request, patience).await });
@@ -201,7 +225,7 @@ impl Commander {
                 ("service", service, self.node.resolve_service(service), &self.allowed.services, "command_services")
             }
             Action::Publish { topic, .. } => ("topic", topic, self.node.resolve_topic(topic), &self.allowed.topics, "command_topics"),
-            Action::Pause { .. } | Action::Resume {} => return Ok(()),
+            Action::Pause { .. } | Action::Resume {} | Action::Escalate { .. } => return Ok(()),
         };
         let absolute = resolved.map_err(|error| error.to_string())?;
         if allowed.iter().any(|pattern| name_matches(pattern, self.node.namespace(), &absolute)) {

@@ -95,8 +95,13 @@ fn moment(local: &Local, t_us: Option<i64>) -> Moment {
     t_us.map_or_else(|| clock.now(), |t_us| clock.at_us(t_us))
 }
 
-/// `201` when the entry is on the disk, `202` when the disk does not take it now: the bridge goes on trying.
+/// `201` when the entry is on the disk, `202` when the disk does not take it now: the bridge goes on trying. `503` while entries
+/// of this class are given up.
 async fn keep(local: &Local, class: Class, moment: Moment, body: EntryBody) -> (StatusCode, Json<Value>) {
+    if local.recorder.sheds(class) {
+        let error = format!("the robot's computer is short of something, so entries of class {class} are given up: try again later");
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": error })));
+    }
     match tokio::time::timeout(PATIENCE, local.recorder.record_durably(class, moment, body)).await {
         Ok(true) => (StatusCode::CREATED, Json(json!({ "durable": true }))),
         Ok(false) | Err(_) => {

@@ -81,10 +81,15 @@ impl Board {
     }
 
     /// Another policy rules.
-    pub(crate) fn rules(&self, version: u64, routes: Vec<String>) {
+    pub(crate) fn rules(&self, version: u64) {
         let mut state = self.lock();
-        (state.version, state.routes) = (version, routes);
+        state.version = version;
         state.error.clear();
+    }
+
+    /// The routes there are, by name.
+    pub(crate) fn routes_are(&self, routes: Vec<String>) {
+        self.lock().routes = routes;
     }
 
     /// A policy was refused.

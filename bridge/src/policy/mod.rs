@@ -14,7 +14,7 @@ mod tests;
 
 use edgeflow_policy::{Budget, Tap};
 use edgeflow_ros::{Node, registry};
-use edgeflow_wire::{Class, DesiredState, EntryBody, PolicyOutcome, PolicyStatusBody, Route, TelemetryPolicy, VersionedPolicy};
+use edgeflow_wire::{Class, DesiredState, EntryBody, Escalation, PolicyOutcome, PolicyStatusBody, Route, TelemetryPolicy, VersionedPolicy};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -38,6 +38,10 @@ use crate::Recorder;
 const LOOK: Duration = Duration::from_secs(1);
 /// Changes of the graph come in bursts: between two looks at least.
 const REST: Duration = Duration::from_millis(200);
+/// Most entries a second of all escalations together: they are bounded whatever the policy says.
+const ESCALATED_PER_S: f64 = 100.0;
+/// What the names of routes begin with that an escalation brings; a policy's own cannot.
+pub(crate) const ESCALATION: &str = "escalation/";
 /// Routes on topics that run at the same time.
 const MAX_RUNNING: usize = 500;
 
@@ -63,22 +67,36 @@ pub(crate) struct Common {
     pub(crate) started: Instant,
     pub(crate) valve: watch::Receiver<Valve>,
     pub(crate) budget: Mutex<Option<Budget>>,
+    /// Of all escalations together.
+    escalations: Mutex<Budget>,
 }
 
 impl Common {
     pub(crate) fn new(recorder: Recorder, valve: watch::Receiver<Valve>) -> Self {
-        Self { recorder, version: AtomicU64::new(0), started: Instant::now(), valve, budget: Mutex::new(None) }
+        Self {
+            recorder,
+            version: AtomicU64::new(0),
+            started: Instant::now(),
+            valve,
+            budget: Mutex::new(None),
+            escalations: Mutex::new(Budget::new(ESCALATED_PER_S, 0)),
+        }
     }
 
     pub(crate) fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Whether an entry may be made now; if so, it counts.
-    pub(crate) fn admits(&self, class: Class, priority: u8) -> bool {
+    /// Whether an entry of this route may be made now; if so, it counts.
+    pub(crate) fn admits(&self, route: &Route) -> bool {
+        let (class, priority) = (route.class(), route.priority);
         let valve = *self.valve.borrow();
         if valve.paused || valve.shed.is_some_and(|shed| class >= shed) {
             return false;
+        }
+        if route.name.starts_with(ESCALATION) {
+            let mut escalations = self.escalations.lock().unwrap_or_else(PoisonError::into_inner);
+            return escalations.take(self.now_us(), priority);
         }
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.as_mut().is_none_or(|budget| budget.take(self.now_us(), priority))
@@ -101,16 +119,29 @@ pub(crate) struct Ruler {
     common: Arc<Common>,
     board: Arc<Board>,
     keep: Keep,
+    /// Of the policy, and then those of escalations.
     routes: Vec<Arc<Route>>,
+    ruled: Vec<Arc<Route>>,
+    escalated: watch::Receiver<Vec<Arc<Route>>>,
+    /// What the policy names as reasons to report more.
+    reasons: watch::Sender<Vec<Escalation>>,
     running: BTreeMap<(String, String), Running>,
     /// What was told of a route on a topic.
     problems: BTreeMap<(String, String), String>,
 }
 
 impl Ruler {
-    pub(crate) fn new(node: &Node, data_dir: &Path, common: Arc<Common>, board: Arc<Board>) -> Self {
+    pub(crate) fn new(
+        node: &Node,
+        data_dir: &Path,
+        common: Arc<Common>,
+        board: Arc<Board>,
+        escalated: watch::Receiver<Vec<Arc<Route>>>,
+        reasons: watch::Sender<Vec<Escalation>>,
+    ) -> Self {
         let keep = Keep::open(data_dir);
-        Self { node: node.clone(), common, board, keep, routes: Vec::new(), running: BTreeMap::new(), problems: BTreeMap::new() }
+        let (routes, ruled, running, problems) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { node: node.clone(), common, board, keep, routes, ruled, escalated, reasons, running, problems }
     }
 
     /// Runs until told to stop; what was gathered is recorded then.
@@ -124,6 +155,8 @@ impl Ruler {
         if declared.is_some() {
             self.take_up(declared.and_then(|state| state.policy)).await;
         }
+        let mut escalated = self.escalated.clone();
+        self.merge();
         loop {
             let seen = self.published();
             self.reconcile(&seen).await;
@@ -134,6 +167,12 @@ impl Ruler {
                     }
                     let policy = desired.borrow_and_update().as_ref().and_then(|state| state.policy.clone());
                     self.take_up(policy).await;
+                }
+                changed = escalated.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.merge();
                 }
                 () = self.news(&seen) => {}
                 () = stopped(&mut stop) => break,
@@ -207,8 +246,16 @@ impl Ruler {
         let budget = policy.max_entries_per_s.map(|rate| Budget::new(rate, self.common.now_us()));
         *self.common.budget.lock().unwrap_or_else(PoisonError::into_inner) = budget;
         self.common.version.store(version, Relaxed);
-        self.board.rules(version, policy.routes.iter().map(|route| route.name.clone()).collect());
-        self.routes = policy.routes.into_iter().map(Arc::new).collect();
+        self.board.rules(version);
+        self.ruled = policy.routes.into_iter().map(Arc::new).collect();
+        self.reasons.send_replace(policy.escalations);
+        self.merge();
+    }
+
+    /// The routes of the policy and of what is escalated now.
+    fn merge(&mut self) {
+        self.routes = self.ruled.iter().chain(self.escalated.borrow().iter()).cloned().collect();
+        self.board.routes_are(self.routes.iter().map(|route| route.name.clone()).collect());
     }
 
     /// Ends what shall not run any more and starts what shall.

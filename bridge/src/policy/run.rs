@@ -213,7 +213,7 @@ impl Runner {
 
     async fn record(&self, body: EntryBody) {
         let class = self.route.class();
-        if self.common.admits(class, self.route.priority) {
+        if self.common.admits(&self.route) {
             let recorder = &self.common.recorder;
             recorder.record_counted(class, recorder.clock().now(), body, &self.counters.receipts).await;
         } else {

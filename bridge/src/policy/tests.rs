@@ -153,6 +153,11 @@ async fn what_may_not_pass_is_withheld_and_counted() {
     // Of the ten that the budget has at first, priority 5 may take six.
     (10..30).for_each(|number| world.publish(number));
     received(24).await;
+    let document = json!({"routes": [{"name": "flag", "allow": ["flag"], "fields": ["data"], "samples": {"max_hz": 1000}, "priority": 9}]});
+    let mut escalated: Route = TelemetryPolicy::parse(&document).unwrap().routes.remove(0);
+    escalated.name = format!("{}closer/flag", super::ESCALATION);
+    let admitted = (0..5_000).filter(|_| world.common.admits(&escalated)).count();
+    assert!((1_000..2_000).contains(&admitted), "ten seconds' worth and no more: {admitted}");
     world.stop.send_replace(true);
     task.await.unwrap();
     world.log.written().await.unwrap();

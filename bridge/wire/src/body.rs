@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{CommandStatusBody, PolicyStatusBody, TopicSampleBody, TopicWindowBody, Version, float};
+use crate::{CommandStatusBody, EscalationBody, PolicyStatusBody, SurvivalBody, TopicSampleBody, TopicWindowBody, Version, float};
 
 /// The content of a log entry, tagged by `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,10 @@ pub enum EntryBody {
     PolicyStatus(PolicyStatusBody),
     /// What came of a command. Class `critical`.
     CommandStatus(CommandStatusBody),
+    /// More of some topics is reported for a while, or no more. Class `event`.
+    Escalation(EscalationBody),
+    /// The host is short of something, or has enough again. Class `critical`.
+    Survival(SurvivalBody),
 }
 
 impl EntryBody {
@@ -57,6 +61,8 @@ impl EntryBody {
             EntryBody::TopicSample(_) => "topic_sample",
             EntryBody::PolicyStatus(_) => "policy_status",
             EntryBody::CommandStatus(_) => "command_status",
+            EntryBody::Escalation(_) => "escalation",
+            EntryBody::Survival(_) => "survival",
         }
     }
 }

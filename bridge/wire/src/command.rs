@@ -55,6 +55,13 @@ pub enum Action {
     },
     /// End a pause.
     Resume {},
+    /// Report more of some topics for a while, in the class `detail`. It ends by itself.
+    Escalate {
+        /// How long, seconds, up to an hour, counted by the time since boot.
+        for_s: f64,
+        /// What is reported meanwhile.
+        routes: Vec<crate::Route>,
+    },
 }
 
 fn patience() -> f64 {
@@ -69,6 +76,7 @@ impl Action {
             Action::Publish { .. } => "publish",
             Action::Pause { .. } => "pause",
             Action::Resume {} => "resume",
+            Action::Escalate { .. } => "escalate",
         }
     }
 
@@ -83,6 +91,10 @@ impl Action {
         let (name, seconds, most) = match &read {
             Action::CallService { timeout_s, .. } => ("action.timeout_s", *timeout_s, 600.0),
             Action::Pause { for_s } => ("action.for_s", *for_s, 86_400.0),
+            Action::Escalate { for_s, routes } => {
+                crate::policy::check_escalated(routes).map_err(|error| wrong(&format!("action.{}", error.path), error.reason))?;
+                ("action.for_s", *for_s, crate::policy::MAX_ESCALATION_S)
+            }
             Action::Publish { .. } | Action::Resume {} => return Ok(read),
         };
         if seconds > 0.0 && seconds <= most { Ok(read) } else { Err(wrong(name, format!("{seconds} is not in 0 to {most}"))) }
@@ -135,6 +147,8 @@ mod tests {
             (json!({"kind": "dance"}), "unknown variant `dance`"),
             (json!({"kind": "pause", "for_s": 0}), "0 to 86400"),
             (json!({"kind": "pause"}), "missing field `for_s`"),
+            (json!({"kind": "escalate", "for_s": 60, "routes": []}), "1 route at least"),
+            (json!({"kind": "escalate", "for_s": 60, "routes": [{"name": "a"}]}), "missing field"),
             (json!({"kind": "publish", "topic": "a", "type": "b", "mesage": {}}), "unknown field `mesage`"),
             (json!({"kind": "call_service", "service": "a", "type": "b", "timeout_s": 601}), "0 to 600"),
         ] {

@@ -29,11 +29,12 @@ pub use log::{Ack, AckOutcome, Batch, ClassPosition, Entry, Hello, LogAck, Loss,
 pub use news::News;
 pub use number::{float, u64_string};
 pub use policy::{
-    Field, FieldPath, MAX_POLICY_BYTES, OnChange, PolicyError, Reduce, Route, Samples, Step, TelemetryPolicy, Treat, VersionedPolicy,
-    Window, name_matches,
+    Escalation, Field, FieldPath, MAX_POLICY_BYTES, OnChange, PolicyError, Reason, Reduce, Route, Samples, Step, TelemetryPolicy, Treat,
+    VersionedPolicy, Window, name_matches,
 };
 pub use telemetry::{
-    FieldWindow, NumberWindow, PolicyOutcome, PolicyStatusBody, SampleValue, StateWindow, TimeInState, TopicSampleBody, TopicWindowBody,
+    EscalationBody, FieldWindow, NumberWindow, PolicyOutcome, PolicyStatusBody, SampleValue, StateWindow, SurvivalBody, TimeInState,
+    TopicSampleBody, TopicWindowBody,
 };
 pub use topic::Topics;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{float, u64_string};
+use crate::{Class, float, u64_string};
 
 /// A window of one route on one topic closed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,6 +135,29 @@ pub struct PolicyStatusBody {
     /// Version that rules now; 0 when none does.
     #[serde(with = "u64_string")]
     pub ruling: u64,
+}
+
+/// More of some topics is reported for a while, or no more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EscalationBody {
+    /// Its name: the command's id, or as the policy has it.
+    pub name: String,
+    /// Whether it begins.
+    pub active: bool,
+    /// Why it begins or ends.
+    pub reason: String,
+    /// How long it lasts, seconds; 0 at its end.
+    #[serde(with = "float")]
+    pub for_s: f64,
+}
+
+/// What the robot gives up while its host is short of something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SurvivalBody {
+    /// Entries of this class and below are not made now; none: all are.
+    pub shed: Option<Class>,
+    /// Why.
+    pub reason: String,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -1,9 +1,10 @@
 //! `edgeflow command`: momentary acts asked of a robot.
 
 use clap::{Args, Subcommand};
+use edgeflow_wire::Route;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     client::{Client, encode},
@@ -60,6 +61,18 @@ pub(crate) enum CommandCommand {
         #[command(flatten)]
         how: How,
     },
+    /// Have a robot report more of some topics for a while: the routes of a policy file, in the class detail.
+    Escalate {
+        /// The robot.
+        robot: String,
+        /// A policy, YAML or JSON, whose routes these are.
+        file: PathBuf,
+        /// How long, seconds, up to an hour.
+        #[arg(long = "for", value_name = "S")]
+        for_s: f64,
+        #[command(flatten)]
+        how: How,
+    },
     /// End a pause.
     Resume {
         /// The robot.
@@ -108,6 +121,12 @@ pub(crate) async fn command(command: CommandCommand) -> Result<(), CliError> {
             give(&robot, json!({"kind": "publish", "topic": topic, "type": type_name, "message": message}), &how).await
         }
         CommandCommand::Pause { robot, for_s, how } => give(&robot, json!({"kind": "pause", "for_s": for_s}), &how).await,
+        CommandCommand::Escalate { robot, file, for_s, how } => {
+            let (_, policy) = super::policy::read(&file)?;
+            // In the class detail, whatever they are in the policy.
+            let routes = policy.routes.into_iter().map(|route| Route { class: None, ..route });
+            give(&robot, json!({"kind": "escalate", "for_s": for_s, "routes": routes.collect::<Vec<_>>()}), &how).await
+        }
         CommandCommand::Resume { robot, how } => give(&robot, json!({"kind": "resume"}), &how).await,
         CommandCommand::List { robot } => {
             let path = format!("/targets/{}/commands", encode(&robot));

@@ -64,9 +64,16 @@ pub(crate) async fn policy(command: PolicyCommand) -> Result<(), CliError> {
         PolicyCommand::Check { file } => {
             let (_, policy) = read(&file)?;
             for (at, route) in policy.routes.iter().enumerate() {
-                output::line(format!("{}: {}", route.name, check_fields(&file, at, route)?))?;
+                output::line(format!("{}: {}", route.name, check_fields(&file, &format!("routes[{at}]"), route)?))?;
             }
-            output::line(format!("{} is a policy of {} routes", file.display(), policy.routes.len()))
+            for (at, escalation) in policy.escalations.iter().enumerate() {
+                for (index, route) in escalation.routes.iter().enumerate() {
+                    let checked = check_fields(&file, &format!("escalations[{at}].routes[{index}]"), route)?;
+                    output::line(format!("{}, {}: {checked}", escalation.name, route.name))?;
+                }
+            }
+            let (routes, escalations) = (policy.routes.len(), policy.escalations.len());
+            output::line(format!("{} is a policy of {routes} routes and {escalations} escalations", file.display()))
         }
         PolicyCommand::Set(arguments) => set(arguments).await,
         PolicyCommand::Show { robot, json: raw } => {
@@ -101,7 +108,7 @@ async fn set(arguments: SetArguments) -> Result<(), CliError> {
     Ok(())
 }
 
-fn read(file: &Path) -> Result<(Value, TelemetryPolicy), CliError> {
+pub(super) fn read(file: &Path) -> Result<(Value, TelemetryPolicy), CliError> {
     let path = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|source| CliError::Read { path: path.clone(), source })?;
     let written: Value = serde_norway::from_str(&text).map_err(|source| CliError::Yaml { what: path.clone(), source })?;
@@ -110,7 +117,7 @@ fn read(file: &Path) -> Result<(Value, TelemetryPolicy), CliError> {
 }
 
 /// Whether the route's fields are those of its type, as far as that is known before a robot sees the topic.
-fn check_fields(file: &Path, at: usize, route: &Route) -> Result<String, CliError> {
+fn check_fields(file: &Path, at: &str, route: &Route) -> Result<String, CliError> {
     let Some(name) = &route.type_name else { return Ok("fields are checked on the robot, since no type is named".to_owned()) };
     let ty = match registry::resolve(name, None) {
         Ok(ty) => ty,
@@ -119,10 +126,8 @@ fn check_fields(file: &Path, at: usize, route: &Route) -> Result<String, CliErro
     };
     for (index, field) in route.fields.iter().enumerate() {
         let steps: Vec<registry::Step<'_>> = field.path.steps().iter().map(step).collect();
-        registry::Projection::new(ty, &steps).map_err(|error| CliError::Input {
-            path: file.display().to_string(),
-            reason: format!("routes[{at}].fields[{index}]: {error}"),
-        })?;
+        registry::Projection::new(ty, &steps)
+            .map_err(|error| CliError::Input { path: file.display().to_string(), reason: format!("{at}.fields[{index}]: {error}") })?;
     }
     Ok(format!("{} fields of {name}", route.fields.len()))
 }

@@ -287,6 +287,13 @@ async fn a_command_is_given_and_its_end_is_the_exit_status() {
     assert_eq!(ran_refused.code, Some(1));
     assert!(ran_refused.err.contains("is refused: not in command_services"), "{}", ran_refused.err);
     assert_eq!(ran(&url, &["command", "pause", "robot-1", "--for", "60", "--no-wait"]).await.ok(), "command done\n");
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies/health.yaml");
+    ran(&url, &["command", "escalate", "robot-1", example.to_str().unwrap(), "--for", "60", "--no-wait"]).await.ok();
+    let action = plane.asked.lock().unwrap().last().unwrap()["action"].clone();
+    assert_eq!(
+        (&action["kind"], &action["routes"][0]["name"], action["routes"][0].get("class")),
+        (&json!("escalate"), &json!("worst-level"), None)
+    );
     let table = ran(&url, &["command", "list", "robot-1"]).await.ok();
     assert!(table.contains("c1  call_service  refused  not in command_services"), "{table}");
 }

@@ -146,6 +146,14 @@ fn headline(content: &Content) -> (String, Severity) {
             PolicyOutcome::Applied => (format!("telemetry policy {} applied", status.version), Severity::Info),
             PolicyOutcome::Refused => (format!("telemetry policy {} refused: {}", status.version, status.reason), Severity::Error),
         },
+        EntryBody::Escalation(escalation) if escalation.active => {
+            (format!("{} escalated for {:.0} s: {}", escalation.name, escalation.for_s, escalation.reason), Severity::Warning)
+        }
+        EntryBody::Escalation(escalation) => (format!("escalation {} ended: {}", escalation.name, escalation.reason), Severity::Info),
+        EntryBody::Survival(survival) => match survival.shed {
+            Some(class) => (format!("entries of class {class} and below are given up: {}", survival.reason), Severity::Warning),
+            None => (format!("all entries are made again: {}", survival.reason), Severity::Info),
+        },
         EntryBody::CommandStatus(status) => match status.outcome {
             CommandOutcome::Done => (format!("command {} done", status.id), Severity::Info),
             CommandOutcome::Expired => (format!("command {} expired", status.id), Severity::Warning),

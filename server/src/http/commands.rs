@@ -16,7 +16,7 @@ use crate::http::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandRequest {
     /// `{"kind": "call_service", "service", "type", "request", "timeout_s"}`, `{"kind": "publish", "topic", "type", "message"}`,
-    /// `{"kind": "pause", "for_s"}` or `{"kind": "resume"}`.
+    /// `{"kind": "pause", "for_s"}`, `{"kind": "resume"}` or `{"kind": "escalate", "for_s", "routes"}`.
     action: serde_json::Value,
     /// Seconds after which it is not run any more, up to a day; 60 when not said.
     expires_s: Option<f64>,

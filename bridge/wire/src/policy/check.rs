@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{MAX_POLICY_BYTES, PolicyError, Route, TelemetryPolicy};
+use super::{Escalation, MAX_POLICY_BYTES, PolicyError, Route, TelemetryPolicy};
 use crate::Class;
 
 const MAX_ROUTES: usize = 100;
+const MAX_ESCALATIONS: usize = 8;
+/// Longest escalation, seconds.
+pub(crate) const MAX_ESCALATION_S: f64 = 3_600.0;
 const MAX_PATTERNS: usize = 50;
 const MAX_FIELDS: usize = 50;
 
@@ -37,6 +40,16 @@ impl TelemetryPolicy {
             within("max_entries_per_s", rate, 0.01, 10_000.0)?;
         }
         let mut names = BTreeSet::new();
+        if self.escalations.len() > MAX_ESCALATIONS {
+            return Err(error("escalations", format!("{} are more than {MAX_ESCALATIONS}", self.escalations.len())));
+        }
+        for (at, escalation) in self.escalations.iter().enumerate() {
+            escalation.check(&format!("escalations[{at}]"))?;
+            if !names.insert(&escalation.name) {
+                return Err(error(&format!("escalations[{at}].name"), format!("there is another escalation {:?}", escalation.name)));
+            }
+        }
+        let mut names = BTreeSet::new();
         for (at, route) in self.routes.iter().enumerate() {
             let path = format!("routes[{at}]");
             route.check(&path)?;
@@ -48,14 +61,39 @@ impl TelemetryPolicy {
     }
 }
 
+impl Escalation {
+    fn check(&self, path: &str) -> Result<(), PolicyError> {
+        check_name(&self.name).map_err(|reason| error(&format!("{path}.name"), reason))?;
+        within(&format!("{path}.for_s"), self.for_s, 0.1, MAX_ESCALATION_S)?;
+        within(&format!("{path}.rest_s"), self.rest_s, 0.0, 86_400.0)?;
+        check_escalated(&self.routes).map_err(|wrong| PolicyError { path: format!("{path}.{}", wrong.path), ..wrong })
+    }
+}
+
+/// Checks the routes of an escalation.
+pub(crate) fn check_escalated(routes: &[Route]) -> Result<(), PolicyError> {
+    if routes.is_empty() {
+        return Err(error("routes", "name 1 route at least".to_owned()));
+    }
+    TelemetryPolicy { routes: routes.to_vec(), ..TelemetryPolicy::default() }.check()?;
+    match routes.iter().position(|route| route.class.is_some_and(|class| class != Class::Detail)) {
+        Some(at) => Err(error(&format!("routes[{at}].class"), "escalations are of the class detail".to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let well_formed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > 63 || !name.bytes().all(well_formed) {
+        return Err(format!("{name:?} is no name: use 1 to 63 lower-case letters, digits, dashes and underscores"));
+    }
+    Ok(())
+}
+
 impl Route {
     fn check(&self, path: &str) -> Result<(), PolicyError> {
         let at = |field: &str| format!("{path}.{field}");
-        let well_formed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-        if self.name.is_empty() || self.name.len() > 63 || !self.name.bytes().all(well_formed) {
-            let reason = format!("{:?} is no name: use 1 to 63 lower-case letters, digits, dashes and underscores", self.name);
-            return Err(error(&at("name"), reason));
-        }
+        check_name(&self.name).map_err(|reason| error(&at("name"), reason))?;
         if self.allow.is_empty() || self.allow.len() > MAX_PATTERNS {
             return Err(error(&at("allow"), format!("name 1 to {MAX_PATTERNS} topics")));
         }
@@ -179,6 +217,10 @@ mod tests {
         json!({ "name": "pose", "allow": ["odom"], "fields": ["pose.pose.position.x"], "window": { "period_s": 60 } })
     }
 
+    fn escalations(for_s: u32, routes: Value) -> Value {
+        json!([{ "name": "look-closer", "when": { "kind": "drift" }, "for_s": for_s, "routes": routes }])
+    }
+
     fn with(change: impl FnOnce(&mut Value)) -> Result<TelemetryPolicy, PolicyError> {
         let mut document = json!({ "routes": [route()] });
         change(&mut document);
@@ -203,7 +245,7 @@ mod tests {
     #[test]
     fn each_mistake_is_named_with_its_place() {
         type Change = fn(&mut Value);
-        let cases: [(&str, &str, Change); 20] = [
+        let cases: [(&str, &str, Change); 24] = [
             ("routes[0].name", "no name", |p| p["routes"][0]["name"] = json!("Pose")),
             ("routes[1].name", "another route", |p| p["routes"] = json!([route(), route()])),
             ("routes[0].allow", "1 to 50", |p| p["routes"][0]["allow"] = json!([])),
@@ -223,6 +265,18 @@ mod tests {
             ("routes[0].class", "critical is for", |p| p["routes"][0]["class"] = json!("critical")),
             ("routes[0].priority", "0 to 9", |p| p["routes"][0]["priority"] = json!(10)),
             ("routes[0].expected_period_s", "0.1", |p| p["routes"][0]["expected_period_s"] = json!(0.01)),
+            ("escalations[0].for_s", "0.1 to 3600", |p| p["escalations"] = escalations(7_200, json!([route()]))),
+            ("escalations[0].routes", "1 route", |p| p["escalations"] = escalations(60, json!([]))),
+            ("escalations[0].routes[0].window.period_s", "invalid type", |p| {
+                let mut wrong = route();
+                wrong["window"]["period_s"] = json!("x");
+                p["escalations"] = escalations(60, json!([wrong]));
+            }),
+            ("escalations[0].routes[0].class", "class detail", |p| {
+                let mut wrong = route();
+                wrong["class"] = json!("event");
+                p["escalations"] = escalations(60, json!([wrong]));
+            }),
             ("max_entries_per_s", "0.01", |p| p["max_entries_per_s"] = json!(-1)),
         ];
         for (path, reason, change) in cases {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 
 pub use check::name_matches;
+pub(crate) use check::{MAX_ESCALATION_S, check_escalated};
 pub use field::{FieldPath, Step};
 
 use crate::{Class, u64_string};
@@ -37,9 +38,46 @@ pub struct TelemetryPolicy {
     /// What is reported. A topic that several routes match is reported by each.
     #[serde(default)]
     pub routes: Vec<Route>,
+    /// More of some topics for a while, when there is a reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub escalations: Vec<Escalation>,
     /// Most entries a second of all routes together, on average over ten seconds; when it is short, lower priorities go first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_entries_per_s: Option<f64>,
+}
+
+/// More of some topics for a while.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Escalation {
+    /// Its name, as a route's.
+    pub name: String,
+    /// What begins it.
+    pub when: Reason,
+    /// How long it lasts, seconds, up to an hour.
+    pub for_s: f64,
+    /// How long after its end it does not begin again, seconds.
+    #[serde(default = "rest_s")]
+    pub rest_s: f64,
+    /// What is reported meanwhile, in the class `detail`.
+    pub routes: Vec<Route>,
+}
+
+fn rest_s() -> f64 {
+    600.0
+}
+
+/// What begins an escalation on the robot itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reason {
+    /// A drift window is flagged.
+    Drift {},
+    /// Something has a fault.
+    Fault {
+        /// What has it, as a pattern: `inference_node`, `route *`.
+        source: String,
+    },
 }
 
 /// Which topics, which of their fields, and how.
