@@ -132,7 +132,7 @@ mod tests {
 
     fn produced(appended: u64) -> Uplink {
         let class = Class { name: "event".into(), appended, acknowledged: appended };
-        Uplink { stamp: 0, connected: true, epoch: "e".into(), classes: vec![class] }
+        Uplink { stamp: 0, connected: true, by: "mqtt".into(), epoch: "e".into(), classes: vec![class] }
     }
 
     fn rows(seqs: &[u64]) -> Vec<Entry> {
