@@ -156,6 +156,7 @@ async fn what_may_not_pass_is_withheld_and_counted() {
     let document = json!({"routes": [{"name": "flag", "allow": ["flag"], "fields": ["data"], "samples": {"max_hz": 1000}, "priority": 9}]});
     let mut escalated: Route = TelemetryPolicy::parse(&document).unwrap().routes.remove(0);
     escalated.name = format!("{}closer/flag", super::ESCALATION);
+    world.valve.send_replace(Valve::default());
     let admitted = (0..5_000).filter(|_| world.common.admits(&escalated)).count();
     assert!((1_000..2_000).contains(&admitted), "ten seconds' worth and no more: {admitted}");
     world.stop.send_replace(true);
