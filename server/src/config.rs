@@ -101,6 +101,9 @@ pub struct Args {
     /// The data folder was put back from a backup: raise the server epoch, so that robots follow it again.
     #[arg(long)]
     pub restored: bool,
+    /// Sign documents with the next key from now on. Robots that enrolled or renewed since the last time know it already.
+    #[arg(long)]
+    pub rotate_document_key: bool,
 }
 
 /// The file.
@@ -177,6 +180,8 @@ pub struct Config {
     pub log: String,
     /// The data folder was put back from a backup.
     pub restored: bool,
+    /// Sign documents with the next key from now on.
+    pub rotate_document_key: bool,
     /// What is kept of robots' logs, and how long.
     pub retention: Policy,
 }
@@ -212,6 +217,7 @@ impl Config {
             max_model_bytes: file.max_model_bytes.unwrap_or(2 << 30),
             log: text(args.log, file.log, "info"),
             restored: args.restored,
+            rotate_document_key: args.rotate_document_key,
             retention: file.retention.policy()?,
         })
     }

@@ -60,6 +60,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     let options = AppOptions {
         restored: config.restored,
+        rotate_document_key: config.rotate_document_key,
         max_model_bytes: config.max_model_bytes,
         retention: config.retention,
         tls_names: config.tls_names,

@@ -26,16 +26,15 @@ impl Client {
         let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let url = set("EDGEFLOW_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()).trim_end_matches('/').to_owned();
         let token = set("EDGEFLOW_TOKEN").ok_or(CliError::NoToken)?;
-        let (tunnel, base) = match url.starts_with("https://") {
-            true => {
-                let path = set("EDGEFLOW_CA").ok_or(CliError::NoCa)?;
-                let ca = fs::read_to_string(&path).map_err(|source| CliError::Read { path, source })?;
-                let (authority, base) = split_https(&url)?;
-                let roots = Roots::Ca(ca);
-                client_config(&roots, None)?; // a CA that is none is told now
-                (Some(Tunnel::open(&authority, move || client_config(&roots, None))?), base)
-            }
-            false => (None, url.clone()),
+        let (tunnel, base) = if url.starts_with("https://") {
+            let path = set("EDGEFLOW_CA").ok_or(CliError::NoCa)?;
+            let ca = fs::read_to_string(&path).map_err(|source| CliError::Read { path, source })?;
+            let (authority, base) = split_https(&url)?;
+            let roots = Roots::Ca(ca);
+            client_config(&roots, None)?; // a CA that is none is told now
+            (Some(Tunnel::open(&authority, move || client_config(&roots, None))?), base)
+        } else {
+            (None, url.clone())
         };
         let http = tunnel
             .as_ref()

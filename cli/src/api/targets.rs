@@ -46,6 +46,14 @@ pub(crate) enum TargetsCommand {
         #[arg(long, value_name = "MINUTES", default_value_t = 15)]
         minutes: u64,
     },
+    /// A robot's certificates, the newest first: when each was issued, expires, and was revoked.
+    Certificates {
+        /// Its name.
+        name: String,
+        /// As the API gives it.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Which robot.
@@ -53,6 +61,14 @@ pub(crate) enum TargetsCommand {
 pub(crate) struct RevokeArguments {
     /// Its name.
     robot: String,
+}
+
+#[derive(Deserialize)]
+struct Certificate {
+    fingerprint: String,
+    issued_at_us: i64,
+    not_after_us: i64,
+    revoked_at_us: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +114,7 @@ pub(crate) async fn targets(command: TargetsCommand) -> Result<(), CliError> {
     match command {
         TargetsCommand::List { json: raw } => list(raw).await,
         TargetsCommand::Enrol { name, token_file } => enrol(&name, &token_file).await,
+        TargetsCommand::Certificates { name, json: raw } => certificates(&name, raw).await,
         TargetsCommand::Bootstrap { name, token_file, minutes } => bootstrap(&name, &token_file, minutes).await,
     }
 }
@@ -131,6 +148,21 @@ async fn bootstrap(name: &str, path: &Path, minutes: u64) -> Result<(), CliError
     let until = when(made.expires_at_us);
     let fingerprint = made.ca_fingerprint;
     output::line(format!("{name} can enroll once until {until} with the token in {} (CA {fingerprint})", path.display()))
+}
+
+async fn certificates(name: &str, raw: bool) -> Result<(), CliError> {
+    let path = format!("/targets/{}/certificates", encode(name));
+    let list = Client::from_environment()?.get(&path, &[]).await?;
+    if raw {
+        return super::json(&list);
+    }
+    let row = |certificate: Certificate| {
+        let revoked = certificate.revoked_at_us.map_or_else(|| "-".to_owned(), when);
+        let fingerprint = certificate.fingerprint.chars().take(16).collect();
+        [fingerprint, when(certificate.issued_at_us), when(certificate.not_after_us), revoked]
+    };
+    let rows = document::<Vec<Certificate>>(list, &path)?.into_iter().map(row).collect::<Vec<_>>();
+    output::table(["CERTIFICATE", "ISSUED", "EXPIRES", "REVOKED"], &rows)
 }
 
 /// Revokes a robot.

@@ -62,6 +62,13 @@ async fn revoke(State(plane): State<Plane>, headers: HeaderMap, Path(name): Path
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn certificates(headers: HeaderMap, Path(name): Path<String>) -> Answer {
+    allowed(&headers)?;
+    assert_eq!(name, "robot-1");
+    let certificate = |fill: &str, revoked: Option<i64>| json!({"fingerprint": fill.repeat(32), "serial": "01", "issued_at_us": 1_700_000_000_000_000_i64, "not_after_us": 1_702_592_000_000_000_i64, "revoked_at_us": revoked});
+    Ok(Json(json!([certificate("ab", None), certificate("cd", Some(1_700_000_001_000_000))])))
+}
+
 async fn push(State(plane): State<Plane>, headers: HeaderMap, Path(model): Path<String>, mut form: Multipart) -> Answer {
     allowed(&headers)?;
     let mut parts = BTreeMap::new();
@@ -139,6 +146,7 @@ async fn start() -> (Plane, String) {
         .route("/api/v1/targets", get(targets).post(enrol))
         .route("/api/v1/targets/{target}", axum::routing::delete(revoke))
         .route("/api/v1/targets/{target}/bootstrap", post(bootstrap))
+        .route("/api/v1/targets/{target}/certificates", get(certificates))
         .route("/api/v1/models/{model}/versions", post(push))
         .route("/api/v1/deployments", post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
@@ -219,6 +227,13 @@ async fn a_robot_is_given_a_token_to_enrol_with_and_is_revoked() {
     }
     let token = ran(&url, &["targets", "bootstrap", "robot-1", "--token-file", "-"]).await.ok();
     assert!(token.starts_with("robot-1.s3cret."), "{token}");
+    let table = ran(&url, &["targets", "certificates", "robot-1"]).await.ok();
+    let expected = "\
+CERTIFICATE       ISSUED                    EXPIRES                   REVOKED
+abababababababab  2023-11-14T22:13:20.000Z  2023-12-14T22:13:20.000Z  -
+cdcdcdcdcdcdcdcd  2023-11-14T22:13:20.000Z  2023-12-14T22:13:20.000Z  2023-11-14T22:13:21.000Z
+";
+    assert_eq!(table, expected);
     plane.asked.lock().unwrap().clear();
     let out = ran(&url, &["revoke", "robot-1"]).await.ok();
     assert!(out.contains("robot-1 is revoked"), "{out}");

@@ -78,10 +78,29 @@ pub struct Authority {
     ca_pem: String,
     names: Vec<String>,
     server: RwLock<Served>,
-    documents: Ed25519KeyPair,
-    document_key: DocumentKey,
+    /// The key that signs documents.
+    documents: DocumentSigner,
+    /// The one that will, so that robots know it when it does.
+    next_documents: DocumentSigner,
     /// Revoked certificates, so that a handshake can refuse them without asking the store. The store decides.
     revoked: RwLock<HashSet<Fingerprint>>,
+}
+
+struct DocumentSigner {
+    pair: Ed25519KeyPair,
+    public: DocumentKey,
+}
+
+impl DocumentSigner {
+    /// The key in a file; made when there is none.
+    fn open(path: &Path) -> Result<Self, AppError> {
+        let key = key_file(path, || Ok(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| no_random())?.as_ref().to_vec()))?;
+        let pair = Ed25519KeyPair::from_pkcs8(&key)
+            .map_err(|error| AppError::artifact("reading the key that signs documents")(std::io::Error::other(error.to_string())))?;
+        let public = pair.public_key().as_ref();
+        let public = DocumentKey { key_id: hex::encode(&Sha256::digest(public)[..8]), public_key: STANDARD.encode(public) };
+        Ok(Self { pair, public })
+    }
 }
 
 struct Served {
@@ -91,7 +110,8 @@ struct Served {
 
 impl Authority {
     /// Opens the authority of a data folder; makes it at first. Our listeners' certificate gets the loopback names and `names`.
-    pub(crate) fn open(data_dir: &Path, names: &[String], now_us: i64) -> Result<Self, AppError> {
+    /// `rotate` puts the next key that signs documents in the place of the present one.
+    pub(crate) fn open(data_dir: &Path, names: &[String], rotate: bool, now_us: i64) -> Result<Self, AppError> {
         let folder = data_dir.join("authority");
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(AppError::artifact("making the authority's folder"))?;
         let key = key_file(&folder.join("ca.key"), || Ok(KeyPair::generate().map_err(crypto)?.serialize_pem().into_bytes()))?;
@@ -110,16 +130,14 @@ impl Authority {
         };
         let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(AppError::artifact("reading the authority's certificate"))?;
         let issuer = Issuer::new(params, key);
-        let documents = key_file(&folder.join("documents.key"), || {
-            Ok(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| no_random())?.as_ref().to_vec())
-        })?;
-        let documents = Ed25519KeyPair::from_pkcs8(&documents)
-            .map_err(|error| AppError::artifact("reading the key that signs documents")(std::io::Error::other(error.to_string())))?;
-        let public = documents.public_key().as_ref();
-        let document_key = DocumentKey { key_id: hex::encode(&Sha256::digest(public)[..8]), public_key: STANDARD.encode(public) };
+        let (present, next) = (folder.join("documents.key"), folder.join("documents.next.key"));
+        if rotate && next.exists() {
+            fs::rename(&next, &present).map_err(AppError::artifact("rotating the key that signs documents"))?;
+        }
+        let (documents, next_documents) = (DocumentSigner::open(&present)?, DocumentSigner::open(&next)?);
         let names = LOOPBACK.iter().map(|name| (*name).to_owned()).chain(names.iter().cloned()).collect::<Vec<_>>();
         let server = RwLock::new(serve(&folder, &issuer, &ca, &names, now_us)?);
-        Ok(Self { folder, issuer, ca, ca_pem, names, server, documents, document_key, revoked: RwLock::default() })
+        Ok(Self { folder, issuer, ca, ca_pem, names, server, documents, next_documents, revoked: RwLock::default() })
     }
 
     /// SHA-256 of the authority's certificate: what a robot pins before it first speaks to us.
@@ -137,9 +155,9 @@ impl Authority {
         &self.ca_pem
     }
 
-    /// Keys that sign documents to robots, the one in use first.
+    /// Keys that sign documents to robots: the one in use, and the one that follows it.
     pub fn document_keys(&self) -> Vec<DocumentKey> {
-        vec![self.document_key.clone()]
+        vec![self.documents.public.clone(), self.next_documents.public.clone()]
     }
 
     /// Where the material lies as PEM.
@@ -183,8 +201,8 @@ impl Authority {
 
     /// An envelope around a document, signed.
     pub fn envelope(&self, kind: DocumentKind, payload: String) -> Envelope {
-        let signature = self.documents.sign(&Envelope::signed_bytes(kind, &payload));
-        let signature = Signature { key_id: self.document_key.key_id.clone(), signature: STANDARD.encode(signature.as_ref()) };
+        let signature = self.documents.pair.sign(&Envelope::signed_bytes(kind, &payload));
+        let signature = Signature { key_id: self.documents.public.key_id.clone(), signature: STANDARD.encode(signature.as_ref()) };
         Envelope { v: WIRE_VERSION, payload, signatures: vec![signature] }
     }
 
@@ -359,12 +377,12 @@ mod tests {
     #[test]
     fn the_authority_is_made_once_and_its_keys_are_for_this_user_only() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Authority::open(folder.path(), &[], NOW_US).unwrap();
+        let first = Authority::open(folder.path(), &[], false, NOW_US).unwrap();
         let (fingerprint, keys) = (first.fingerprint(), first.document_keys());
         drop(first);
-        let again = Authority::open(folder.path(), &[], NOW_US).unwrap();
+        let again = Authority::open(folder.path(), &[], false, NOW_US).unwrap();
         assert_eq!((again.fingerprint(), again.document_keys()), (fingerprint, keys));
-        for name in ["ca.key", "server.key", "documents.key"] {
+        for name in ["ca.key", "server.key", "documents.key", "documents.next.key"] {
             let mode = fs::metadata(folder.path().join("authority").join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
@@ -375,7 +393,7 @@ mod tests {
     #[test]
     fn a_robot_gets_a_certificate_in_the_name_we_give_it() {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::open(folder.path(), &[], NOW_US).unwrap();
+        let authority = Authority::open(folder.path(), &[], false, NOW_US).unwrap();
         let issued = authority.issue("robot-1", &request(&PKCS_ECDSA_P256_SHA256), NOW_US, NOW_US + 3_600_000_000).unwrap();
         let der = CertificateDer::from_pem_slice(issued.pem.as_bytes()).unwrap();
         assert_eq!(fingerprint(&der), issued.fingerprint);
@@ -389,7 +407,7 @@ mod tests {
     #[test]
     fn requests_that_prove_nothing_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::open(folder.path(), &[], NOW_US).unwrap();
+        let authority = Authority::open(folder.path(), &[], false, NOW_US).unwrap();
         let good = request(&PKCS_ECDSA_P256_SHA256);
         let body: String = good.lines().filter(|line| !line.starts_with("-----")).collect();
         let mut der = STANDARD.decode(body).unwrap();
@@ -407,7 +425,7 @@ mod tests {
     fn our_own_certificate_has_the_configured_names_and_is_renewed_in_time() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["fleet.example".to_owned(), "10.1.2.3".to_owned()];
-        let authority = Authority::open(folder.path(), &names, NOW_US).unwrap();
+        let authority = Authority::open(folder.path(), &names, false, NOW_US).unwrap();
         let chain = authority.served();
         let (_, certificate) = parse_x509_certificate(chain.cert.first().unwrap()).unwrap();
         let text = format!("{:?}", certificate.subject_alternative_name().unwrap().unwrap().value);
@@ -420,13 +438,27 @@ mod tests {
     #[test]
     fn envelopes_are_signed_for_what_they_hold() {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::open(folder.path(), &[], NOW_US).unwrap();
+        let authority = Authority::open(folder.path(), &[], false, NOW_US).unwrap();
         let envelope = authority.envelope(DocumentKind::DesiredState, "{}".into());
         let public = STANDARD.decode(&authority.document_keys()[0].public_key).unwrap();
         let signature = STANDARD.decode(&envelope.signatures[0].signature).unwrap();
         let key = UnparsedPublicKey::new(&ring::signature::ED25519, public);
         assert!(key.verify(&Envelope::signed_bytes(DocumentKind::DesiredState, "{}"), &signature).is_ok());
         assert!(key.verify(&Envelope::signed_bytes(DocumentKind::Command, "{}"), &signature).is_err());
+    }
+
+    #[test]
+    fn a_rotated_key_is_one_that_robots_have_pinned_already() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Authority::open(folder.path(), &[], false, NOW_US).unwrap().document_keys();
+        let [present, next] = keys.as_slice() else { panic!("{keys:?}") };
+        assert_ne!(present, next);
+        let rotated = Authority::open(folder.path(), &[], true, NOW_US).unwrap();
+        assert_eq!(rotated.envelope(DocumentKind::DesiredState, "{}".into()).signatures[0].key_id, next.key_id);
+        let later = rotated.document_keys();
+        assert!(later[0] == *next && !keys.contains(&later[1]), "another one follows");
+        let again = Authority::open(folder.path(), &[], false, NOW_US).unwrap();
+        assert_eq!(again.document_keys(), later, "and it stays so");
     }
 
     #[test]

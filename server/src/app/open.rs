@@ -21,6 +21,8 @@ pub struct AppOptions {
     pub data_dir: PathBuf,
     /// The folder was put back from a backup: raise the server epoch.
     pub restored: bool,
+    /// Sign documents with the next key from now on.
+    pub rotate_document_key: bool,
     /// Most bytes of one uploaded bundle.
     pub max_model_bytes: u64,
     /// Names and addresses under which robots reach this machine, beside the loopback ones.
@@ -32,7 +34,14 @@ pub struct AppOptions {
 impl AppOptions {
     /// Defaults on a folder.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), restored: false, max_model_bytes: 2 << 30, tls_names: Vec::new(), retention: Policy::default() }
+        Self {
+            data_dir: data_dir.into(),
+            restored: false,
+            rotate_document_key: false,
+            max_model_bytes: 2 << 30,
+            tls_names: Vec::new(),
+            retention: Policy::default(),
+        }
     }
 }
 
@@ -61,7 +70,7 @@ impl App {
             let identity = stores.server.raise_epoch(now_us).await?;
             tracing::warn!(server.epoch = identity.server_epoch, "the data folder was restored: server epoch raised");
         }
-        let authority = Authority::open(&options.data_dir, &options.tls_names, now_us)?;
+        let authority = Authority::open(&options.data_dir, &options.tls_names, options.rotate_document_key, now_us)?;
         authority.revoke(stores.identities.revoked_certificates(now_us).await?);
         let (enrolled, _) = broadcast::channel(CHANGES);
         let (desired, _) = broadcast::channel(CHANGES);
