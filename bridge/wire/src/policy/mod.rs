@@ -41,7 +41,7 @@ pub struct TelemetryPolicy {
     /// More of some topics for a while, when there is a reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escalations: Vec<Escalation>,
-    /// Most entries a second of all routes together, on average over ten seconds; when it is short, lower priorities go first.
+    /// Most entries a second of all routes together, on average over a minute; when it is short, lower priorities go first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_entries_per_s: Option<f64>,
 }
