@@ -44,6 +44,7 @@ pub use log::{LogHandle, LogSnapshot, LogThread};
 pub use node::Bridge;
 pub use receipt::Receipts;
 pub use recorder::Recorder;
+pub use renew::keep_certificate;
 pub use secure::Secure;
 pub use summarise::Summariser;
 pub use trust::Trust;

@@ -38,7 +38,7 @@ pub(crate) fn care(remaining: Duration) -> Care {
 }
 
 /// Runs for as long as the bridge does. Keys that a renewal brings go into `keys`.
-pub(crate) async fn keep_certificate(secure: Secure, keys: watch::Sender<DocumentKeys>, recorder: Recorder) {
+pub async fn keep_certificate(secure: Secure, keys: watch::Sender<DocumentKeys>, recorder: Recorder) {
     let mut identity = secure.identity.clone();
     let mut told: Option<tokio::time::Instant> = None;
     loop {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
-use edgeflow_bridge::{DesiredStore, Offer, Trust};
+use edgeflow_bridge::{Clock, DesiredStore, LogHandle, Offer, Recorder, Secure, Trust, keep_certificate};
 use edgeflow_identity::{BootstrapToken, Identity, Roots, Tunnel, client_config, enrol, renew, split_https};
 use edgeflow_server::{
     app::{App, AppOptions, SystemClock, TargetRequest},
@@ -10,7 +10,8 @@ use edgeflow_server::{
     mqtt::{Gateway, GatewayMetrics, Limits, Outcome},
     tls::{self, ClientCertificate},
 };
-use edgeflow_wire::{DesiredState, DocumentKind, Envelope, Version};
+use edgeflow_uplink::Backlog;
+use edgeflow_wire::{Class, DesiredState, DocumentKind, Envelope, Version};
 use reqwest::{Method, StatusCode};
 use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet, QoS, Transport};
 use std::{
@@ -48,8 +49,12 @@ impl Drop for Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::start_at(Arc::new(SystemClock)).await
+    }
+
+    async fn start_at(clock: Arc<dyn edgeflow_core::Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let app = App::open(AppOptions::new(folder.path()), Arc::new(SystemClock)).await.unwrap();
+        let app = App::open(AppOptions::new(folder.path()), clock).await.unwrap();
         app.ensure_admin_token(Some(TOKEN)).await.unwrap();
         let shutdown = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -241,6 +246,43 @@ async fn a_renewed_certificate_counts_from_the_next_connection_on() {
     robot.connected().await;
     let certificates = server.app.certificates(&edgeflow_core::Principal::administrator(), &"robot-1".parse().unwrap()).await.unwrap();
     assert_eq!(certificates.len(), 2);
+}
+
+/// A control plane whose clock is behind, so that its certificates are old when they come.
+struct Behind(Duration);
+
+impl edgeflow_core::Clock for Behind {
+    fn now_us(&self) -> i64 {
+        edgeflow_core::Clock::now_us(&SystemClock) - i64::try_from(self.0.as_micros()).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_renews_a_certificate_that_nears_its_end_and_tells_when_it_cannot() {
+    let server = Server::start_at(Arc::new(Behind(Duration::from_secs(25 * 24 * 3600)))).await;
+    let robot = server.enrol("robot-1").await;
+    let pem = || std::fs::read_to_string(robot.identity.pem()).unwrap();
+    let before = pem();
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::new().unwrap());
+    let (mut log, _thread) = LogHandle::open(folder.path(), Default::default(), clock).unwrap();
+    let keep = || {
+        let secure = Secure::open(robot.identity.folder(), &server.mqtts.to_string(), &server.url()).unwrap();
+        let keys = tokio::sync::watch::Sender::new(robot.identity.documents().clone());
+        tokio::spawn(keep_certificate(secure, keys, Recorder::new(log.clone(), clock)))
+    };
+    let keeping = keep();
+    eventually(|| pem() != before).await;
+    keeping.abort();
+    robot.connected().await;
+
+    server.revoke("robot-1").await;
+    let keeping = keep();
+    let mut ends = log.ends();
+    soon(ends.wait_for(|ends| ends[Class::Critical as usize] > 1)).await.unwrap();
+    keeping.abort();
+    let told = log.read(Class::Critical, 1, edgeflow_uplink::Limits::default()).await.unwrap();
+    let told = format!("{:?}", told.entries);
+    assert!(told.contains("expires in 1") && told.contains("could not be renewed") && told.contains("this robot was revoked"), "{told}");
 }
 
 /// Every verb on every route and topic of another robot, with a certificate of one's own.
