@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // model/: pure, knows nobody
     ("edgeflow_bundle", &[]),
     ("edgeflow_drift", &[]),
-    // bridge/: wire <- {edge_log, uplink} <- bridge_node -> the door
+    // bridge/: wire <- {edge_log, policy, identity <- uplink} <- bridge_node -> the door
     ("edgeflow_wire", &[]),
     ("edgeflow_edge_log", &["edgeflow_wire"]),
     ("edgeflow_identity", &["edgeflow_wire"]),
