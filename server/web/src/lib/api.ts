@@ -133,6 +133,11 @@ export class Api {
     return this.#request('GET', `targets/${encodeURIComponent(target)}/telemetry`, { query: { channel, ...query }, ...(signal && { signal }) });
   }
 
+  async telemetryChannels(target: string, signal?: AbortSignal): Promise<string[]> {
+    const answer = await this.#request<{ channels: string[] }>('GET', `targets/${encodeURIComponent(target)}/telemetry/channels`, { ...(signal && { signal }) });
+    return answer.channels;
+  }
+
   targetDrift(target: string, limit: number, signal?: AbortSignal): Promise<{ target: string; reports: DriftReport[] }> {
     return this.#request('GET', `targets/${encodeURIComponent(target)}/drift`, { query: { limit }, ...(signal && { signal }) });
   }
