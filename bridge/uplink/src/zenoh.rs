@@ -251,14 +251,14 @@ impl Connect for Zenoh {
     async fn connection(&self, events: &mpsc::Sender<LinkEvent>, up_since: &mut Option<Instant>) -> String {
         let session = match timeout(self.config.patience, self.open()).await {
             Ok(Ok(session)) => session,
-            Ok(Err(error)) => return format!("no connection to the control plane's router: {error}"),
+            Ok(Err(error)) => return format!("no connection to the control plane's router: {}", plain(&error)),
             Err(_) => return "the control plane's router did not answer in time".to_owned(),
         };
         let ended = self.serve(&session, events, up_since).await;
         if let Err(error) = session.close().await {
             tracing::debug!(%error, "a zenoh session did not close cleanly");
         }
-        ended.unwrap_or_else(|error| format!("the connection was lost: {error}"))
+        ended.unwrap_or_else(|error| format!("the connection was lost: {}", plain(&error)))
     }
 }
 
@@ -270,6 +270,19 @@ impl Uplink for Zenoh {
     fn start(&self) -> Link {
         keep_connected(self.clone())
     }
+}
+
+/// What zenoh says, without the lines of its sources where it says it.
+fn plain(error: &::zenoh::Error) -> String {
+    let text = error.to_string();
+    let plain: Vec<&str> = text.split(" at /").enumerate().map(|(at, part)| if at == 0 { part } else { after_place(part) }).collect();
+    plain.concat().trim().trim_end_matches('.').to_owned()
+}
+
+/// What follows `path:line.`
+fn after_place(part: &str) -> &str {
+    let place = part.find(char::is_whitespace).unwrap_or(part.len());
+    part.get(place..).unwrap_or_default()
 }
 
 fn payload(sample: &Sample) -> Bytes {
@@ -286,6 +299,14 @@ fn version(envelope: &[u8]) -> Option<Version> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_zenoh_says_has_no_paths_in_it() {
+        let said = "Unable to connect to any of [Single(tls/127.0.0.1:9)]!  at /home/who/zenoh/orchestrator.rs:447.";
+        assert_eq!(plain(&said.into()), "Unable to connect to any of [Single(tls/127.0.0.1:9)]!");
+        let nested = "no session: refused at /a/b.rs:1. - because at /c/d.rs:22.";
+        assert_eq!(plain(&nested.into()), "no session: refused - because");
+    }
 
     #[test]
     fn only_a_host_and_a_port_are_an_address() {

@@ -163,7 +163,8 @@ async fn basis(app: &App) -> Result<Basis, ZenohError> {
 async fn router(app: &App, address: SocketAddr, basis: &Basis) -> Result<Session, ZenohError> {
     let open = |reason| ZenohError::Open { address, reason };
     let config = rules::config(address, &app.authority().files(), &basis.robots).map_err(open)?;
-    zenoh::open(config).await.map_err(|error| open(error.to_string()))
+    // Behind " at " are lines of its sources.
+    zenoh::open(config).await.map_err(|error| open(error.to_string().split(" at /").next().unwrap_or_default().trim().to_owned()))
 }
 
 async fn close(session: &Session) {
