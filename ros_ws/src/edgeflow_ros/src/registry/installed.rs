@@ -128,6 +128,9 @@ fn load(prefixes: &[PathBuf], name: &str) -> Result<Option<&'static TypeDescript
             None => fresh.push((ty, hash)),
         }
     }
+    if let Some(endless) = endless(&fresh) {
+        return Err(fail(format!("{endless} consists of itself")));
+    }
     let mut described = Vec::new();
     for (ty, hash) in fresh {
         let mut fields = Vec::new();
@@ -148,6 +151,19 @@ fn load(prefixes: &[PathBuf], name: &str) -> Result<Option<&'static TypeDescript
         known.insert(ty.name, ty);
     }
     Ok(known.get(name).copied())
+}
+
+/// A type that contains itself, directly or by another: a message of it would have no end.
+fn endless<'a>(fresh: &[(&'a Type, &str)]) -> Option<&'a str> {
+    let mut left: Vec<&Type> = fresh.iter().map(|(ty, _)| *ty).collect();
+    loop {
+        let open: Vec<&str> = left.iter().map(|ty| ty.type_name.as_str()).collect();
+        let before = left.len();
+        left.retain(|ty| ty.fields.iter().any(|field| open.contains(&field.ty.nested_type_name.as_str())));
+        if left.len() == before {
+            return left.first().map(|ty| ty.type_name.as_str());
+        }
+    }
 }
 
 /// What `type_description_interfaces/msg/FieldType` numbers.
@@ -260,6 +276,12 @@ mod tests {
         for (name, fields, hash, reason) in [
             ("bad_msgs/msg/Header", vec![field("header", 1, "std_msgs/msg/Header")], "RIHS01_ff", "std_msgs/msg/Header"),
             ("bad_msgs/msg/Nested", vec![field("part", 1, "bad_msgs/msg/Missing")], header_hash, "bad_msgs/msg/Missing is not described"),
+            (
+                "bad_msgs/msg/Endless",
+                vec![field("parts", 1 + 144, "bad_msgs/msg/Endless")],
+                header_hash,
+                "bad_msgs/msg/Endless consists of itself",
+            ),
             ("bad_msgs/msg/Wide", vec![field("text", 18, "")], header_hash, "type id 18"),
         ] {
             install(dir.path(), name, &description(name, "RIHS01_00", &fields, hash), "");
