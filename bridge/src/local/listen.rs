@@ -8,7 +8,6 @@ use axum::{
     response::Response,
 };
 use std::{
-    future::Future,
     io,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -64,8 +63,8 @@ async fn run(serving: impl IntoFuture<Output = io::Result<()>>) {
     }
 }
 
-fn told(mut stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move { drop(stop.wait_for(|stop| *stop).await) }
+async fn told(mut stop: watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// The data folder belongs to this bridge (the edge log's lock says so), so a socket that is there was left by an earlier one.
