@@ -64,8 +64,8 @@ enum Command {
     /// Bring a model version to robots.
     Deploy(api::DeployArguments),
     /// Ask a robot for a momentary act: call a service, publish a message, pause its reports.
-    #[command(subcommand)]
-    Command(api::CommandCommand),
+    #[command(subcommand, name = "command")]
+    Act(api::CommandCommand),
     /// What robots report of their topics.
     #[command(subcommand)]
     Policy(api::PolicyCommand),
@@ -91,7 +91,7 @@ async fn main() -> ExitCode {
         Command::Revoke(arguments) => api::revoke(arguments).await,
         Command::Model(command) => api::model(command).await,
         Command::Deploy(arguments) => api::deploy(arguments).await,
-        Command::Command(command) => api::command(command).await,
+        Command::Act(command) => api::command(command).await,
         Command::Policy(command) => api::policy(command).await,
         Command::Events(arguments) => api::events(arguments).await,
         Command::Baseline(command) => baseline::run(command).await,

@@ -66,7 +66,7 @@ async fn mosquitto(names: &[String]) -> f64 {
         fs::write(dir.path().join(name), content).unwrap();
     }
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mosquitto = Mosquitto::start(dir.path(), address);
+    let mosquitto = Mosquitto::start(dir.path(), address).await;
     let before = resident_mib(mosquitto.0.id());
     let connections = connect_all(address, &authority, names).await;
     tokio::time::sleep(SETTLE).await;
@@ -78,7 +78,7 @@ async fn mosquitto(names: &[String]) -> f64 {
 struct Mosquitto(Child);
 
 impl Mosquitto {
-    fn start(dir: &Path, address: SocketAddr) -> Self {
+    async fn start(dir: &Path, address: SocketAddr) -> Self {
         let at = |name: &str| dir.join(name).display().to_string();
         let (port, ca, certificate, key) = (address.port(), at("ca.pem"), at("server.pem"), at("server.key"));
         let config = format!(
@@ -89,8 +89,8 @@ impl Mosquitto {
         let program = ["/usr/sbin/mosquitto", "mosquitto"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("mosquitto");
         let child = Command::new(program).arg("-c").arg(dir.join("mosquitto.conf")).stderr(Stdio::null()).spawn();
         let child = child.expect("no mosquitto: `cargo xtask bench bridge` installs it");
-        while std::net::TcpStream::connect(address).is_err() {
-            std::thread::sleep(Duration::from_millis(20));
+        while TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Self(child)
     }

@@ -84,7 +84,7 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    pub(crate) fn new(name: &'static str, plane: &watch::Sender<Plane>) -> (Box<dyn Uplink>, Arc<watch::Sender<Mood>>) {
+    pub(crate) fn uplink(name: &'static str, plane: &watch::Sender<Plane>) -> (Box<dyn Uplink>, Arc<watch::Sender<Mood>>) {
         let mood = Arc::new(watch::Sender::new(Mood::Up));
         (Box::new(Self { name, plane: plane.clone(), mood: mood.clone() }), mood)
     }

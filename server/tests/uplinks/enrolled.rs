@@ -41,6 +41,7 @@ async fn three_uplinks_in_turn_with_the_certificate_that_it_enrolled_for() {
         log: edgeflow_edge_log::Options::default(),
         local_socket: folder.path().join("socket"),
         local_http_port: None,
+        survival: Default::default(),
     };
     config.check().unwrap();
     let mut bridge = Bridge::start(config.uplink().unwrap());

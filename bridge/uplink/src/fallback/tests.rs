@@ -19,9 +19,9 @@ fn hasty() -> Patience {
 type Moods = [Arc<watch::Sender<Mood>>; 3];
 
 fn three(plane: &watch::Sender<Plane>) -> (Box<dyn Uplink>, Moods) {
-    let (a, mood_a) = Fake::new("mqtt", plane);
-    let (b, mood_b) = Fake::new("zenoh", plane);
-    let (c, mood_c) = Fake::new("http", plane);
+    let (a, mood_a) = Fake::uplink("mqtt", plane);
+    let (b, mood_b) = Fake::uplink("zenoh", plane);
+    let (c, mood_c) = Fake::uplink("http", plane);
     (Box::new(Fallback::new(vec![a, b, c], hasty())), [mood_a, mood_b, mood_c])
 }
 
@@ -127,7 +127,7 @@ async fn a_backlog_over_links_that_switch_at_random_arrives_once_and_in_order() 
 #[tokio::test]
 async fn under_a_cap_critical_overtakes_a_backlog_and_the_cap_holds() {
     let plane = watch::Sender::new(Plane::default());
-    let (uplink, _mood) = Fake::new("mqtt", &plane);
+    let (uplink, _mood) = Fake::uplink("mqtt", &plane);
     let begin = Instant::now();
     let robot = Robot::start(uplink, 400, Bandwidth::kbps(160)); // 20,000 bytes a second
     robot.append(Class::Detail, 120); // about 40,000 bytes, which compress to three quarters or so
