@@ -15,8 +15,8 @@ use super::{metrics::Outcome, packets::End};
 
 /// A DISCONNECT without a reason, which the codec does not read.
 const GOODBYE: [u8; 2] = [0xe0, 0x00];
-/// Most bytes of a reason that is sent.
-const MAX_REASON_BYTES: usize = 200;
+/// Most characters of a reason that is sent.
+const MAX_REASON_CHARS: usize = 200;
 
 /// The protocol level of a CONNECT, as soon as it has arrived.
 pub(super) fn level(input: &[u8]) -> Option<u8> {
@@ -209,7 +209,7 @@ impl V5 {
         };
         // What went wrong inside is for the log, not for whoever is connected.
         let reason = if end.outcome == Outcome::ServerError { "the control plane failed; its log says why" } else { &end.reason };
-        let mut reason: String = reason.chars().take(MAX_REASON_BYTES / 4).collect();
+        let mut reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
         if reason.is_empty() {
             "ended by the server".clone_into(&mut reason);
         }

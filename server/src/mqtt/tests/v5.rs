@@ -137,13 +137,19 @@ async fn a_robot_reaches_its_own_topics_only_and_is_told_so() {
             let mut raw = Raw::robot(server.address, "robot-1").await;
             raw.write(&publish(topic, payload.clone(), None)).await;
             let (code, reason) = raw.disconnected().await;
-            assert!(code == DisconnectReasonCode::NotAuthorized && reason.contains("may not publish"), "{topic}: {code:?} {reason}");
+            assert!(
+                code == DisconnectReasonCode::NotAuthorized && reason.contains("may not publish") && reason.contains(topic),
+                "{topic}: {code:?} {reason}"
+            );
         }
         if !subscribes.contains(topic) {
             let mut raw = Raw::robot(server.address, "robot-1").await;
             raw.write(&subscribe(&[topic], None)).await;
             let (code, reason) = raw.disconnected().await;
-            assert!(code == DisconnectReasonCode::NotAuthorized && reason.contains("may not subscribe"), "{topic}: {code:?} {reason}");
+            assert!(
+                code == DisconnectReasonCode::NotAuthorized && reason.contains("may not subscribe") && reason.contains(topic),
+                "{topic}: {code:?} {reason}"
+            );
         }
         let will = LastWill::new(topic.clone(), "x", QoS::AtLeastOnce, true, None);
         let (_raw, answer) = Raw::connect(server.address, "robot-1", None, Some(will)).await;
