@@ -30,6 +30,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,
 
+    /// Robots come with certificates, by MQTT, zenoh and HTTP; nothing is recorded and sent again then.
+    #[arg(long)]
+    pub tls: bool,
+
     /// Only print the schedule.
     #[arg(long)]
     pub dry: bool,

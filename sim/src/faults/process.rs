@@ -102,3 +102,14 @@ impl Process {
         FaultsError::NotUp { name: self.name.clone(), reason, log: self.log.clone() }
     }
 }
+
+/// Runs a program that ends by itself, to a good end.
+pub(super) async fn run_to_end(program: &Program, logs: &Path) -> Result<(), FaultsError> {
+    let mut process = Process::start(program, bound_to_us(), logs)?;
+    match tokio::time::timeout(FIRST_LINE, process.child.wait()).await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(process.not_up(format!("it ended with {status}"))),
+        Ok(Err(error)) => Err(process.not_up(error.to_string())),
+        Err(_) => Err(process.not_up("it does not end".to_owned())),
+    }
+}

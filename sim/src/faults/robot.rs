@@ -15,7 +15,7 @@ use super::machine::{FakeClock, SmallDisk};
 use super::process::{Prefix, Process, bound_to_us};
 use super::schedule::{Fault, Planned, name_of};
 use super::{FaultsError, replay};
-use crate::demo::launch::{Launch, Uplink};
+use crate::demo::launch::{Doors, Launch, Uplink};
 use crate::demo::processes::Program;
 use crate::proxy::{Condition, Link, Proxy, Recording};
 
@@ -33,8 +33,8 @@ const RECORDED: (usize, usize) = (4, 256 * 1024);
 pub(super) struct Make {
     /// Its log holds 1 MB, and its events are long.
     pub(super) crowded: bool,
-    /// It prefers HTTP.
-    pub(super) http_first: bool,
+    /// Its uplinks, the most preferred one first.
+    pub(super) uplinks: &'static str,
 }
 
 /// One robot.
@@ -43,9 +43,9 @@ pub(super) struct Robot {
     pub(super) make: Make,
     token: String,
     logs: PathBuf,
-    mqtt_link: Link,
-    http_link: Link,
-    doors: Arc<Doors>,
+    links: [Link; 3],
+    ways: Arc<Ways>,
+    secure: bool,
     recording: Recording,
     pub(super) clock: Option<FakeClock>,
     pub(super) disk: Option<SmallDisk>,
@@ -55,19 +55,30 @@ pub(super) struct Robot {
     answers: Arc<Mutex<Vec<Answer>>>,
 }
 
-/// Where the bridge finds its control plane: the proxies of its two uplinks.
+/// Where the bridge finds its control plane: the proxies of its uplinks.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct Ways {
     mqtt: Proxy,
     http: Proxy,
+    zenoh: Proxy,
 }
 
-impl Doors {
+impl Ways {
     /// Where the control plane is now.
-    pub(super) fn lead_to(&self, http: &str, mqtt: &str) {
-        self.mqtt.set_upstream(mqtt.to_owned());
-        self.http.set_upstream(http.to_owned());
+    pub(super) fn lead_to(&self, doors: &Doors) {
+        self.mqtt.set_upstream(doors.mqtt.clone());
+        self.http.set_upstream(doors.http.clone());
+        self.zenoh.set_upstream(doors.zenoh.clone());
     }
+}
+
+/// What shows the control plane who a robot is.
+#[derive(Debug, Clone)]
+pub(super) enum Proof {
+    /// Its token, without TLS.
+    Token(String),
+    /// The folder that `edgeflow enroll` made.
+    Identity(PathBuf),
 }
 
 /// What a robot is made of.
@@ -77,7 +88,7 @@ pub(super) struct Parts<'a> {
     pub(super) seed: u64,
     pub(super) folder: &'a Path,
     pub(super) logs: &'a Path,
-    pub(super) token: String,
+    pub(super) proof: Proof,
     pub(super) make: Make,
     pub(super) clock: Option<FakeClock>,
     pub(super) disk: Option<SmallDisk>,
@@ -102,22 +113,32 @@ pub(super) struct ClassStatus {
 impl Robot {
     /// A robot whose bridge does not run yet. Its data is in `folder/bridge`, which may be a small disk.
     pub(super) async fn new(parts: Parts<'_>) -> Result<Self, FaultsError> {
-        let Parts { launch, index, seed, folder, logs, token, make, clock, disk } = parts;
+        let Parts { launch, index, seed, folder, logs, proof, make, clock, disk } = parts;
         let name = name_of(index);
         let seed = seed.wrapping_add(index as u64);
-        let (mqtt_link, http_link) = (Link::seeded(seed), Link::seeded(!seed));
+        let links = [seed, seed ^ 1 << 62, seed ^ 1 << 63].map(Link::seeded);
+        let [mqtt_link, http_link, zenoh_link] = &links;
         let recording = Recording::of(RECORDED.0, RECORDED.1);
         let nowhere = || "127.0.0.1:1".to_owned();
-        let mqtt = Proxy::recording(nowhere(), &mqtt_link, recording.clone()).await.map_err(FaultsError::Proxy)?;
-        let http = Proxy::start(nowhere(), &http_link).await.map_err(FaultsError::Proxy)?;
+        let mqtt = Proxy::recording(nowhere(), mqtt_link, recording.clone()).await.map_err(FaultsError::Proxy)?;
+        let http = Proxy::start(nowhere(), http_link).await.map_err(FaultsError::Proxy)?;
+        let zenoh = Proxy::start(nowhere(), zenoh_link).await.map_err(FaultsError::Proxy)?;
         let (token_file, socket) = (folder.join("token"), folder.join("bridge.sock"));
-        write_secret(&token_file, &token)?;
-        let uplink = Uplink { mqtt: mqtt.local_addr().to_string(), http: http.local_addr().to_string(), zenoh: String::new() };
-        let mut program = launch.bridge_node(&name, &folder.join("bridge"), &token_file, &uplink);
+        let uplink =
+            Uplink { mqtt: mqtt.local_addr().to_string(), http: http.local_addr().to_string(), zenoh: zenoh.local_addr().to_string() };
+        let data_dir = folder.join("bridge");
+        let (mut program, token) = match proof {
+            Proof::Token(token) => {
+                write_secret(&token_file, &token)?;
+                let mut program = launch.bridge_node(&name, &data_dir, &token_file, &uplink);
+                program.args.extend(["-p".into(), format!("uplinks:=[{}]", make.uplinks).into()]);
+                (program, token)
+            }
+            Proof::Identity(folder) => (launch.enrolled_bridge_node(&name, &data_dir, &folder, &uplink, make.uplinks), String::new()),
+        };
         let mut parameter = |name: &str, value: &str| program.args.extend(["-p".into(), format!("{name}:={value}").into()]);
         parameter("local_socket", &socket.display().to_string());
         parameter("log_budget_mb", if make.crowded { "1" } else { "64" });
-        parameter("uplinks", if make.http_first { "[http, mqtt]" } else { "[mqtt, http]" });
         // Twenty bridges on two cores: two threads are plenty for each.
         program.env.extend([("TOKIO_WORKER_THREADS", "2".into()), ("RUST_LOG", "info".into())]);
         if let Some(clock) = &clock {
@@ -125,13 +146,14 @@ impl Robot {
         }
         let local = Client::builder().unix_socket(socket.clone()).timeout(PATIENCE).pool_max_idle_per_host(0).build();
         let local = local.map_err(|source| FaultsError::Client { path: socket, source })?;
-        let (answers, logs, doors) = (Arc::default(), logs.to_owned(), Arc::new(Doors { mqtt, http }));
-        Ok(Self { name, make, token, logs, mqtt_link, http_link, doors, recording, clock, disk, program, bridge: None, local, answers })
+        let (answers, logs, ways) = (Arc::default(), logs.to_owned(), Arc::new(Ways { mqtt, http, zenoh }));
+        let secure = token.is_empty();
+        Ok(Self { name, make, token, logs, links, ways, secure, recording, clock, disk, program, bridge: None, local, answers })
     }
 
     /// Its way to the control plane.
-    pub(super) fn doors(&self) -> Arc<Doors> {
-        self.doors.clone()
+    pub(super) fn ways(&self) -> Arc<Ways> {
+        self.ways.clone()
     }
 
     /// Its answers, as they grow.
@@ -158,19 +180,20 @@ impl Robot {
     /// Suffers a fault from its begin to its end. Gives a word on it.
     pub(super) async fn suffer(&mut self, planned: Planned, seed: u64) -> Result<String, FaultsError> {
         let told = match planned.fault {
-            Fault::Partition => self.under([Condition::Cut; 2], planned.lasts).await,
-            Fault::BrokerCut => self.under([Condition::Cut, Condition::Up], planned.lasts).await,
-            Fault::HalfOpen => self.under([Condition::HalfOpen; 2], planned.lasts).await,
+            Fault::Partition => self.under([Condition::Cut; 3], planned.lasts).await,
+            Fault::BrokerCut => self.under([Condition::Cut, Condition::Up, Condition::Cut], planned.lasts).await,
+            Fault::HalfOpen => self.under([Condition::HalfOpen; 3], planned.lasts).await,
             Fault::Reset => {
-                self.mqtt_link.set(Condition::Refusing);
-                self.http_link.set(Condition::Refusing);
-                tokio::join!(self.mqtt_link.reset(), self.http_link.reset());
-                self.under([Condition::Refusing; 2], planned.lasts).await
+                for link in &self.links {
+                    link.set(Condition::Refusing);
+                    link.reset().await;
+                }
+                self.under([Condition::Refusing; 3], planned.lasts).await
             }
             Fault::Slow { delay_ms, bytes_per_s } => {
                 let delay = Duration::from_millis(delay_ms);
                 let slow = Condition::Slow { delay, jitter: delay, bytes_per_s: Some(bytes_per_s) };
-                self.under([slow; 2], planned.lasts).await
+                self.under([slow; 3], planned.lasts).await
             }
             Fault::KillBridge => {
                 if let Some(bridge) = self.bridge.take() {
@@ -201,12 +224,17 @@ impl Robot {
                 let Some(clock) = &self.clock else { return Ok("its clock cannot be stepped".to_owned()) };
                 clock.step(to_s)?;
                 tokio::time::sleep(planned.lasts).await;
+                if self.secure {
+                    // Certificates have dates: with a wrong clock a robot has no link, until it finds the time.
+                    tokio::time::sleep(planned.lasts).await;
+                    clock.step(0)?;
+                }
                 String::new()
             }
             Fault::Replay => {
                 let documents = replay::documents(&self.name, &self.recording.connections());
                 let found = documents.len();
-                let taken = replay::replay(&self.name, &self.token, self.doors.mqtt.local_addr(), documents, seed).await;
+                let taken = replay::replay(&self.name, &self.token, self.ways.mqtt.local_addr(), documents, seed).await;
                 format!("{found} documents were recorded, {taken} taken again")
             }
             Fault::KillServer => String::new(),
@@ -218,12 +246,12 @@ impl Robot {
         self.disk.as_ref().map_or(Ok(()), SmallDisk::fill)
     }
 
-    async fn under(&self, [mqtt, http]: [Condition; 2], lasts: Duration) -> String {
-        self.mqtt_link.set(mqtt);
-        self.http_link.set(http);
+    async fn under(&self, conditions: [Condition; 3], lasts: Duration) -> String {
+        for (link, condition) in self.links.iter().zip(conditions) {
+            link.set(condition);
+        }
         tokio::time::sleep(lasts).await;
-        self.mqtt_link.restore();
-        self.http_link.restore();
+        self.links.iter().for_each(Link::restore);
         String::new()
     }
 
@@ -292,7 +320,7 @@ async fn produce_one(local: &Client, n: u64, crowded: bool) -> Answer {
     }
 }
 
-fn write_secret(path: &Path, secret: &str) -> Result<(), FaultsError> {
+pub(super) fn write_secret(path: &Path, secret: &str) -> Result<(), FaultsError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |source| FaultsError::File { action: "write a token", path: path.to_owned(), source };

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::check::{Account, Evidence, Stored, check};
 use super::machine::{FakeClock, SmallDisk, can_mount, find_faketime};
-use super::robot::{Counting, Doors, Make, Parts, Robot};
+use super::process::run_to_end;
+use super::robot::{Counting, Make, Parts, Proof, Robot, Ways};
 use super::schedule::{Capabilities, Fault, Planned, name_of, schedule};
 use super::server::Server;
 use super::table::{Row, table};
@@ -30,7 +31,7 @@ const PROGRESS: Duration = Duration::from_secs(10);
 /// Between two looks at the robots.
 const LOOK: Duration = Duration::from_millis(500);
 /// Programs that are started.
-const PROGRAMS: [&str; 2] = ["edgeflow-server", "bridge_node"];
+const PROGRAMS: [&str; 3] = ["edgeflow-server", "bridge_node", "edgeflow"];
 
 /// Runs, prints what happens and what came of it. 0 when all held. Call it from the main thread: the programs it starts are bound to
 /// that thread's life.
@@ -42,7 +43,8 @@ pub async fn run(args: Args) -> ExitCode {
         outcome = stand(&args, seed) => outcome,
         _ = edgeflow_ros::shutdown_signal() => Err(FaultsError::Interrupted),
     };
-    let again = format!("cargo xtask soak --seed {seed} --robots {} --minutes {}", args.robots, args.minutes);
+    let tls = if args.tls { " --tls" } else { "" };
+    let again = format!("cargo xtask soak --seed {seed} --robots {} --minutes {}{tls}", args.robots, args.minutes);
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
@@ -63,7 +65,10 @@ async fn stand(args: &Args, seed: u64) -> Result<bool, FaultsError> {
     for reason in [faketime.as_ref().err(), mount.as_ref().err()].into_iter().flatten() {
         println!("skipped: {reason}");
     }
-    let can = |index: usize| Capabilities { disk: mount.is_ok() && index % 10 == 3, clock: faketime.is_ok() && index % 4 == 1 };
+    let can = |index: usize| {
+        let (disk, clock) = (mount.is_ok() && index % 10 == 3, faketime.is_ok() && index % 4 == 1);
+        Capabilities { disk, clock, replay: !args.tls }
+    };
     let capabilities: Vec<Capabilities> = (0..usize::from(args.robots)).map(can).collect();
     let planned = schedule(seed, &capabilities, lasts);
     for fault in &planned {
@@ -77,7 +82,7 @@ async fn stand(args: &Args, seed: u64) -> Result<bool, FaultsError> {
         Paths { bin_dir: bin_dir(args)?, data_dir: folder.path.clone(), models_dir: PathBuf::new(), data_file: None, onnxruntime: None };
     let router = Router::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).map_err(FaultsError::Router)?;
     let launch = Launch { paths: &paths, router: router.addr(), rate_hz: 1.0, drift_window_frames: 100 };
-    let mut run = Run::start(&launch, &folder.path, seed, &capabilities, faketime.ok().as_deref()).await?;
+    let mut run = Run::start(&launch, &folder.path, seed, &capabilities, (faketime.ok().as_deref(), args.tls)).await?;
     let outcome = run.go(&planned, lasts, Duration::try_from_secs_f64(args.heal_minutes * 60.0).unwrap_or_default()).await;
     run.stop().await;
     drop(router);
@@ -137,11 +142,11 @@ impl Run {
         folder: &Path,
         seed: u64,
         capabilities: &[Capabilities],
-        faketime: Option<&Path>,
+        (faketime, tls): (Option<&Path>, bool),
     ) -> Result<Self, FaultsError> {
         let logs = folder.join("logs");
         let admin_token = format!("faults-{:032x}", rand::rng().random::<u128>());
-        let server = Server::start(launch, &folder.join("server"), &logs, &admin_token).await?;
+        let server = Server::start(launch, &folder.join("server"), &logs, &admin_token, tls).await?;
         let control_plane = server.client()?;
         let mut robots = Vec::new();
         for (index, can) in capabilities.iter().enumerate() {
@@ -149,10 +154,26 @@ impl Run {
             let folder = folder.join(&name);
             make(&folder.join("bridge"))?;
             let token = control_plane.enrol(&name).await.map_err(FaultsError::ControlPlane)?.token;
+            let proof = if tls {
+                let (secret, identity) = (folder.join("bootstrap"), folder.join("identity"));
+                let bootstrap = control_plane.bootstrap(&name).await.map_err(FaultsError::ControlPlane)?;
+                super::robot::write_secret(&secret, &bootstrap.token)?;
+                run_to_end(&launch.enroll(&name, &secret, server.doors(), &identity), &logs).await?;
+                Proof::Identity(identity)
+            } else {
+                Proof::Token(token)
+            };
             let clock = faketime.filter(|_| can.clock).map(|library| FakeClock::new(library.to_owned(), &folder)).transpose()?;
             let disk = if can.disk { Some(SmallDisk::mount(&name, &folder.join("bridge"), &logs).await?) } else { None };
-            let make = Make { crowded: index % 10 == 7, http_first: index % 5 == 4 };
-            let robot = Robot::new(Parts { launch, index, seed, folder: &folder, logs: &logs, token, make, clock, disk }).await?;
+            let uplinks = match (tls, index % 5) {
+                (false, 4) => "http, mqtt",
+                (false, _) | (true, 0 | 3) => "mqtt, http",
+                (true, 1) => "zenoh, mqtt, http",
+                (true, 2) => "zenoh, http",
+                (true, _) => "http, zenoh",
+            };
+            let make = Make { crowded: index % 10 == 7, uplinks };
+            let robot = Robot::new(Parts { launch, index, seed, folder: &folder, logs: &logs, proof, make, clock, disk }).await?;
             robots.push(robot);
         }
         Ok(Self { seed, server, robots })
@@ -161,8 +182,8 @@ impl Run {
     #[allow(clippy::print_stdout)]
     async fn go(&mut self, planned: &[Planned], lasts: Duration, heal: Duration) -> Result<bool, FaultsError> {
         let began = Instant::now();
-        let doors: Vec<_> = self.robots.iter().map(Robot::doors).collect();
-        self.server.announce(&doors);
+        let ways: Vec<_> = self.robots.iter().map(Robot::ways).collect();
+        self.server.announce(&ways);
         for robot in &mut self.robots {
             robot.start()?;
         }
@@ -174,7 +195,7 @@ impl Run {
         for (robot, seed) in self.robots.iter().zip(self.seed..) {
             producing.push(robot.produce(seed, stop.clone()));
         }
-        let suffered = self.suffer(planned, lasts, &doors).await;
+        let suffered = self.suffer(planned, lasts, &ways).await;
         stop.cancel();
         for producer in producing {
             drop(producer.await);
@@ -203,14 +224,14 @@ impl Run {
         &mut self,
         planned: &[Planned],
         lasts: Duration,
-        doors: &[std::sync::Arc<Doors>],
+        ways: &[std::sync::Arc<Ways>],
     ) -> Result<Vec<BTreeMap<&'static str, u32>>, FaultsError> {
         let begin = Instant::now();
         let of = |robot: Option<usize>| planned.iter().filter(move |planned| planned.robot == robot).copied();
         let counting: Vec<Counting> = self.robots.iter().map(Robot::counting).collect();
         let seed = self.seed;
         let lives = self.robots.iter_mut().enumerate().map(|(index, robot)| live(robot, of(Some(index)).collect(), begin, seed));
-        let server = die_and_rise(&mut self.server, of(None).collect(), begin, doors);
+        let server = die_and_rise(&mut self.server, of(None).collect(), begin, ways);
         let all = async {
             let end = async {
                 tokio::time::sleep_until(begin + lasts).await;
@@ -316,7 +337,7 @@ async fn die_and_rise(
     server: &mut Server,
     planned: Vec<Planned>,
     begin: Instant,
-    doors: &[std::sync::Arc<Doors>],
+    ways: &[std::sync::Arc<Ways>],
 ) -> Result<(), FaultsError> {
     for fault in planned {
         tokio::time::sleep_until(begin + fault.at).await;
@@ -324,7 +345,7 @@ async fn die_and_rise(
         server.kill().await;
         tokio::time::sleep(fault.lasts).await;
         server.restart().await?;
-        server.announce(doors);
+        server.announce(ways);
         tracing::info!("{fault}: over");
     }
     Ok(())

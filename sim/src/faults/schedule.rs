@@ -102,6 +102,8 @@ pub struct Capabilities {
     pub disk: bool,
     /// Its wall clock can be stepped.
     pub clock: bool,
+    /// What it sends can be recorded and sent again.
+    pub replay: bool,
 }
 
 /// A schedule for so many robots over so long, in the order of time. A robot suffers one fault at a time; the control plane's deaths
@@ -116,8 +118,10 @@ pub fn schedule(seed: u64, robots: &[Capabilities], lasts: Duration) -> Vec<Plan
         let mut at = seconds(&mut chance, 1.0, 6.0);
         // The first is what only this robot can suffer, or else goes round, so that all kinds come; the others come by chance.
         let special = [can.disk.then_some(Fault::DiskFull { kill: false }), can.clock.then_some(Fault::ClockStep { to_s: 0 })];
-        let mut first =
-            special.into_iter().flatten().next().or_else(|| round.next().and_then(|nth: usize| COMMON.get(nth % COMMON.len()).copied()));
+        let mut first = special.into_iter().flatten().next().or_else(|| {
+            let common = common(*can);
+            round.next().and_then(|nth: usize| common.get(nth % common.len()).copied())
+        });
         let kinds = kinds(*can);
         loop {
             let kind = first.take().or_else(|| kinds.choose(&mut chance).copied());
@@ -154,9 +158,13 @@ const COMMON: [Fault; 7] = [
     Fault::Slow { delay_ms: 0, bytes_per_s: 0 },
 ];
 
+fn common(can: Capabilities) -> Vec<Fault> {
+    COMMON.into_iter().filter(|fault| can.replay || *fault != Fault::Replay).collect()
+}
+
 /// What may happen to this one; what is listed twice happens twice as often.
 fn kinds(can: Capabilities) -> Vec<Fault> {
-    let mut kinds = COMMON.to_vec();
+    let mut kinds = common(can);
     kinds.extend([Fault::HalfOpen, Fault::KillBridge]);
     if can.disk {
         kinds.extend([Fault::DiskFull { kill: false }; 2]);
@@ -203,7 +211,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn fleet() -> Vec<Capabilities> {
-        (0..20).map(|index| Capabilities { disk: index % 10 == 3, clock: index % 4 == 1 }).collect()
+        (0..20).map(|index| Capabilities { disk: index % 10 == 3, clock: index % 4 == 1, replay: true }).collect()
     }
 
     #[test]
@@ -223,6 +231,13 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_can_suffer_does_not_come() {
+        let planned = schedule(1, &[Capabilities::default(); 30], 2 * MINUTE);
+        let names: BTreeSet<&str> = planned.iter().map(|planned| planned.fault.name()).collect();
+        assert!(names.is_disjoint(&BTreeSet::from(["replay", "disk-full", "clock-step"])), "{names:?}");
+    }
+
+    #[test]
     fn a_robot_suffers_one_fault_at_a_time_only_what_it_can_and_all_end_in_time() {
         let fleet = fleet();
         for seed in 0..20 {
@@ -236,6 +251,7 @@ mod tests {
                     assert!(free <= 3 * MINUTE);
                     let can = robot.map(|robot| fleet[robot]).unwrap_or_default();
                     assert!(can.disk || !matches!(planned.fault, Fault::DiskFull { .. }));
+                    assert!(can.replay || planned.fault != Fault::Replay);
                     assert!(can.clock || !matches!(planned.fault, Fault::ClockStep { .. }));
                     assert_eq!(planned.fault == Fault::KillServer, robot.is_none());
                 }

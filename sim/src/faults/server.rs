@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::FaultsError;
 use super::process::{Process, bound_to_us};
-use super::robot::Doors;
+use super::robot::Ways;
 use crate::demo::control_plane::ControlPlane;
-use crate::demo::launch::{Launch, parse_server};
+use crate::demo::launch::{Doors, Launch, parse_server};
 use crate::demo::processes::Program;
 
 /// `edgeflow-server`, broker included.
@@ -16,16 +16,22 @@ pub(super) struct Server {
     logs: PathBuf,
     admin_token: String,
     process: Option<Process>,
-    http: String,
-    mqtt: String,
+    doors: Doors,
 }
 
 impl Server {
-    /// Starts it on free ports.
-    pub(super) async fn start(launch: &Launch<'_>, data_dir: &Path, logs: &Path, admin_token: &str) -> Result<Self, FaultsError> {
-        let program = launch.server(data_dir, 0, admin_token);
+    /// Starts it on free ports, for robots with certificates or with tokens.
+    pub(super) async fn start(
+        launch: &Launch<'_>,
+        data_dir: &Path,
+        logs: &Path,
+        admin_token: &str,
+        tls: bool,
+    ) -> Result<Self, FaultsError> {
+        let program = if tls { launch.secure_server(data_dir, 0, admin_token) } else { launch.server(data_dir, 0, admin_token) };
         let (logs, admin_token) = (logs.to_owned(), admin_token.to_owned());
-        let mut server = Self { program, logs, admin_token, process: None, http: String::new(), mqtt: String::new() };
+        let doors = Doors { local: String::new(), http: String::new(), mqtt: String::new(), zenoh: String::new() };
+        let mut server = Self { program, logs, admin_token, process: None, doors };
         server.restart().await?;
         Ok(server)
     }
@@ -33,8 +39,11 @@ impl Server {
     /// Starts it again, on other ports.
     pub(super) async fn restart(&mut self) -> Result<(), FaultsError> {
         let (process, line) = Process::start_and_read_first_line(&self.program, bound_to_us(), &self.logs).await?;
-        let Some((http, mqtt)) = parse_server(&line) else { return Err(process.not_up(format!("it began with {line:?}"))) };
-        (self.process, self.http, self.mqtt) = (Some(process), http, mqtt);
+        let plain = |(http, mqtt): (String, String)| Doors { local: http.clone(), http, mqtt, zenoh: String::new() };
+        let Some(doors) = Doors::parse(&line).or_else(|| parse_server(&line).map(plain)) else {
+            return Err(process.not_up(format!("it began with {line:?}")));
+        };
+        (self.process, self.doors) = (Some(process), doors);
         Ok(())
     }
 
@@ -61,14 +70,19 @@ impl Server {
     }
 
     /// Tells the robots' networks where it is.
-    pub(super) fn announce(&self, doors: &[Arc<Doors>]) {
-        for doors in doors {
-            doors.lead_to(&self.http, &self.mqtt);
+    pub(super) fn announce(&self, ways: &[Arc<Ways>]) {
+        for ways in ways {
+            ways.lead_to(&self.doors);
         }
+    }
+
+    /// Where it is.
+    pub(super) fn doors(&self) -> &Doors {
+        &self.doors
     }
 
     /// A client with the administrator's token.
     pub(super) fn client(&self) -> Result<ControlPlane, FaultsError> {
-        ControlPlane::new(&format!("http://{}", self.http), &self.admin_token).map_err(FaultsError::ControlPlane)
+        ControlPlane::new(&format!("http://{}", self.doors.local), &self.admin_token).map_err(FaultsError::ControlPlane)
     }
 }
