@@ -36,14 +36,14 @@ pub(super) fn find_faketime() -> Result<PathBuf, String> {
 /// A wall clock of a robot's own.
 #[derive(Debug, Clone)]
 pub(super) struct FakeClock {
-    library: PathBuf,
+    faketime: PathBuf,
     offset: PathBuf,
 }
 
 impl FakeClock {
     /// One that shows the true time until it is stepped.
-    pub(super) fn new(library: PathBuf, folder: &Path) -> Result<Self, FaultsError> {
-        let clock = Self { library, offset: folder.join("clock") };
+    pub(super) fn new(faketime: PathBuf, folder: &Path) -> Result<Self, FaultsError> {
+        let clock = Self { faketime, offset: folder.join("clock") };
         clock.step(0)?;
         Ok(clock)
     }
@@ -62,7 +62,7 @@ impl FakeClock {
     /// What makes a program live by it. The monotonic clock stays true: it is the kernel's count, which nobody sets.
     pub(super) fn environment(&self) -> Vec<(&'static str, OsString)> {
         vec![
-            ("LD_PRELOAD", self.library.clone().into()),
+            ("LD_PRELOAD", self.faketime.clone().into()),
             ("FAKETIME_TIMESTAMP_FILE", self.offset.clone().into()),
             ("FAKETIME_CACHE_DURATION", "1".into()),
             ("FAKETIME_DONT_RESET", "1".into()),
