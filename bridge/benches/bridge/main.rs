@@ -24,7 +24,8 @@ const EVENTS: usize = 300;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(agent());
-    figure("log_72h_mb", agent::log_72h_mb(), "MB", None);
+    figure("log_72h_mb", agent::log_72h_mb(0), "MB", None);
+    figure("log_72h_50_topics_mb", agent::log_72h_mb(agent::TOPICS), "MB", None);
     runtime.block_on(replay());
     runtime.block_on(event_to_row());
     runtime.block_on(idle());
