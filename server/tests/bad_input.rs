@@ -11,6 +11,8 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn part(form: Form, name: &'static str, bytes: Vec<u8>) -> Form {
     form.part(name, Part::bytes(bytes).file_name(name))
@@ -158,5 +160,26 @@ async fn a_bundle_over_the_limit_is_refused_while_it_streams() {
     assert_eq!((status, &body["error"]["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("too_large")), "{body}");
     assert!(body["error"]["message"].as_str().unwrap().contains("1000 bytes"), "{body}");
     assert_eq!(std::fs::read_dir(folder.path().join("uploads")).unwrap().count(), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_mlflow_client_can_ask_again_on_the_same_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let mut stream = tokio::net::TcpStream::connect(server.base.trim_start_matches("http://")).await.unwrap();
+    let head = "POST /api/2.0/mlflow/experiments/search HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\ncontent-length: 2\r\n\r\n";
+    let mut answer = [0; 4096];
+    // The stock client sends the body by itself, after the head.
+    for _ in 0..2 {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // An early answer would close the connection behind it; on a slow machine this looks away too soon, and never the other way.
+        let early = tokio::time::timeout(Duration::from_millis(200), stream.read(&mut answer)).await;
+        assert!(early.is_err(), "answered before the body came");
+        stream.write_all(b"{}").await.unwrap();
+        let read = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer[..read]));
+    }
+    drop(stream);
     server.stop().await;
 }
