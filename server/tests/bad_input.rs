@@ -164,22 +164,50 @@ async fn a_bundle_over_the_limit_is_refused_while_it_streams() {
 }
 
 #[tokio::test]
-async fn a_refused_mlflow_client_can_ask_again_on_the_same_connection() {
+async fn whoever_is_refused_can_ask_again_on_the_same_connection() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(options(&folder)).await;
-    let mut stream = tokio::net::TcpStream::connect(server.base.trim_start_matches("http://")).await.unwrap();
-    let head = "POST /api/2.0/mlflow/experiments/search HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\ncontent-length: 2\r\n\r\n";
     let mut answer = [0; 4096];
-    // The stock client sends the body by itself, after the head.
-    for _ in 0..2 {
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // An early answer would close the connection behind it; on a slow machine this looks away too soon, and never the other way.
-        let early = tokio::time::timeout(Duration::from_millis(200), stream.read(&mut answer)).await;
-        assert!(early.is_err(), "answered before the body came");
-        stream.write_all(b"{}").await.unwrap();
-        let read = stream.read(&mut answer).await.unwrap();
-        assert!(answer[..read].starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer[..read]));
+    for (request, status) in [
+        ("POST /api/2.0/mlflow/experiments/search", "401"),
+        ("POST /api/v1/models", "401"),
+        ("POST /api/v1/enroll", "415"),
+        ("POST /api/v1/targets/robot-1/telemetry", "401"),
+        ("PUT /api/v1/targets/robot-1/policy", "401"),
+        ("POST /api/v1/nothing", "404"),
+        ("PATCH /api/v1/models", "405"),
+        ("POST /", "405"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(server.base.trim_start_matches("http://")).await.unwrap();
+        let head = format!("{request} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\ncontent-length: 2\r\n\r\n");
+        // Clients send the body by itself, after the head.
+        for _ in 0..2 {
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // An early answer would close the connection behind it; on a slow machine this looks away too soon, and never the other way.
+            let early = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut answer)).await;
+            assert!(early.is_err(), "{request} was answered before its body came");
+            stream.write_all(b"{}").await.unwrap();
+            let read = stream.read(&mut answer).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer[..read]);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+            assert!(!answer.contains("connection: close"), "{request}: {answer}");
+        }
     }
-    drop(stream);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_body_that_is_large_or_announced_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let mut answer = [0; 4096];
+    for more in ["content-length: 2000000", "content-length: 2\r\nexpect: 100-continue"] {
+        let mut stream = tokio::net::TcpStream::connect(server.base.trim_start_matches("http://")).await.unwrap();
+        let head = format!("POST /api/v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\n{more}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // No body comes at all.
+        let read = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 401"), "{more}: {}", String::from_utf8_lossy(&answer[..read]));
+    }
     server.stop().await;
 }

@@ -8,6 +8,7 @@ mod auth;
 mod commands;
 mod dashboard;
 mod deployments;
+mod drain;
 mod drift;
 mod error;
 mod events;
@@ -103,6 +104,7 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .layer(middleware::from_fn(headers::secure))
         .layer(middleware::from_fn_with_state(shared.clone(), watch::count))
+        .layer(middleware::from_fn(drain::drain))
         .with_state(shared)
 }
 
