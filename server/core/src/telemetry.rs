@@ -2,6 +2,7 @@
 
 use edgeflow_wire::{Content, EntryBody, FieldWindow, NumberWindow, SampleValue, TopicSampleBody, TopicWindowBody};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 use crate::rollup::{BucketView, Resolution, RollUp};
 
@@ -64,10 +65,10 @@ pub struct TelemetryView {
 
 impl TelemetryView {
     /// Raw values.
-    pub fn raw(channel: &str, points: Vec<(i64, f64)>, kept: KeptFrom) -> Self {
+    pub fn raw(channel: &str, unit: String, points: Vec<(i64, f64)>, kept: KeptFrom) -> Self {
         Self {
             channel: channel.to_owned(),
-            unit: unit(channel).to_owned(),
+            unit,
             resolution: Resolution::Raw,
             points,
             buckets: Vec::new(),
@@ -78,21 +79,30 @@ impl TelemetryView {
     }
 
     /// Minutes or hours.
-    pub fn rolled_up(channel: &str, resolution: Resolution, rollups: &[(i64, RollUp)], kept: KeptFrom) -> Self {
+    pub fn rolled_up(channel: &str, unit: String, resolution: Resolution, rollups: &[(i64, RollUp)], kept: KeptFrom) -> Self {
         let points = rollups.iter().map(|(t_us, whole)| (*t_us, whole.mean())).collect();
         let buckets = rollups.iter().map(|(t_us, whole)| BucketView::new(*t_us, whole)).collect();
-        Self { resolution, buckets, ..Self::raw(channel, points, kept) }
+        Self { resolution, buckets, ..Self::raw(channel, unit, points, kept) }
     }
 }
 
-/// Unit of a channel; empty when it has none or it is not known.
-pub fn unit(channel: &str) -> &'static str {
-    match channel {
+/// A channel that software on the robot named itself, and its unit.
+pub fn unit_told(content: &Content) -> Option<(&str, &str)> {
+    match content {
+        Content::Known(EntryBody::Points(points)) => Some((&points.channel, &points.unit)),
+        _ => None,
+    }
+}
+
+/// Unit of a channel: of our own what we know, else what its robot told; empty when it has none or it is not known.
+pub fn unit(channel: &str, told: &BTreeMap<String, String>) -> String {
+    let known = match channel {
         "accuracy" | "mean_score" => "1",
         "fps" => "Hz",
         "latency_p50_us" | "latency_p95_us" | "swap_gap_us" => "us",
-        _ => "",
-    }
+        _ => return told.get(channel).cloned().unwrap_or_default(),
+    };
+    known.to_owned()
 }
 
 /// The samples an entry holds. What is not finite is no sample.

@@ -3,8 +3,9 @@
 use edgeflow_core::{
     Principal, TargetName,
     rollup::Resolution,
-    telemetry::{KeptFrom, TelemetryView},
+    telemetry::{KeptFrom, TelemetryView, unit},
 };
+use std::collections::BTreeMap;
 
 use crate::app::{App, AppError};
 
@@ -28,6 +29,7 @@ impl App {
         let TelemetryRequest { channel, since_us, limit, resolution } = request;
         let (series, since) = (&self.stores.telemetry, since_us.unwrap_or(i64::MIN));
         let kept: KeptFrom = series.kept_from(&robot, &channel).await?;
+        let unit = unit(&channel, &series.units(&robot).await?);
         // One more than asked for tells whether it is all.
         let fits = |resolution: Resolution, points: usize| match since_us {
             Some(since) => kept.reaches(resolution, since) && points <= limit as usize,
@@ -37,23 +39,27 @@ impl App {
             let mut points = series.samples(&robot, &channel, since, limit + 1).await?;
             if resolution.is_some() || fits(Resolution::Raw, points.len()) {
                 points.drain(..points.len().saturating_sub(limit as usize));
-                return Ok(TelemetryView::raw(&channel, points, kept));
+                return Ok(TelemetryView::raw(&channel, unit, points, kept));
             }
         }
         if resolution.is_none_or(|asked| asked == Resolution::Minute) {
             let mut rollups = series.rollups(&robot, &channel, Resolution::Minute, since, limit + 1).await?;
             if resolution.is_some() || fits(Resolution::Minute, rollups.len()) {
                 rollups.drain(..rollups.len().saturating_sub(limit as usize));
-                return Ok(TelemetryView::rolled_up(&channel, Resolution::Minute, &rollups, kept));
+                return Ok(TelemetryView::rolled_up(&channel, unit, Resolution::Minute, &rollups, kept));
             }
         }
         let rollups = series.rollups(&robot, &channel, Resolution::Hour, since, limit).await?;
-        Ok(TelemetryView::rolled_up(&channel, Resolution::Hour, &rollups, kept))
+        Ok(TelemetryView::rolled_up(&channel, unit, Resolution::Hour, &rollups, kept))
     }
 
-    /// Channels a robot has numbers of.
-    pub async fn telemetry_channels(&self, principal: &Principal, name: &TargetName) -> Result<Vec<String>, AppError> {
+    /// Channels a robot has numbers of, and the units of those that software on the robot named itself.
+    pub async fn telemetry_channels(
+        &self,
+        principal: &Principal,
+        name: &TargetName,
+    ) -> Result<(Vec<String>, BTreeMap<String, String>), AppError> {
         let robot = self.readable(principal, name).await?;
-        Ok(self.stores.telemetry.channels(&robot).await?)
+        Ok((self.stores.telemetry.channels(&robot).await?, self.stores.telemetry.units(&robot).await?))
     }
 }

@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use edgeflow_core::{TargetName, rollup::Resolution, telemetry::TelemetryView};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use crate::{
     app::TelemetryRequest,
@@ -55,6 +56,8 @@ pub(crate) async fn get(
 pub(crate) struct ChannelsView {
     /// Names, sorted.
     channels: Vec<String>,
+    /// Units of those channels that software on the robot named itself; empty where it gave none.
+    units: BTreeMap<String, String>,
 }
 
 /// Channels there are samples of.
@@ -65,5 +68,6 @@ pub(crate) async fn channels(
     Caller(who): Caller,
     Named(target): Named<TargetName>,
 ) -> Result<Json<ChannelsView>, HttpError> {
-    Ok(Json(ChannelsView { channels: shared.app.telemetry_channels(&who, &target).await? }))
+    let (channels, units) = shared.app.telemetry_channels(&who, &target).await?;
+    Ok(Json(ChannelsView { channels, units }))
 }

@@ -7,6 +7,8 @@ use edgeflow_core::{
     telemetry::KeptFrom,
 };
 
+use std::collections::BTreeMap;
+
 use crate::StoreError;
 
 /// Series of numbers, filled by ingestion.
@@ -28,6 +30,9 @@ pub trait TelemetryStore: Send + Sync {
 
     /// From when on a channel is kept how finely.
     async fn kept_from(&self, robot: &RobotId, channel: &str) -> Result<KeptFrom, StoreError>;
+
+    /// Units of those channels that software on the robot named itself, by channel; empty where it gave none.
+    async fn units(&self, robot: &RobotId) -> Result<BTreeMap<String, String>, StoreError>;
 
     /// Channels a robot has samples or roll-ups of.
     async fn channels(&self, robot: &RobotId) -> Result<Vec<String>, StoreError>;

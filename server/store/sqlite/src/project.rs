@@ -5,7 +5,7 @@ use edgeflow_core::{
     RobotId,
     entry::{StoredEntry, body},
     target::{Moment, NEWEST_KINDS, SlotNow, advance_slot, slots_of},
-    telemetry::samples,
+    telemetry::{samples, unit_told},
 };
 use edgeflow_store::StoreError;
 use edgeflow_wire::{Content, EntryBody};
@@ -45,6 +45,7 @@ pub(crate) async fn project(
             attest(connection, robot, place.robot, entry).await?;
         }
     }
+    keep_units(connection, place.robot, stored).await?;
     keep_samples(connection, place.robot, stored).await
 }
 
@@ -134,6 +135,20 @@ async fn attest(connection: &mut SqliteConnection, robot: &RobotId, robot_id: i6
     .await
     .map(drop)
     .map_err(failed("keeping an attestation"))
+}
+
+async fn keep_units(connection: &mut SqliteConnection, robot: i64, stored: &[StoredEntry]) -> Result<(), StoreError> {
+    let units: BTreeMap<&str, &str> = stored.iter().filter_map(|entry| unit_told(&entry.content)).collect();
+    if units.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("INSERT OR REPLACE INTO units (robot, channel, unit) SELECT ?1, key, value FROM json_each(?2)")
+        .bind(robot)
+        .bind(json(&units)?)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed("keeping units"))
 }
 
 async fn keep_samples(connection: &mut SqliteConnection, robot: i64, stored: &[StoredEntry]) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ use edgeflow_core::{
 };
 use edgeflow_store::{StoreError, TelemetryStore};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use std::collections::BTreeMap;
 
 use crate::{
     Telemetry,
@@ -113,6 +114,18 @@ impl TelemetryStore for Telemetry {
         .await
         .map_err(failed("reading how finely a channel is kept"))?;
         row.as_ref().map_or(Ok(KeptFrom::default()), kept_of)
+    }
+
+    async fn units(&self, robot: &RobotId) -> Result<BTreeMap<String, String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT u.channel, u.unit FROM robots r JOIN units u ON u.robot = r.id WHERE r.organisation = ?1 AND r.target = ?2",
+        )
+        .bind(robot.organisation.as_str())
+        .bind(robot.name.as_str())
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(failed("reading units"))?;
+        rows.iter().map(|row| Ok((get(row, "channel")?, get(row, "unit")?))).collect()
     }
 
     async fn channels(&self, robot: &RobotId) -> Result<Vec<String>, StoreError> {

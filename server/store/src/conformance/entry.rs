@@ -6,7 +6,7 @@ use edgeflow_core::{
 };
 use edgeflow_wire::{
     Ack, AckOutcome, Batch, Class, Content, DeploymentStatusBody, EntryBody, EvaluationBody, FaultBody, InferenceSummaryBody, MissionBody,
-    MissionKind, ObservedState, SlotState, SlotStatus, StateBody, Version,
+    MissionKind, ObservedState, Point, PointsBody, SlotState, SlotStatus, StateBody, Version,
 };
 
 use super::fixtures::{batch, deployment, entry, entry_with, hello, known, loss, org, other_org, robot, run, target, target_name};
@@ -281,6 +281,19 @@ pub async fn samples_are_read_as_series(stores: Stores) {
     assert_eq!(series("accuracy", 0, 10).await, [(1_004, 0.9375)]);
     assert_eq!(series("mean_score", 0, 10).await, [], "NaN is no sample");
     assert_eq!(stores.telemetry.channels(&robot("r1")).await.unwrap(), ["accuracy", "fps", "latency_p50_us", "latency_p95_us"]);
+}
+
+/// What software on the robot sends by itself keeps the unit it gave, the newest.
+pub async fn channels_that_robots_name_keep_their_unit(stores: Stores) {
+    let points = |channel: &str, unit: &str, t_us: i64| {
+        EntryBody::Points(PointsBody { channel: channel.to_owned(), unit: unit.to_owned(), points: vec![Point { t_us, value: 21.5 }] })
+    };
+    let bodies = vec![points("charger/temperature", "K", 5), points("charger/temperature", "degC", 6), points("doors", "", 7)];
+    ingest(&stores, &known(Class::Summary, 1, bodies)).await;
+    let units = stores.telemetry.units(&robot("r1")).await.unwrap();
+    assert_eq!(units.into_iter().collect::<Vec<_>>(), [("charger/temperature".into(), "degC".into()), ("doors".into(), String::new())]);
+    assert_eq!(stores.telemetry.units(&robot("r2")).await.unwrap().len(), 0);
+    assert_eq!(stores.telemetry.channels(&robot("r1")).await.unwrap(), ["charger/temperature", "doors"]);
 }
 
 /// Concurrency: what is committed together must not mix.

@@ -55,6 +55,7 @@ macro_rules! conformance_tests {
             a_new_epoch_is_newer_than_an_old_one
             steps_of_deployments_are_found_by_what_was_asked
             samples_are_read_as_series
+            channels_that_robots_name_keep_their_unit
             many_robots_at_once_lose_nothing
             losses_are_listed_with_what_the_robot_said_of_them
             entries_are_removed_by_their_age_and_it_is_on_record

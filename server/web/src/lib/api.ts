@@ -4,8 +4,8 @@ import type { Deployment, NewDeployment } from './deployments';
 import type { Baseline, DriftReport, FleetDrift } from './drift';
 import type { TimelineEvent } from './events';
 import type { Model, ModelVersion } from './models';
-import type { Loss, Target, TargetLog } from './targets';
-import type { Resolution, Telemetry } from './telemetry';
+import type { Certificate, Loss, Target, TargetLog } from './targets';
+import type { Channels, Resolution, Telemetry } from './telemetry';
 
 export interface ServerInfo {
   version: string;
@@ -133,9 +133,12 @@ export class Api {
     return this.#request('GET', `targets/${encodeURIComponent(target)}/telemetry`, { query: { channel, ...query }, ...(signal && { signal }) });
   }
 
-  async telemetryChannels(target: string, signal?: AbortSignal): Promise<string[]> {
-    const answer = await this.#request<{ channels: string[] }>('GET', `targets/${encodeURIComponent(target)}/telemetry/channels`, { ...(signal && { signal }) });
-    return answer.channels;
+  telemetryChannels(target: string, signal?: AbortSignal): Promise<Channels> {
+    return this.#request('GET', `targets/${encodeURIComponent(target)}/telemetry/channels`, { ...(signal && { signal }) });
+  }
+
+  targetCertificates(target: string, signal?: AbortSignal): Promise<Certificate[]> {
+    return this.#request('GET', `targets/${encodeURIComponent(target)}/certificates`, { ...(signal && { signal }) });
   }
 
   targetDrift(target: string, limit: number, signal?: AbortSignal): Promise<{ target: string; reports: DriftReport[] }> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compareVersions, convergence, convergenceLabel, matchesQuick, matchesText, missingOf, runningVersions, sortTargets, summarise, type ObservedSlot, type Target } from './targets';
+import { certificateState, compareVersions, convergence, convergenceLabel, matchesQuick, matchesText, missingOf, runningVersions, sortTargets, summarise, type Certificate, type ObservedSlot, type Target } from './targets';
 
 const V1 = { model: 'label-reader', version: '1', digest: 'sha256:aa' };
 const V2 = { model: 'label-reader', version: '2', digest: 'sha256:bb' };
@@ -95,5 +95,29 @@ describe('the edge log', () => {
     expect(missingOf(row)).toBe(0);
     expect(missingOf({ ...row, lost: 1 })).toBe(1);
     expect(missingOf({ ...row, removed: 0 })).toBe(1);
+  });
+});
+
+describe('certificates', () => {
+  const DAY_US = 86_400_000_000;
+  const NOW_US = 1_000 * DAY_US;
+  const certificate = (ends_in_days: number, revoked = false): Certificate => ({
+    fingerprint: 'ab', serial: String(ends_in_days), issued_at_us: 0, not_after_us: NOW_US + ends_in_days * DAY_US, revoked_at_us: revoked ? 1 : null,
+  });
+
+  it('say whether and how long a robot can prove who it is', () => {
+    const table: [Certificate[], string | null, string?][] = [
+      [[], null],
+      [[certificate(30)], 'ok', 'valid for 30 d'],
+      [[certificate(-1), certificate(22), certificate(3)], 'ok', 'valid for 22 d'],
+      [[certificate(6)], 'warn', 'valid for 6 d'],
+      [[certificate(0)], 'bad', 'expired'],
+      [[certificate(30, true)], 'bad', 'revoked'],
+      [[certificate(30, true), certificate(5)], 'warn', 'valid for 5 d'],
+    ];
+    for (const [certificates, tone, text] of table) {
+      const state = certificateState(certificates, NOW_US);
+      expect([state?.tone ?? null, state?.text]).toEqual([tone, text]);
+    }
   });
 });

@@ -1,6 +1,6 @@
 // Robots as the control plane sees them: what they shall run, what they say they run, and how far apart that is.
 
-import { count, toNumber, type WireCount, type WireNumber } from './format';
+import { count, duration, toNumber, type WireCount, type WireNumber } from './format';
 
 export interface Version {
   server_epoch: WireCount;
@@ -56,6 +56,29 @@ export interface Target {
   latency_p50_us: number | null;
   latency_p95_us: number | null;
   created_at_us: number;
+}
+
+/** A certificate that a robot was given. */
+export interface Certificate {
+  fingerprint: string;
+  serial: string;
+  issued_at_us: number;
+  not_after_us: number;
+  revoked_at_us: number | null;
+}
+
+/** Robots renew their certificate earlier than this before it ends. */
+const RENEWED_DAYS = 7;
+
+/** Whether and how long a robot can still prove who it is, by the certificate that ends last; `null` when it was never given one. */
+export function certificateState(certificates: readonly Certificate[], nowUs: number): { tone: 'ok' | 'warn' | 'bad'; text: string; certificate: Certificate } | null {
+  const standing = certificates.filter((one) => one.revoked_at_us === null);
+  const [certificate] = [...(standing.length > 0 ? standing : certificates)].sort((a, b) => b.not_after_us - a.not_after_us);
+  if (!certificate) return null;
+  if (certificate.revoked_at_us !== null) return { tone: 'bad', text: 'revoked', certificate };
+  const leftUs = certificate.not_after_us - nowUs;
+  if (leftUs <= 0) return { tone: 'bad', text: 'expired', certificate };
+  return { tone: leftUs < RENEWED_DAYS * 86_400_000_000 ? 'warn' : 'ok', text: `valid for ${duration(leftUs)}`, certificate };
 }
 
 export const DEFAULT_SLOT = 'default';

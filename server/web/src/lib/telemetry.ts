@@ -15,6 +15,13 @@ export interface Telemetry {
   points: [number, WireNumber][];
 }
 
+/** Channels of one robot. */
+export interface Channels {
+  channels: string[];
+  /** Units of the channels that software on the robot named itself; empty where it gave none. */
+  units: Record<string, string>;
+}
+
 export function readPoints(telemetry: Telemetry): Point[] {
   return telemetry.points.map(([t, value]) => [t, toNumber(value)] as const).filter(([, value]) => Number.isFinite(value));
 }
