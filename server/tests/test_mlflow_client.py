@@ -41,6 +41,6 @@ def test_the_token_of_the_mlflow_client_is_the_bearer_token(control_plane, monke
 def test_routes_that_are_not_there_yet_answer_in_mlflows_own_shape(control_plane, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", ADMIN_TOKEN)
     with pytest.raises(MlflowException) as missing:
-        MlflowClient(control_plane).search_experiments()
+        MlflowClient(control_plane).search_registered_models()
     assert missing.value.error_code == "NOT_IMPLEMENTED"
-    assert "/api/v1" in str(missing.value), "the message says what to use instead"
+    assert "the model registry" in str(missing.value), "the message says what is missing"

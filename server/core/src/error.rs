@@ -69,4 +69,7 @@ pub enum CoreError {
         /// What is allowed.
         most_s: u64,
     },
+    /// A filter or order that does not read.
+    #[error(transparent)]
+    BadSearch(#[from] crate::search::SearchError),
 }

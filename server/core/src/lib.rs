@@ -22,6 +22,7 @@ pub mod policy;
 pub mod principal;
 pub mod retention;
 pub mod rollup;
+pub mod search;
 pub mod server;
 pub mod target;
 pub mod telemetry;

@@ -93,9 +93,7 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .method_not_allowed_fallback(error::no_such_method);
     Router::new()
         .nest("/api/v1", api)
-        .route("/api/2.0/mlflow/{*rest}", any(mlflow::not_yet))
-        .route("/api/2.0/mlflow-artifacts/{*rest}", any(mlflow::not_yet))
-        .route("/api/3.0/mlflow/{*rest}", any(mlflow::not_yet))
+        .merge(mlflow::routes())
         .route("/api/{*rest}", any(error::no_such_route))
         .route("/healthz", get(watch::healthz))
         .route("/metrics", get(watch::metrics))
