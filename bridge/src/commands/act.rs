@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 /// How long a publisher waits until somebody subscribes.
 const SUBSCRIBERS: Duration = Duration::from_secs(3);
+/// How long a publisher stays after its one message: a middleware may send it only now, and takes what nobody has acknowledged with it
+/// when it goes.
+const LINGER: Duration = Duration::from_millis(500);
 /// Most bytes of a service's answer that are told.
 const MAX_RESULT_BYTES: usize = 16 * 1024;
 
@@ -61,7 +64,10 @@ pub(crate) async fn publish(node: &Node, id: &str, topic: &str, type_name: &str,
         return status(id, CommandOutcome::Failed, format!("nobody subscribes {}", publisher.topic()));
     }
     match publisher.publish(message) {
-        Ok(()) => status(id, CommandOutcome::Done, ""),
+        Ok(()) => {
+            tokio::time::sleep(LINGER).await;
+            status(id, CommandOutcome::Done, "")
+        }
         Err(error) => ended(id, &error),
     }
 }

@@ -3,7 +3,7 @@
 use edgeflow_policy::{Tap, Values};
 use edgeflow_ros::registry::Projection;
 use edgeflow_wire::{EntryBody, Route, TopicSampleBody, TopicWindowBody};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -17,7 +17,7 @@ use super::{
     Common,
     board::Counters,
     compile::reading,
-    source::{Messages, Source},
+    source::{DEPTH, Messages, Source},
     stopped,
 };
 
@@ -89,6 +89,8 @@ impl Runner {
             let wake = [window_ends, due, Some(next_look)].into_iter().flatten().min().unwrap_or(next_look);
             tokio::select! {
                 biased;
+                // First: a topic that never pauses must not keep its route alive.
+                () = stopped(&mut stop) => break,
                 body = messages.bodies.next() => match body {
                     Some(body) => {
                         flow.heard(Instant::now());
@@ -98,7 +100,6 @@ impl Runner {
                     // The context is shut down, or there is no subscription: look again when it is time.
                     None => messages.bodies = stream::pending().boxed(),
                 },
-                () = stopped(&mut stop) => break,
                 () = sleep_until(wake) => {}
             }
             let now = Instant::now();
@@ -122,6 +123,11 @@ impl Runner {
                 }
                 self.counters.dropped.store(dropped_before + messages.dropped.get(), Relaxed);
             }
+        }
+        // What waits already belongs to it still.
+        for _ in 0..DEPTH {
+            let Some(Some(body)) = messages.bodies.next().now_or_never() else { break };
+            self.take(&body).await;
         }
         if period.is_some() {
             self.close(window_began).await;

@@ -4,7 +4,7 @@ use edgeflow_ros::{DropCounter, Durability, Node, QosProfile, Queue, Reliability
 use futures::{StreamExt, stream::BoxStream};
 
 /// Messages that may wait while the bridge is busy.
-const DEPTH: usize = 1_024;
+pub(crate) const DEPTH: usize = 1_024;
 
 /// Messages of one topic, as CDR bodies.
 pub(crate) struct Messages {

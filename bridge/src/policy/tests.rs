@@ -25,6 +25,8 @@ use tokio::sync::{mpsc, watch};
 /// A topic whose first `silent` subscriptions hear nothing, though it is published.
 struct Fake {
     silent: usize,
+    /// It never pauses: what a publisher that is faster than the robot looks like.
+    endless: bool,
     subscriptions: Arc<AtomicUsize>,
     bodies: Mutex<Option<mpsc::UnboundedReceiver<Vec<u8>>>>,
 }
@@ -34,6 +36,10 @@ impl Source for Arc<Fake> {
         let dropped = DropCounter::default();
         if self.subscriptions.fetch_add(1, Relaxed) < self.silent {
             return Ok(Messages { bodies: stream::pending().boxed(), dropped });
+        }
+        if self.endless {
+            let body = registry::message("std_msgs/msg/Int32").unwrap().encode(&json!({"data": 7})).unwrap();
+            return Ok(Messages { bodies: stream::repeat(body).boxed(), dropped });
         }
         let receiver = self.bodies.lock().unwrap().take().ok_or("subscribed once too often")?;
         Ok(Messages {
@@ -61,13 +67,17 @@ struct World {
 
 impl World {
     fn new(silent: usize) -> Self {
+        Self::of(silent, false)
+    }
+
+    fn of(silent: usize, endless: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::new().unwrap();
         let (log, thread) = LogHandle::open(dir.path(), Options::default(), clock).unwrap();
         let valve = watch::Sender::new(Valve::default());
         let common = Arc::new(Common::new(Recorder::new(log.clone(), clock), valve.subscribe()));
         let (bodies, receiver) = mpsc::unbounded_channel();
-        let source = Arc::new(Fake { silent, subscriptions: Arc::default(), bodies: Mutex::new(Some(receiver)) });
+        let source = Arc::new(Fake { silent, endless, subscriptions: Arc::default(), bodies: Mutex::new(Some(receiver)) });
         let counters = Arc::new(Counters::new(Class::Event));
         Self { _dir: dir, log, _thread: thread, valve, common, bodies, source, counters, stop: watch::Sender::new(false) }
     }
@@ -124,6 +134,15 @@ async fn a_stuck_route_is_subscribed_anew_until_it_flows_and_told_once() {
     let mut log = world.log.clone();
     log.acknowledge(Class::Event, 2).await.unwrap();
     assert_eq!(world.counters.receipts.counts(), (1, 1), "forwarded and acknowledged");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_never_pauses_does_not_keep_its_route_alive() {
+    let world = World::of(0, true);
+    let task = world.run();
+    world.until(Class::Event, 1).await;
+    world.stop.send_replace(true);
+    tokio::time::timeout(std::time::Duration::from_secs(20), task).await.expect("it ends").unwrap();
 }
 
 #[tokio::test]

@@ -171,6 +171,9 @@ pub(super) struct PubArguments {
     /// Longest wait for them, seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = rate)]
     max_wait_time: f64,
+    /// How long to stay after the last message, seconds, so that the middleware can deliver it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.1, value_parser = rate)]
+    keep_alive: f64,
     #[command(flatten)]
     qos: QosArguments,
 }
@@ -327,6 +330,7 @@ async fn publish(graph: &Graph, arguments: PubArguments) -> Result<(), CliError>
         count += 1;
         output::text(&format!("publishing #{count}: {type_name}\n{}\n", yaml::print(ty, &value, Style::DEFAULT)))?;
     }
+    tokio::time::sleep(Duration::from_secs_f64(arguments.keep_alive)).await;
     Ok(())
 }
 
