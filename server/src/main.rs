@@ -90,6 +90,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
     let retainer = tokio::spawn(background::retain(app.clone(), shutdown.clone()));
+    let collector = tokio::spawn(background::collect(app.clone(), shutdown.clone()));
     let robots = tokio::spawn(gateway.serve(app.clone(), shutdown.clone()));
     let zenoh = zenoh.map(|door| tokio::spawn(door.serve(shutdown.clone())));
     let authority = tokio::spawn(background::refresh_authority(app.clone(), shutdown.clone()));
@@ -121,6 +122,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     };
     publisher.await.context("the publisher broke")?;
     retainer.await.context("retention broke")?;
+    collector.await.context("the collector of artifacts broke")?;
     authority.await.context("the authority broke")?;
     app.close().await;
     result.context("the HTTP door broke")?.context("cannot serve HTTP")

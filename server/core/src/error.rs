@@ -13,6 +13,24 @@ pub enum CoreError {
         /// What is allowed.
         rule: &'static str,
     },
+    /// A path no artifact may have.
+    #[error("bad artifact path {path:?}: {reason}")]
+    BadArtifactPath {
+        /// What was given.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A file where a folder is, or the other way round.
+    #[error("{path:?} cannot be kept: {other:?} is a {what}")]
+    ArtifactInTheWay {
+        /// What was to be kept.
+        path: String,
+        /// What is in the way.
+        other: String,
+        /// `file` or `folder`.
+        what: &'static str,
+    },
     /// A word that is none of the expected ones.
     #[error("unknown {what} {word:?}: expected {expected}")]
     UnknownWord {

@@ -4,6 +4,7 @@
 //! that every one of them is tested without a runtime and every adapter applies the same one. Resources keep one name
 //! through every layer: what is `deployment.rs` here is `deployment.rs` in store, app and http.
 
+pub mod artifact;
 pub mod audit;
 pub mod clock;
 pub mod command;

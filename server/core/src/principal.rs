@@ -45,6 +45,10 @@ pub enum Action {
     WriteModel,
     /// Read the bytes of an artifact.
     ReadArtifact,
+    /// Read and list artifacts by their paths.
+    ReadArtifactPath,
+    /// Put artifacts under paths, and remove them.
+    WriteArtifactPath,
     /// Read deployments.
     ReadDeployment,
     /// Change what robots shall run.
@@ -72,6 +76,8 @@ impl Action {
             Action::ReadModel => "read_model",
             Action::WriteModel => "write_model",
             Action::ReadArtifact => "read_artifact",
+            Action::ReadArtifactPath => "read_artifact_path",
+            Action::WriteArtifactPath => "write_artifact_path",
             Action::ReadDeployment => "read_deployment",
             Action::Deploy => "deploy",
             Action::SetPolicy => "set_policy",
@@ -183,6 +189,8 @@ mod tests {
             (Action::SetPolicy, Resource::Target(name("r1"))),
             (Action::Command, Resource::Target(name("r1"))),
             (Action::ReadModel, Resource::Organisation),
+            (Action::ReadArtifactPath, Resource::Organisation),
+            (Action::WriteArtifactPath, Resource::Organisation),
             (Action::RevokeTarget, Resource::Target(name("r1"))),
             (Action::BootstrapTarget, Resource::Target(name("r1"))),
             (Action::IssueCertificate, Resource::Target(name("r2"))),

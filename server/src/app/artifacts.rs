@@ -6,24 +6,49 @@ use edgeflow_core::{
     Principal,
     principal::{Action, Resource},
 };
-use futures::{StreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as ObjectPath};
+use sha2::{Digest as _, Sha256};
 use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::io::AsyncReadExt;
+use tokio::{
+    io::AsyncReadExt,
+    sync::{RwLock, RwLockReadGuard},
+};
 
 use crate::app::{App, AppError};
 
 const CHUNK_BYTES: usize = 1 << 20;
+/// Parts that are written while the next one comes in: what one upload holds of memory, in [`CHUNK_BYTES`].
+const PARTS_IN_FLIGHT: usize = 4;
+/// Where bytes are until their digest is known.
+const INCOMING: &str = "incoming";
 
 /// The artifacts of a control plane, and the folder uploads wait in.
 pub(crate) struct Artifacts {
     store: Arc<dyn ObjectStore>,
     uploads: PathBuf,
+    /// Whoever puts bytes into place holds it shared until something refers to them; the collector, which removes bytes
+    /// that nothing refers to, holds it alone.
+    gate: RwLock<()>,
 }
+
+/// Bytes that came in whole and are not yet in their place.
+pub(crate) struct Incoming {
+    at: ObjectPath,
+    /// Their digest.
+    pub(crate) sha256: Digest,
+    /// How many.
+    pub(crate) size_bytes: u64,
+}
+
+/// How long bytes nobody refers to stay, for whoever is about to: a client that logs a model in many requests, say.
+const GRACE_US: i64 = 3_600_000_000;
+/// Doubts settled in one go.
+const SETTLED_AT_ONCE: u32 = 256;
 
 /// An artifact, or a part of it, as a stream.
 pub struct ArtifactBytes {
@@ -46,8 +71,12 @@ impl Artifacts {
         for made in [&folder, &uploads] {
             std::fs::create_dir_all(made).map_err(AppError::artifact("making a folder for artifacts"))?;
         }
+        let incoming = folder.join(INCOMING);
+        if incoming.exists() {
+            std::fs::remove_dir_all(&incoming).map_err(AppError::artifact("clearing the folder of uploads"))?;
+        }
         let store = LocalFileSystem::new_with_prefix(&folder).map_err(AppError::artifact("opening the folder of artifacts"))?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)), uploads })
+        Ok(Self { store: Arc::new(store.with_fsync(true)), uploads, gate: RwLock::new(()) })
     }
 
     pub(crate) fn uploads(&self) -> &Path {
@@ -75,13 +104,75 @@ impl Artifacts {
             if read == 0 {
                 break;
             }
-            writer.wait_for_capacity(4).await.map_err(AppError::artifact("keeping an artifact"))?;
+            writer.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(AppError::artifact("keeping an artifact"))?;
             writer.write(&chunk[..read]);
         }
         writer.finish().await.map(drop).map_err(AppError::artifact("keeping an artifact"))
     }
 
-    async fn read(&self, sha256: &str, size_bytes: u64, range: Option<Range<u64>>) -> Result<ArtifactBytes, AppError> {
+    /// Shared, so that bytes may be put into place: held until something refers to them.
+    pub(crate) async fn gate(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().await
+    }
+
+    /// Takes bytes as they come: hashed while they are written, on disk when this returns, whatever their size in a few
+    /// mebibytes of memory.
+    pub(crate) async fn receive<S, E>(&self, mut body: S) -> Result<Incoming, AppError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let mut name = [0; 16];
+        getrandom::fill(&mut name).map_err(AppError::artifact("naming an upload"))?;
+        let at = ObjectPath::from(format!("{INCOMING}/{}", hex::encode(name)));
+        let upload = self.store.put_multipart(&at).await.map_err(AppError::artifact("writing an upload"))?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, CHUNK_BYTES);
+        let (mut hasher, mut size_bytes) = (Sha256::new(), 0);
+        while let Some(chunk) = body.next().await {
+            let written = match chunk {
+                Ok(chunk) => {
+                    hasher.update(&chunk);
+                    size_bytes += chunk.len() as u64;
+                    let room = writer.wait_for_capacity(PARTS_IN_FLIGHT).await;
+                    writer.put(chunk);
+                    room.map_err(AppError::artifact("writing an upload"))
+                }
+                Err(error) => Err(AppError::Upload(error.to_string())),
+            };
+            if let Err(error) = written {
+                // What is left goes when the control plane starts, if not now.
+                drop(writer.abort().await);
+                return Err(error);
+            }
+        }
+        writer.finish().await.map_err(AppError::artifact("writing an upload"))?;
+        let sha256: [u8; 32] = hasher.finalize().into();
+        Ok(Incoming { at, sha256: sha256.into(), size_bytes })
+    }
+
+    /// Puts what came in where its digest says; the caller holds the gate.
+    pub(crate) async fn place_incoming(&self, incoming: &Incoming) -> Result<(), AppError> {
+        // What is there already has the same bytes: replacing it is as good as leaving it.
+        let place = Self::place(&incoming.sha256.hex());
+        self.store.rename(&incoming.at, &place).await.map_err(AppError::artifact("keeping an artifact"))
+    }
+
+    /// Forgets what came in.
+    pub(crate) async fn discard(&self, incoming: &Incoming) {
+        if let Err(error) = self.store.delete(&incoming.at).await {
+            tracing::warn!(%error, "an upload nobody wants was not removed; it goes when the control plane starts");
+        }
+    }
+
+    /// Removes bytes, whether they are there or not; the caller holds the gate alone.
+    async fn remove(&self, sha256: &Digest) -> Result<(), AppError> {
+        match self.store.delete(&Self::place(&sha256.hex())).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(AppError::artifact("removing an artifact")(error)),
+        }
+    }
+
+    pub(crate) async fn read(&self, sha256: &str, size_bytes: u64, range: Option<Range<u64>>) -> Result<ArtifactBytes, AppError> {
         let range = range.unwrap_or(0..size_bytes);
         if range.is_empty() && size_bytes == 0 {
             return Ok(ArtifactBytes { size_bytes, range, stream: futures::stream::empty().boxed() });
@@ -107,5 +198,40 @@ impl App {
         let size_bytes = size_bytes.ok_or_else(|| AppError::NotFound { what: "artifact", name: sha256.to_owned() })?;
         let range = range(size_bytes)?;
         self.artifacts.read(&digest, size_bytes, range).await
+    }
+}
+
+impl App {
+    /// Settles what is doubted for longer than a while: bytes that no file, version or robot's desired state refers to are
+    /// removed. Answers how many were.
+    pub async fn collect_artifacts(&self) -> Result<u64, AppError> {
+        let before_us = self.now_us() - GRACE_US;
+        let mut removed = 0;
+        loop {
+            let doubted = self.stores.artifacts.doubted_artifacts(before_us, SETTLED_AT_ONCE).await?;
+            if doubted.is_empty() {
+                return Ok(removed);
+            }
+            for sha256 in &doubted {
+                removed += u64::from(self.settle_artifact(sha256).await?);
+            }
+        }
+    }
+
+    /// Whether the bytes were removed.
+    async fn settle_artifact(&self, sha256: &Digest) -> Result<bool, AppError> {
+        // Alone, so that nobody puts the same bytes into place between the question and the removal.
+        let _alone = self.artifacts.gate.write().await;
+        let referenced = self.stores.artifacts.artifact_referenced(sha256).await?;
+        if !referenced {
+            if self.stores.targets.desired_files().await?.contains(&sha256.hex()) {
+                self.stores.artifacts.doubt_artifact(sha256, self.now_us()).await?;
+                return Ok(false);
+            }
+            self.artifacts.remove(sha256).await?;
+            tracing::info!(artifact.sha256 = %sha256, "removed an artifact nobody refers to");
+        }
+        self.stores.artifacts.settle_artifact(sha256).await?;
+        Ok(!referenced)
     }
 }

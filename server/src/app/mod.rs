@@ -3,6 +3,7 @@
 //! Each takes the [`Principal`](edgeflow_core::Principal) who asks, asks [`App::permit`] before it acts and tells
 //! [`App::record`] after. Nothing durable lives here: what is in memory (who is connected, who listens) is rebuilt.
 
+mod artifact_paths;
 mod artifacts;
 mod audit;
 mod auth;

@@ -78,7 +78,9 @@ impl App {
         self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
         check_description(&description)?;
         let bundle = upload.finish().await?;
+        let _gate = self.artifacts.gate().await;
         for file in &bundle.files {
+            self.stores.artifacts.doubt_artifact(&file.sha256, self.now_us()).await?;
             self.artifacts.keep(&upload.path(&file.path), file).await?;
         }
         let manifest = if bundle.manifest.is_some() {

@@ -9,7 +9,7 @@ use axum::{
 use std::ops::Range;
 
 use crate::{
-    app::AppError,
+    app::{AppError, ArtifactBytes},
     http::{
         Shared,
         auth::Caller,
@@ -30,6 +30,11 @@ pub(crate) async fn get(
 ) -> Result<Response, HttpError> {
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let bytes = shared.app.artifact(&who, &sha256, |size| asked.map_or(Ok(None), |asked| parse_range(asked, size))).await?;
+    Ok(answer(bytes, &sha256)?)
+}
+
+/// The bytes with what a client needs to go on where it broke off.
+pub(crate) fn answer(bytes: ArtifactBytes, sha256: &str) -> Result<Response, AppError> {
     let whole = bytes.range == (0..bytes.size_bytes);
     let status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
     let mut headers = vec![
@@ -52,7 +57,7 @@ pub(crate) async fn get(
 
 /// One range of `bytes=first-last`, `bytes=first-` or `bytes=-count`. What does not parse, or asks for several, is as if
 /// it were not there (RFC 9110, 14.2).
-fn parse_range(asked: &str, size_bytes: u64) -> Result<Option<Range<u64>>, AppError> {
+pub(crate) fn parse_range(asked: &str, size_bytes: u64) -> Result<Option<Range<u64>>, AppError> {
     let Some((first, last)) = asked.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else { return Ok(None) };
     let (first, last) = match (first.parse::<u64>(), last.parse::<u64>()) {
         (Ok(first), Ok(last)) if first <= last => (first, last.saturating_add(1).min(size_bytes)),

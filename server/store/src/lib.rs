@@ -5,6 +5,7 @@
 //! it happened. What must agree across traits is derived when it is read (a deployment's progress is computed from
 //! attestations, never written beside them).
 
+mod artifact;
 mod command;
 pub mod conformance;
 mod deployment;
@@ -19,6 +20,7 @@ mod telemetry;
 
 use std::sync::Arc;
 
+pub use artifact::ArtifactStore;
 pub use command::CommandStore;
 pub use deployment::DeploymentStore;
 pub use entry::{EntryStore, Ingested};
@@ -43,6 +45,8 @@ pub struct Stores {
     pub commands: Arc<dyn CommandStore>,
     /// Deployments.
     pub deployments: Arc<dyn DeploymentStore>,
+    /// Files kept under paths.
+    pub artifacts: Arc<dyn ArtifactStore>,
     /// Models and versions.
     pub models: Arc<dyn ModelStore>,
     /// The audit trail.

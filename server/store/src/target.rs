@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use edgeflow_core::{OrganisationId, TargetName, target::Target};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 use crate::StoreError;
 
@@ -28,4 +29,16 @@ pub trait TargetStore: Send + Sync {
 
     /// Takes a robot's identity away: token, certificates and bootstrap tokens. Whether there was one.
     async fn revoke_target(&self, organisation: &OrganisationId, name: &TargetName, at_us: i64) -> Result<bool, StoreError>;
+
+    /// SHA-256 (64 hex digits) of every file that some robot is told to have, of all organisations: their bytes must stay.
+    async fn desired_files(&self) -> Result<BTreeSet<String>, StoreError>;
+
+    /// Robots that are told to have that version of that model, by name, at most `limit`.
+    async fn targets_told(
+        &self,
+        organisation: &OrganisationId,
+        model: &str,
+        version: &str,
+        limit: u32,
+    ) -> Result<Vec<TargetName>, StoreError>;
 }

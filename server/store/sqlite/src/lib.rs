@@ -5,6 +5,7 @@
 //! commits what is waiting together, and a pool of read-only connections; all are in WAL mode with `synchronous=FULL`,
 //! so what was answered survives a power cut. No transaction spans two files.
 
+mod artifact;
 mod audit;
 mod command;
 mod connect;
@@ -59,6 +60,7 @@ impl Sqlite {
             identities: self.fleet.clone(),
             commands: self.fleet.clone(),
             deployments: self.fleet.clone(),
+            artifacts: self.registry.clone(),
             models: self.registry.clone(),
             audit: self.registry.clone(),
             entries: self.telemetry.clone(),

@@ -7,6 +7,7 @@ use edgeflow_wire::{DesiredState, Version, WIRE_VERSION};
 use futures::FutureExt;
 use serde_json::Value;
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use std::collections::BTreeSet;
 
 use crate::{
     Fleet,
@@ -76,6 +77,37 @@ impl TargetStore for Fleet {
     async fn set_policy(&self, organisation: &OrganisationId, name: &TargetName, policy: &Value) -> Result<(Target, bool), StoreError> {
         let (organisation, name, policy) = (organisation.clone(), name.clone(), policy.clone());
         self.0.writer.run(move |connection| async move { declare_policy(connection, &organisation, &name, policy).await }.boxed()).await
+    }
+
+    async fn desired_files(&self) -> Result<BTreeSet<String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT file.value ->> 'sha256' AS sha256 FROM targets, json_each(targets.slots) slot, json_each(slot.value, '$.files') file",
+        )
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(failed("listing what robots are told to have"))?;
+        rows.iter().map(|row| get(row, "sha256")).collect()
+    }
+
+    async fn targets_told(
+        &self,
+        organisation: &OrganisationId,
+        model: &str,
+        version: &str,
+        limit: u32,
+    ) -> Result<Vec<TargetName>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT targets.name FROM targets, json_each(targets.slots) slot WHERE organisation = ?1 AND revoked_at_us IS NULL \
+             AND slot.value ->> 'model' = ?2 AND slot.value ->> 'version' = ?3 ORDER BY targets.name LIMIT ?4",
+        )
+        .bind(organisation.as_str())
+        .bind(model)
+        .bind(version)
+        .bind(limit)
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(failed("looking for robots that are told to have a version"))?;
+        rows.iter().map(|row| get_name(row, "name")).collect()
     }
 
     async fn revoke_target(&self, organisation: &OrganisationId, name: &TargetName, at_us: i64) -> Result<bool, StoreError> {

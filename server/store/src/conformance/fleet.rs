@@ -203,3 +203,25 @@ pub async fn a_command_is_open_until_it_ended_or_expired(stores: Stores) {
     assert!(matches!(commands.create_command(&org(), &new("d", "r1", 0)).await, Err(StoreError::Refused(_))), "too many wait");
     commands.create_command(&org(), &new("d", "r1", 60_000_001)).await.unwrap();
 }
+
+/// What robots are told to have.
+pub async fn robots_are_found_by_what_they_are_told_to_have(stores: Stores) {
+    enrol(&stores, &["r2", "r1", "r3"]).await;
+    let file = |sha256: &str| edgeflow_wire::BundleFileRef { path: "model.onnx".into(), size_bytes: 1, sha256: sha256.into() };
+    let mut first = deployment("one", &["r1", "r2"]);
+    first.spec.files = vec![file("aa"), file("bb")];
+    stores.deployments.create_deployment(&org(), &first).await.unwrap();
+    let mut second = deployment("two", &["r2"]);
+    second.spec.version = "2".into();
+    second.spec.files = vec![file("bb"), file("cc")];
+    stores.deployments.create_deployment(&org(), &second).await.unwrap();
+    let told = async |version: &str| stores.targets.targets_told(&org(), "reader", version, 9).await.unwrap();
+    assert_eq!((told("1").await, told("2").await, told("3").await), (vec![target_name("r1")], vec![target_name("r2")], vec![]));
+    assert!(stores.targets.targets_told(&other_org(), "reader", "1", 9).await.unwrap().is_empty());
+    assert!(stores.targets.targets_told(&org(), "other", "1", 9).await.unwrap().is_empty());
+    let files = stores.targets.desired_files().await.unwrap();
+    assert_eq!(files.into_iter().collect::<Vec<_>>(), ["aa", "bb", "cc"]);
+    stores.targets.revoke_target(&org(), &target_name("r1"), 9).await.unwrap();
+    assert!(told("1").await.is_empty());
+    assert!(stores.targets.desired_files().await.unwrap().contains("aa"), "its desired state comes back with it");
+}

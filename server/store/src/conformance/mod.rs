@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test suite, though other crates run it")]
 
+mod artifact;
 mod entry;
 mod fixtures;
 mod fleet;
@@ -12,6 +13,7 @@ mod identity;
 mod registry;
 mod retention;
 
+pub use artifact::*;
 pub use entry::*;
 pub use fleet::*;
 pub use identity::*;
@@ -41,6 +43,10 @@ macro_rules! conformance_tests {
             deployments_are_listed_newest_first
             models_are_made_once_and_listed_by_name
             versions_count_up_and_the_same_bundle_is_the_same_version
+            artifacts_are_kept_listed_and_removed_by_path
+            a_file_is_never_a_folder_too
+            bytes_are_doubted_until_it_is_known_who_refers_to_them
+            robots_are_found_by_what_they_are_told_to_have
             artifacts_are_known_to_the_organisation_that_refers_to_them
             the_audit_trail_is_read_newest_first
             a_batch_is_stored_once_however_often_it_comes

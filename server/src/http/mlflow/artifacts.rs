@@ -1,0 +1,165 @@
+//! Artifacts through the server: `/mlflow-artifacts/**`, which stock clients use when their tracking URI is this server.
+//!
+//! Bodies are streams in both directions, so these handlers read requests themselves instead of taking
+//! [`Ask`](super::request::Ask), which holds a body.
+
+use axum::{
+    Json, Router,
+    body::{Body, to_bytes},
+    extract::{FromRequestParts, Path, Query, Request, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use base64::Engine;
+use edgeflow_bundle::Digest;
+use edgeflow_core::{
+    Principal,
+    artifact::{ArtifactEntry, ArtifactPath},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::timeout;
+
+use crate::http::{
+    Shared,
+    artifacts::{answer, parse_range},
+    auth::Caller,
+    mlflow::{Code, MlflowError, unserved},
+};
+
+/// Entries read at a time; an answer has them all, as MLflow's has.
+const PAGE: u32 = 1000;
+/// Most bytes that are read of a request which is refused anyhow, and how long they are waited for.
+const MAX_REFUSED_BYTES: usize = 1 << 20;
+const BODY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What stands below `/api/2.0/mlflow-artifacts`.
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/artifacts", get(list))
+        .route("/artifacts/", get(list))
+        .route("/artifacts/{*path}", get(download).put(upload).delete(remove))
+        .route("/mpu/{*path}", any(no_multipart))
+        .route("/presigned/{*path}", any(no_multipart))
+        .fallback(unserved::answer)
+        .method_not_allowed_fallback(unserved::wrong_method)
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    path: Option<String>,
+}
+
+/// Who asks, and the body that is still to come.
+async fn enter(shared: &Shared, request: Request) -> Result<(Principal, Parts, Body), MlflowError> {
+    let (mut parts, body) = request.into_parts();
+    match Caller::from_request_parts(&mut parts, shared).await {
+        Ok(Caller(who)) => Ok((who, parts, body)),
+        Err(refusal) => refuse(body, refusal.into()).await,
+    }
+}
+
+/// Clients send the body after the head. An answer that does not wait for it closes the connection which they use next.
+async fn refuse<T>(body: Body, error: MlflowError) -> Result<T, MlflowError> {
+    drop(timeout(BODY_PATIENCE, to_bytes(body, MAX_REFUSED_BYTES)).await);
+    Err(error)
+}
+
+async fn upload(State(shared): State<Shared>, Path(path): Path<String>, request: Request) -> Result<Json<Value>, MlflowError> {
+    let (who, parts, body) = enter(&shared, request).await?;
+    let asked = ArtifactPath::new(path).map_err(MlflowError::from).and_then(|path| Ok((path, wanted(&parts.headers)?)));
+    let (path, wanted) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return refuse(body, error).await,
+    };
+    shared.app.put_artifact(&who, path, wanted, body.into_data_stream()).await?;
+    Ok(Json(json!({})))
+}
+
+/// The SHA-256 of `Content-Digest: sha-256=:<base64>:` (RFC 9530), if the client says one. Other algorithms are not looked at.
+fn wanted(headers: &HeaderMap) -> Result<Option<Digest>, MlflowError> {
+    let Some(header) = headers.get("content-digest") else { return Ok(None) };
+    let bad = || MlflowError::invalid("the header Content-Digest does not read: give sha-256=:<base64 of 32 bytes>:");
+    let members = header.to_str().map_err(|_| bad())?.split(',').map(str::trim);
+    let Some(member) = members.filter_map(|member| member.strip_prefix("sha-256=")).next() else { return Ok(None) };
+    let text = member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).ok_or_else(bad)?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| bad())?;
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| bad())?;
+    Ok(Some(bytes.into()))
+}
+
+async fn download(State(shared): State<Shared>, Path(path): Path<String>, request: Request) -> Result<Response, MlflowError> {
+    let (who, parts, _) = enter(&shared, request).await?;
+    send(&shared, &who, &ArtifactPath::new(path)?, &parts.headers).await
+}
+
+/// The file under a path, or the part of it that `Range` asks for.
+pub(super) async fn send(shared: &Shared, who: &Principal, path: &ArtifactPath, headers: &HeaderMap) -> Result<Response, MlflowError> {
+    let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let (file, bytes) = shared.app.artifact_at(who, path, |size| asked.map_or(Ok(None), |asked| parse_range(asked, size))).await?;
+    let mut response = answer(bytes, &file.sha256.hex())?;
+    let headers = response.headers_mut();
+    // Another file may be put under the same path, and a browser must not take what people log for a page of ours.
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONTENT_DISPOSITION, header::HeaderValue::from_static("attachment"));
+    Ok(response)
+}
+
+async fn remove(State(shared): State<Shared>, Path(path): Path<String>, request: Request) -> Result<Json<Value>, MlflowError> {
+    let (who, _, _) = enter(&shared, request).await?;
+    // A client that removes a folder asks for it with a slash.
+    let path = ArtifactPath::new(path.trim_end_matches('/'))?;
+    shared.app.delete_artifacts(&who, &path).await?;
+    Ok(Json(json!({})))
+}
+
+async fn list(State(shared): State<Shared>, request: Request) -> Result<Json<Value>, MlflowError> {
+    let (who, parts, _) = enter(&shared, request).await?;
+    let query = Query::<ListQuery>::try_from_uri(&parts.uri).map_err(|error| MlflowError::invalid(error.body_text()))?.0;
+    let folder = query.path.as_deref().map(|path| path.trim_matches('/')).filter(|path| !path.is_empty());
+    let folder = folder.map(ArtifactPath::new).transpose()?;
+    Ok(Json(json!({ "files": files(&shared, &who, folder.as_ref(), "").await? })))
+}
+
+/// Everything directly in a folder, as MLflow writes it; `prefix` goes before each name.
+pub(super) async fn files(
+    shared: &Shared,
+    who: &Principal,
+    folder: Option<&ArtifactPath>,
+    prefix: &str,
+) -> Result<Vec<Value>, MlflowError> {
+    let mut files = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = shared.app.artifacts_in(who, folder, after.as_deref(), PAGE).await?;
+        files.extend(page.iter().map(|entry| file(entry, prefix)));
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize => {
+                after = Some(if last.is_dir { format!("{}/", last.name) } else { last.name.clone() });
+            }
+            _ => return Ok(files),
+        }
+    }
+}
+
+fn file(entry: &ArtifactEntry, prefix: &str) -> Value {
+    let path = format!("{prefix}{}", entry.name);
+    match entry.size_bytes {
+        Some(size_bytes) => json!({ "path": path, "is_dir": false, "file_size": size_bytes }),
+        None => json!({ "path": path, "is_dir": true }),
+    }
+}
+
+/// Clients that ask take the way through the server then, as they do with an MLflow server whose artifacts are in a folder.
+async fn no_multipart(State(shared): State<Shared>, request: Request) -> Response {
+    let refused = match enter(&shared, request).await {
+        Ok((_, _, body)) => {
+            let message = "uploads in parts and presigned addresses are not offered: send the whole file with one PUT, which is streamed";
+            refuse::<()>(body, MlflowError::new(Code::NotImplemented, message)).await
+        }
+        Err(error) => Err(error),
+    };
+    refused.map_or_else(IntoResponse::into_response, |()| StatusCode::NO_CONTENT.into_response())
+}
