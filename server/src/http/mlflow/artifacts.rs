@@ -5,10 +5,10 @@
 
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{FromRequestParts, Path, Query, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, header, request::Parts},
+    response::Response,
     routing::{any, get},
 };
 use base64::Engine;
@@ -19,8 +19,6 @@ use edgeflow_core::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::Duration;
-use tokio::time::timeout;
 
 use crate::http::{
     Shared,
@@ -31,9 +29,6 @@ use crate::http::{
 
 /// Entries read at a time; an answer has them all, as MLflow's has.
 const PAGE: u32 = 1000;
-/// Most bytes that are read of a request which is refused anyhow, and how long they are waited for.
-const MAX_REFUSED_BYTES: usize = 1 << 20;
-const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What stands below `/api/2.0/mlflow-artifacts`.
 pub(crate) fn routes() -> Router<Shared> {
@@ -43,7 +38,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/artifacts/{*path}", get(download).put(upload).delete(remove))
         .route("/mpu/{*path}", any(no_multipart))
         .route("/presigned/{*path}", any(no_multipart))
-        .fallback(unserved::answer)
+        .route("/{*rest}", any(unserved::answer))
         .method_not_allowed_fallback(unserved::wrong_method)
 }
 
@@ -55,25 +50,13 @@ struct ListQuery {
 /// Who asks, and the body that is still to come.
 async fn enter(shared: &Shared, request: Request) -> Result<(Principal, Parts, Body), MlflowError> {
     let (mut parts, body) = request.into_parts();
-    match Caller::from_request_parts(&mut parts, shared).await {
-        Ok(Caller(who)) => Ok((who, parts, body)),
-        Err(refusal) => refuse(body, refusal.into()).await,
-    }
-}
-
-/// Clients send the body after the head. An answer that does not wait for it closes the connection which they use next.
-async fn refuse<T>(body: Body, error: MlflowError) -> Result<T, MlflowError> {
-    drop(timeout(BODY_PATIENCE, to_bytes(body, MAX_REFUSED_BYTES)).await);
-    Err(error)
+    let Caller(who) = Caller::from_request_parts(&mut parts, shared).await?;
+    Ok((who, parts, body))
 }
 
 async fn upload(State(shared): State<Shared>, Path(path): Path<String>, request: Request) -> Result<Json<Value>, MlflowError> {
     let (who, parts, body) = enter(&shared, request).await?;
-    let asked = ArtifactPath::new(path).map_err(MlflowError::from).and_then(|path| Ok((path, wanted(&parts.headers)?)));
-    let (path, wanted) = match asked {
-        Ok(asked) => asked,
-        Err(error) => return refuse(body, error).await,
-    };
+    let (path, wanted) = (ArtifactPath::new(path)?, wanted(&parts.headers)?);
     shared.app.put_artifact(&who, path, wanted, body.into_data_stream()).await?;
     Ok(Json(json!({})))
 }
@@ -153,13 +136,8 @@ fn file(entry: &ArtifactEntry, prefix: &str) -> Value {
 }
 
 /// Clients that ask take the way through the server then, as they do with an MLflow server whose artifacts are in a folder.
-async fn no_multipart(State(shared): State<Shared>, request: Request) -> Response {
-    let refused = match enter(&shared, request).await {
-        Ok((_, _, body)) => {
-            let message = "uploads in parts and presigned addresses are not offered: send the whole file with one PUT, which is streamed";
-            refuse::<()>(body, MlflowError::new(Code::NotImplemented, message)).await
-        }
-        Err(error) => Err(error),
-    };
-    refused.map_or_else(IntoResponse::into_response, |()| StatusCode::NO_CONTENT.into_response())
+async fn no_multipart(State(shared): State<Shared>, request: Request) -> Result<Response, MlflowError> {
+    let _asked = enter(&shared, request).await?;
+    let message = "uploads in parts and presigned addresses are not offered: send the whole file with one PUT, which is streamed";
+    Err(MlflowError::new(Code::NotImplemented, message))
 }

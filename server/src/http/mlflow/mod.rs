@@ -5,6 +5,7 @@
 //! MLflow's own server reads them ([`request`]), and what this control plane does not serve is named in [`unserved`].
 //! `docs/mlflow.md` is the table of every endpoint.
 
+mod artifacts;
 mod error;
 #[allow(dead_code, reason = "the resources that read requests stand beside it")]
 mod request;
@@ -23,8 +24,7 @@ const PREFIXES: [&str; 4] = ["/api/2.0", "/api/3.0", "/ajax-api/2.0", "/ajax-api
 pub(crate) fn routes() -> Router<Shared> {
     let mut all = Router::new();
     for prefix in PREFIXES {
-        all =
-            all.nest(&format!("{prefix}/mlflow"), tracking()).route(&format!("{prefix}/mlflow-artifacts/{{*rest}}"), any(unserved::answer));
+        all = all.nest(&format!("{prefix}/mlflow"), tracking()).nest(&format!("{prefix}/mlflow-artifacts"), artifacts::routes());
     }
     all
 }
