@@ -15,12 +15,12 @@ use tokio::{
 
 use crate::{
     BridgeError, LogSnapshot, Result,
-    policy::{Board, RouteView},
+    policy::{Board, RouteView, TriggerView},
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Publishes a status of the link and one of each route.
+/// Publishes a status of the link and one of each route and trigger.
 pub(crate) struct Diagnostics {
     node: Node,
     publisher: Publisher<DiagnosticArray>,
@@ -43,6 +43,7 @@ impl Diagnostics {
             ticks.tick().await;
             let mut status = vec![uplink(&node, &self.link.borrow(), &self.log.borrow(), self.board.policy())];
             status.extend(self.board.routes().iter().map(|view| route(&node, view)));
+            status.extend(self.board.triggers().iter().map(|view| trigger(&node, view)));
             let header = Header { stamp: self.node.now(), ..Header::default() };
             if let Err(error) = self.publisher.publish(&DiagnosticArray { header, status }) {
                 tracing::debug!(%error, "diagnostics not published");
@@ -99,9 +100,33 @@ fn route(node: &str, view: &RouteView) -> DiagnosticStatus {
     DiagnosticStatus { level, name: name.trim_end().to_owned(), message, hardware_id: String::new(), values }
 }
 
+fn trigger(node: &str, view: &TriggerView) -> DiagnosticStatus {
+    let (level, message) = match (view.problem.is_empty(), view.holds) {
+        (false, _) => (level::WARN, format!("its condition cannot be computed: {}", view.problem)),
+        (true, true) => (level::OK, "its condition holds".to_owned()),
+        (true, false) => (level::OK, "its condition does not hold".to_owned()),
+    };
+    let values = values([
+        ("looked at", view.looked.to_string()),
+        ("not computed", view.failed.to_string()),
+        ("fired", view.fired.to_string()),
+        ("dropped", view.dropped.to_string()),
+    ]);
+    DiagnosticStatus { level, name: format!("{node}: trigger {}", view.name), message, hardware_id: String::new(), values }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trigger_that_cannot_be_computed_is_told() {
+        let view = TriggerView { name: "weak".into(), looked: 3, ..TriggerView::default() };
+        assert_eq!((trigger("n", &view).level, trigger("n", &view).name.as_str()), (level::OK, "n: trigger weak"));
+        let wrong = trigger("n", &TriggerView { problem: "division by zero".into(), failed: 2, ..view });
+        assert!(wrong.level == level::WARN && wrong.message.contains("division by zero"), "{wrong:?}");
+        assert!(wrong.values.iter().any(|pair| pair.key == "not computed" && pair.value == "2"));
+    }
 
     #[test]
     fn the_worst_of_a_route_is_told() {

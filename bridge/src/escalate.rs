@@ -36,6 +36,22 @@ pub(crate) enum Alarm {
     Drift,
     /// This has a fault.
     Fault(String),
+    /// This trigger fired.
+    Trigger(String),
+}
+
+impl Alarm {
+    /// In words, if it is what a policy means by this reason.
+    pub(crate) fn is(&self, reason: &Reason) -> Option<String> {
+        match (reason, self) {
+            (Reason::Drift {}, Alarm::Drift) => Some("drift was flagged".to_owned()),
+            (Reason::Fault { source }, Alarm::Fault(of)) if name_matches(&format!("/{source}"), "/", &format!("/{of}")) => {
+                Some(format!("a fault of {of}"))
+            }
+            (Reason::Trigger { name }, Alarm::Trigger(of)) if name == of => Some(format!("trigger {of}")),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,13 +127,7 @@ impl Escalator {
         let now_us = self.now_us();
         let mut wanted = Vec::new();
         for escalation in policy {
-            let reason = match (&escalation.when, alarm) {
-                (Reason::Drift {}, Alarm::Drift) => "drift was flagged".to_owned(),
-                (Reason::Fault { source }, Alarm::Fault(of)) if name_matches(&format!("/{source}"), "/", &format!("/{of}")) => {
-                    format!("a fault of {of}")
-                }
-                _ => continue,
-            };
+            let Some(reason) = alarm.is(&escalation.when) else { continue };
             if self.rests.get(&escalation.name).is_some_and(|until_us| now_us < *until_us) {
                 continue;
             }

@@ -3,7 +3,7 @@
 //! Everything worth keeping becomes an entry of the edge log first ([`record`], [`summarise`], [`drift`]) and is carried to the control
 //! plane from there, whenever there is a link. In the other direction comes desired state ([`desired`]), which the robot takes
 //! up at its own pace: bundles are fetched by digest ([`download`]) and handed to the inference node ([`converge`]).
-//! What it reports of topics is [`policy`]'s, what it is asked to do at once [`commands`]'.
+//! What it reports of topics is [`policy`]'s, what it notices by itself [`trigger`]'s, what it is asked to do at once [`commands`]'.
 //! Software that is not ROS is heard through [`local`].
 //! [`node`] ties this to ROS topics and services; nothing here knows what a model is made of.
 
@@ -17,6 +17,7 @@ mod download;
 mod drift;
 mod error;
 mod escalate;
+mod follow;
 mod hold;
 mod local;
 mod log;
@@ -30,6 +31,7 @@ mod secure;
 mod status;
 mod summarise;
 mod survive;
+mod trigger;
 mod trust;
 mod uplinks;
 

@@ -49,6 +49,7 @@ impl Recorder {
         let alarm = match &body {
             EntryBody::DriftReport(report) if report.flagged => Some(Alarm::Drift),
             EntryBody::Fault(fault) => Some(Alarm::Fault(fault.source.clone())),
+            EntryBody::Trigger(trigger) => Some(Alarm::Trigger(trigger.name.clone())),
             _ => None,
         };
         if let Some(alarm) = alarm {

@@ -148,6 +148,18 @@ async fn a_policy_is_declared_acknowledged_and_its_windows_are_series() {
         (status, error["error"]["message"].as_str()),
         (StatusCode::BAD_REQUEST, Some("bad policy: routes[0].fields: name 1 to 50 fields"))
     );
+    let trigger = |when: &str| {
+        let watch = json!({"battery": {"topic": "battery", "type": "sensor_msgs/msg/BatteryState"}});
+        json!({ "triggers": [{ "name": "weak", "when": when, "watch": watch }] })
+    };
+    for (when, reason) in
+        [("battery.percentage <", "column"), ("volts < 3", "no variable"), ("battery.percentage + 'a' == 2", "does not go with")]
+    {
+        let (status, error) = put(trigger(when)).await;
+        let message = error["error"]["message"].as_str().unwrap();
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(message.starts_with("bad policy: triggers[0].when: ") && message.contains(reason), "{message}");
+    }
     assert!(robot.desired(&server.app).await.is_none(), "a refused policy changes nothing");
 
     let mut changes = server.app.desired_changes();

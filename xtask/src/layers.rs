@@ -34,12 +34,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("edgeflow_inference", &["edgeflow_bundle", "edgeflow_drift", "edgeflow_ros"]),
     ("edgeflow_markers", &["edgeflow_ros"]),
     // server/: core <- store <- app <- {http, mqtt, background} <- main
-    ("edgeflow_core", &["edgeflow_bundle", "edgeflow_wire"]),
+    // What a policy may say is decided in one place, which is as pure as core: a policy that robots would refuse is refused at once.
+    ("edgeflow_core", &["edgeflow_bundle", "edgeflow_policy", "edgeflow_wire"]),
     ("edgeflow_store", &["edgeflow_bundle", "edgeflow_core", "edgeflow_wire"]),
     ("edgeflow_store_sqlite", &["edgeflow_bundle", "edgeflow_core", "edgeflow_store", "edgeflow_wire"]),
     ("edgeflow_server", &["edgeflow_bundle", "edgeflow_core", "edgeflow_store", "edgeflow_store_sqlite", "edgeflow_wire"]),
     // cli/ and sim/: nobody uses them
-    ("edgeflow_cli", &["edgeflow_drift", "edgeflow_edge_log", "edgeflow_identity", "edgeflow_ros", "edgeflow_wire"]),
+    ("edgeflow_cli", &["edgeflow_drift", "edgeflow_edge_log", "edgeflow_identity", "edgeflow_policy", "edgeflow_ros", "edgeflow_wire"]),
     ("edgeflow_sim", &["edgeflow_drift", "edgeflow_edge_log", "edgeflow_ros", "edgeflow_wire"]),
     ("xtask", &[]),
 ];

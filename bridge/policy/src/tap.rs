@@ -51,7 +51,7 @@ enum Sums {
 
 /// Values of one message on their way to one.
 #[derive(Debug, Clone, Copy, Default)]
-struct Many {
+pub(crate) struct Many {
     count: u64,
     min: f64,
     max: f64,
@@ -61,7 +61,7 @@ struct Many {
 }
 
 impl Many {
-    fn add(&mut self, reading: Reading<'_>) {
+    pub(crate) fn add(&mut self, reading: Reading<'_>) {
         let Some(value) = reading.amount().filter(|value| value.is_finite()) else { return };
         if self.count == 0 {
             *self = Self { min: value, max: value, boolean: true, whole: true, ..Self::default() };
@@ -75,7 +75,7 @@ impl Many {
     }
 
     /// What they become; none of none, but for their count.
-    fn reduced(self, reduce: Reduce) -> Option<Reading<'static>> {
+    pub(crate) fn reduced(self, reduce: Reduce) -> Option<Reading<'static>> {
         if reduce == Reduce::Count {
             return Some(Reading::Integer(self.count.into()));
         }

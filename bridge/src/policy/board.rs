@@ -38,6 +38,41 @@ impl Counters {
     }
 }
 
+/// Counters of one trigger.
+#[derive(Debug, Default)]
+pub(crate) struct TriggerCounters {
+    /// Times its condition was looked at, and of those the ones when it could not be computed.
+    pub(crate) looked: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) fired: AtomicU64,
+    /// Of each of its topics.
+    pub(crate) dropped: Mutex<Vec<Arc<AtomicU64>>>,
+    state: Mutex<(bool, String)>,
+}
+
+impl TriggerCounters {
+    /// Whether it holds now, and why it cannot be computed.
+    pub(crate) fn set(&self, holds: bool, problem: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0 != holds || state.1 != problem {
+            *state = (holds, problem.to_owned());
+        }
+    }
+}
+
+/// One trigger, as shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TriggerView {
+    pub(crate) name: String,
+    pub(crate) holds: bool,
+    /// Why its condition cannot be computed now; empty otherwise.
+    pub(crate) problem: String,
+    pub(crate) looked: u64,
+    pub(crate) failed: u64,
+    pub(crate) fired: u64,
+    pub(crate) dropped: u64,
+}
+
 /// One route on one topic, as shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RouteView {
@@ -69,6 +104,7 @@ struct State {
     error: String,
     routes: Vec<String>,
     lines: BTreeMap<(String, String), Line>,
+    triggers: BTreeMap<String, Arc<TriggerCounters>>,
 }
 
 /// The policy and its routes, as shown.
@@ -90,6 +126,33 @@ impl Board {
     /// The routes there are, by name.
     pub(crate) fn routes_are(&self, routes: Vec<String>) {
         self.lock().routes = routes;
+    }
+
+    /// The triggers there are, and those of them that began just now.
+    pub(crate) fn triggers_are<'a>(&self, names: impl Iterator<Item = &'a String>, begun: Vec<(String, Arc<TriggerCounters>)>) {
+        let mut state = self.lock();
+        let mut known = std::mem::take(&mut state.triggers);
+        known.extend(begun);
+        state.triggers = names.filter_map(|name| known.remove_entry(name)).collect();
+    }
+
+    /// Triggers by name.
+    pub(crate) fn triggers(&self) -> Vec<TriggerView> {
+        let state = self.lock();
+        let view = |(name, counters): (&String, &Arc<TriggerCounters>)| {
+            let (holds, problem) = counters.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let dropped = counters.dropped.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|one| one.load(Relaxed)).sum();
+            TriggerView {
+                name: name.clone(),
+                holds,
+                problem,
+                looked: counters.looked.load(Relaxed),
+                failed: counters.failed.load(Relaxed),
+                fired: counters.fired.load(Relaxed),
+                dropped,
+            }
+        };
+        state.triggers.iter().map(view).collect()
     }
 
     /// A policy was refused.

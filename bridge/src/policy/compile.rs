@@ -36,7 +36,7 @@ fn compile_field(route: &Route, field: &Field, ty: &'static TypeDescription) -> 
     Ok((projection, Watched { path: field.path.to_string(), kind, reduce: field.reduce }))
 }
 
-fn step(step: &Step) -> registry::Step<'_> {
+pub(crate) fn step(step: &Step) -> registry::Step<'_> {
     match step {
         Step::Field(name) => registry::Step::Field(name),
         Step::At(index) => registry::Step::At(*index),

@@ -26,13 +26,17 @@ use std::{
 };
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-pub(crate) use board::{Board, RouteView};
+pub(crate) use board::{Board, RouteView, TriggerCounters, TriggerView};
 use board::{Counters, Line};
+pub(crate) use compile::{reading, step};
 use keep::{Keep, Kept};
 use run::Runner;
-use source::RosTopic;
+pub(crate) use source::{RosTopic, Source};
 
-use crate::Recorder;
+use crate::{
+    Recorder,
+    trigger::{self, Plan},
+};
 
 /// The graph is looked at this often, whatever it says.
 const LOOK: Duration = Duration::from_secs(1);
@@ -126,6 +130,7 @@ pub(crate) struct Ruler {
     /// What the policy names as reasons to report more.
     reasons: watch::Sender<Vec<Escalation>>,
     running: BTreeMap<(String, String), Running>,
+    triggers: trigger::Keeper,
     /// What was told of a route on a topic.
     problems: BTreeMap<(String, String), String>,
 }
@@ -141,15 +146,16 @@ impl Ruler {
     ) -> Self {
         let keep = Keep::open(data_dir);
         let (routes, ruled, running, problems) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Self { node: node.clone(), common, board, keep, routes, ruled, escalated, reasons, running, problems }
+        let triggers = trigger::Keeper::default();
+        Self { node: node.clone(), common, board, keep, routes, ruled, escalated, reasons, running, triggers, problems }
     }
 
     /// Runs until told to stop; what was gathered is recorded then.
     pub(crate) async fn run(mut self, mut desired: watch::Receiver<Option<DesiredState>>, mut stop: watch::Receiver<bool>) {
         if let Some(ruling) = self.keep.kept.ruling.clone()
-            && let Ok(policy) = TelemetryPolicy::parse(&ruling.document)
+            && let Ok((policy, plans)) = trigger::plan(&ruling.document)
         {
-            self.rule(ruling.version, policy);
+            self.rule(ruling.version, policy, plans);
         }
         let declared = desired.borrow_and_update().clone();
         if declared.is_some() {
@@ -217,13 +223,13 @@ impl Ruler {
     /// Takes up a policy, or the lack of one, and tells the control plane what became of it, once.
     async fn take_up(&mut self, policy: Option<VersionedPolicy>) {
         let Some(offered) = policy else {
-            self.rule(0, TelemetryPolicy::default());
+            self.rule(0, TelemetryPolicy::default(), Vec::new());
             return self.keep.store(Kept::default()).await;
         };
         let ruling = self.keep.kept.ruling.clone();
-        let (ruling, status) = match TelemetryPolicy::parse(&offered.document) {
-            Ok(policy) => {
-                self.rule(offered.version, policy);
+        let (ruling, status) = match trigger::plan(&offered.document) {
+            Ok((policy, plans)) => {
+                self.rule(offered.version, policy, plans);
                 let version = offered.version;
                 let status = PolicyStatusBody { version, outcome: PolicyOutcome::Applied, reason: String::new(), ruling: version };
                 (Some(offered), status)
@@ -242,13 +248,15 @@ impl Ruler {
         self.keep.store(Kept { ruling, told: Some(status) }).await;
     }
 
-    fn rule(&mut self, version: u64, policy: TelemetryPolicy) {
+    fn rule(&mut self, version: u64, policy: TelemetryPolicy, plans: Vec<Plan>) {
         let budget = policy.max_entries_per_s.map(|rate| Budget::new(rate, self.common.now_us()));
         *self.common.budget.lock().unwrap_or_else(PoisonError::into_inner) = budget;
         self.common.version.store(version, Relaxed);
         self.board.rules(version);
         self.ruled = policy.routes.into_iter().map(Arc::new).collect();
         self.reasons.send_replace(policy.escalations);
+        let begun = self.triggers.set(plans, &self.node, &self.common);
+        self.board.triggers_are(self.triggers.names(), begun);
         self.merge();
     }
 

@@ -1,7 +1,9 @@
 //! A control plane small enough for a test: an MQTT 3.1.1 endpoint of its own that keeps what the contract tells it to
 //! keep, and can be cut, emptied or made to refuse.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+pub mod robot;
 
 use bytes::BytesMut;
 use edgeflow_wire::{Ack, AckOutcome, Class, DesiredState, Entry, Envelope, LogAck, Topics, Upstream, WIRE_VERSION, decode, encode};
@@ -9,7 +11,10 @@ use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -102,6 +107,7 @@ pub struct ControlPlane {
     /// Desired states to publish on the live connection.
     publish: watch::Sender<u64>,
     cut: watch::Sender<u64>,
+    away: Arc<AtomicBool>,
 }
 
 impl ControlPlane {
@@ -113,12 +119,16 @@ impl ControlPlane {
             changes: watch::Sender::new(0),
             publish: watch::Sender::new(0),
             cut: watch::Sender::new(0),
+            away: Arc::default(),
         };
         let serving = this.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let serving = serving.clone();
+                if serving.away.load(Ordering::SeqCst) {
+                    continue;
+                }
                 // Whatever ends a connection, the next one is as good.
                 tokio::spawn(async move { drop(serving.serve(stream).await) });
             }
@@ -141,6 +151,14 @@ impl ControlPlane {
     /// Cuts the live connection.
     pub fn cut(&self) {
         self.cut.send_modify(|count| *count += 1);
+    }
+
+    /// Leaves, connections and all, or is there again.
+    pub fn away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+        if away {
+            self.cut();
+        }
     }
 
     /// Waits until something holds of what is held. A test that waits in vain is ended by the test runner, so this gives up

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{CommandStatusBody, EscalationBody, PolicyStatusBody, SurvivalBody, TopicSampleBody, TopicWindowBody, Version, float};
+use crate::{
+    CommandStatusBody, EscalationBody, PolicyStatusBody, SurvivalBody, TopicSampleBody, TopicWindowBody, TriggerBody, Version, float,
+};
 
 /// The content of a log entry, tagged by `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub enum EntryBody {
     Escalation(EscalationBody),
     /// The host is short of something, or has enough again. Class `critical`.
     Survival(SurvivalBody),
+    /// A trigger of the policy fired. Class `event`.
+    Trigger(TriggerBody),
 }
 
 impl EntryBody {
@@ -63,6 +67,7 @@ impl EntryBody {
             EntryBody::CommandStatus(_) => "command_status",
             EntryBody::Escalation(_) => "escalation",
             EntryBody::Survival(_) => "survival",
+            EntryBody::Trigger(_) => "trigger",
         }
     }
 }

@@ -29,12 +29,12 @@ pub use log::{Ack, AckOutcome, Batch, ClassPosition, Entry, Hello, LogAck, Loss,
 pub use news::News;
 pub use number::{float, u64_string};
 pub use policy::{
-    Escalation, Field, FieldPath, MAX_POLICY_BYTES, OnChange, PolicyError, Reason, Reduce, Route, Samples, Step, TelemetryPolicy, Treat,
-    VersionedPolicy, Window, name_matches,
+    Escalation, Field, FieldPath, MAX_CONDITION_BYTES, MAX_POLICY_BYTES, OnChange, PolicyError, Reason, Reduce, Route, Samples, Step,
+    TelemetryPolicy, Treat, Trigger, VersionedPolicy, Watch, Window, name_matches,
 };
 pub use telemetry::{
     EscalationBody, FieldWindow, NumberWindow, PolicyOutcome, PolicyStatusBody, SampleValue, StateWindow, SurvivalBody, TimeInState,
-    TopicSampleBody, TopicWindowBody,
+    TopicSampleBody, TopicWindowBody, TriggerBody,
 };
 pub use topic::Topics;
 

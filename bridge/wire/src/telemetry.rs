@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use crate::{Class, float, u64_string};
+use crate::{Class, EventSeverity, float, u64_string};
 
 /// A window of one route on one topic closed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,6 +149,26 @@ pub struct EscalationBody {
     /// How long it lasts, seconds; 0 at its end.
     #[serde(with = "float")]
     pub for_s: f64,
+}
+
+/// A trigger of the policy fired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TriggerBody {
+    /// Its name.
+    pub name: String,
+    /// Version of the policy.
+    #[serde(with = "u64_string")]
+    pub policy: u64,
+    /// How much it asks for attention.
+    #[serde(default)]
+    pub severity: EventSeverity,
+    /// For people, as the policy has it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Since when its condition held, microseconds since the Unix epoch, by the robot's clock.
+    pub since_us: i64,
+    /// What the condition names to the values it had then: `battery.percentage`.
+    pub values: BTreeMap<String, SampleValue>,
 }
 
 /// What the robot gives up while its host is short of something.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use edgeflow_ros::registry;
-use edgeflow_wire::{Route, Step, TelemetryPolicy};
+use edgeflow_wire::{Route, Step, TelemetryPolicy, Trigger};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -63,17 +63,22 @@ pub(crate) async fn policy(command: PolicyCommand) -> Result<(), CliError> {
     match command {
         PolicyCommand::Check { file } => {
             let (_, policy) = read(&file)?;
+            let mut checked = Vec::new();
             for (at, route) in policy.routes.iter().enumerate() {
-                output::line(format!("{}: {}", route.name, check_fields(&file, &format!("routes[{at}]"), route)?))?;
+                checked.push(format!("{}: {}", route.name, check_fields(&file, &format!("routes[{at}]"), route)?));
             }
             for (at, escalation) in policy.escalations.iter().enumerate() {
                 for (index, route) in escalation.routes.iter().enumerate() {
-                    let checked = check_fields(&file, &format!("escalations[{at}].routes[{index}]"), route)?;
-                    output::line(format!("{}, {}: {checked}", escalation.name, route.name))?;
+                    let fields = check_fields(&file, &format!("escalations[{at}].routes[{index}]"), route)?;
+                    checked.push(format!("{}, {}: {fields}", escalation.name, route.name));
                 }
             }
-            let (routes, escalations) = (policy.routes.len(), policy.escalations.len());
-            output::line(format!("{} is a policy of {routes} routes and {escalations} escalations", file.display()))
+            for (at, trigger) in policy.triggers.iter().enumerate() {
+                checked.push(format!("{}: {}", trigger.name, check_trigger(&file, &format!("triggers[{at}]"), trigger)?));
+            }
+            checked.into_iter().try_for_each(output::line)?;
+            let (routes, escalations, triggers) = (policy.routes.len(), policy.escalations.len(), policy.triggers.len());
+            output::line(format!("{} is a policy of {routes} routes, {escalations} escalations and {triggers} triggers", file.display()))
         }
         PolicyCommand::Set(arguments) => set(arguments).await,
         PolicyCommand::Show { robot, json: raw } => {
@@ -112,7 +117,7 @@ pub(super) fn read(file: &Path) -> Result<(Value, TelemetryPolicy), CliError> {
     let path = file.display().to_string();
     let text = std::fs::read_to_string(file).map_err(|source| CliError::Read { path: path.clone(), source })?;
     let written: Value = serde_norway::from_str(&text).map_err(|source| CliError::Yaml { what: path.clone(), source })?;
-    let policy = TelemetryPolicy::parse(&written).map_err(|error| CliError::Input { path, reason: error.to_string() })?;
+    let policy = edgeflow_policy::parse(&written).map_err(|error| CliError::Input { path, reason: error.to_string() })?;
     Ok((written, policy))
 }
 
@@ -130,6 +135,28 @@ fn check_fields(file: &Path, at: &str, route: &Route) -> Result<String, CliError
             .map_err(|error| CliError::Input { path: file.display().to_string(), reason: format!("{at}.fields[{index}]: {error}") })?;
     }
     Ok(format!("{} fields of {name}", route.fields.len()))
+}
+
+/// Whether what a trigger's condition names is in its types, as far as these are known here. Whether values fit each other is
+/// looked at on the robot.
+fn check_trigger(file: &Path, at: &str, trigger: &Trigger) -> Result<String, CliError> {
+    let wrong =
+        |place: &str, reason: String| CliError::Input { path: file.display().to_string(), reason: format!("{at}.{place}: {reason}") };
+    let condition = edgeflow_policy::read(trigger).map_err(|reason| wrong("when", reason))?;
+    let mut checked = 0;
+    for reference in condition.references() {
+        let Some(watch) = trigger.watch.get(&reference.variable) else { continue };
+        let ty = match registry::resolve(&watch.type_name, None) {
+            Ok(ty) => ty,
+            Err(edgeflow_ros::Error::UnknownType { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let steps = watch.field.as_ref().map_or(reference.path.as_slice(), |field| field.steps());
+        let steps: Vec<registry::Step<'_>> = steps.iter().map(step).collect();
+        registry::Projection::new(ty, &steps).map_err(|error| wrong("when", error.to_string()))?;
+        checked += 1;
+    }
+    Ok(format!("{checked} of {} values are of types known here", condition.references().len()))
 }
 
 fn step(step: &Step) -> registry::Step<'_> {

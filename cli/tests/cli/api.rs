@@ -328,7 +328,7 @@ async fn policies_are_checked_here_and_declared_there() {
         assert!(out.contains("is a policy of"), "{out}");
         checked += 1;
     }
-    assert_eq!(checked, 3);
+    assert_eq!(checked, 4);
     let file = examples.join("position.yaml");
     let out = ran(&url, &["policy", "set", file.to_str().unwrap(), "--to", "robot-1,robot-2"]).await.ok();
     assert_eq!(out, "robot-1 policy version 3\nrobot-2 policy version 3\n");
@@ -348,6 +348,16 @@ async fn policies_are_checked_here_and_declared_there() {
         std::fs::write(&wrong, text.replacen(from, to, 1)).unwrap();
         let error = ran(&url, &["policy", "check", wrong.to_str().unwrap()]).await.failed();
         assert!(error.contains(reason) && error.contains("wrong.yaml"), "{error}");
+    }
+    let text = std::fs::read_to_string(examples.join("watchful.yaml")).unwrap();
+    for (from, to, reason) in [
+        ("battery.percentage", "battery.percent", "triggers[0].when: sensor_msgs/msg/BatteryState: there is no field \"percent\""),
+        ("< 0.2 &&", "< 0.2 and", "triggers[0].when: column"),
+        ("name: weak-and-moving }", "name: other }", "escalations[0].when.name: there is no trigger \"other\""),
+    ] {
+        std::fs::write(&wrong, text.replacen(from, to, 1)).unwrap();
+        let error = ran(&url, &["policy", "check", wrong.to_str().unwrap()]).await.failed();
+        assert!(error.contains(reason), "{error}");
     }
 }
 

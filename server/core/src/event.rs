@@ -154,6 +154,15 @@ fn headline(content: &Content) -> (String, Severity) {
             Some(class) => (format!("entries of class {class} and below are given up: {}", survival.reason), Severity::Warning),
             None => (format!("all entries are made again: {}", survival.reason), Severity::Info),
         },
+        EntryBody::Trigger(trigger) => {
+            let what = if trigger.message.is_empty() {
+                let values: Vec<String> = trigger.values.iter().map(|(path, value)| format!("{path} {}", said(value))).collect();
+                values.join(", ")
+            } else {
+                trigger.message.clone()
+            };
+            (format!("{}: {what}", trigger.name), trigger.severity.into())
+        }
         EntryBody::CommandStatus(status) => match status.outcome {
             CommandOutcome::Done => (format!("command {} done", status.id), Severity::Info),
             CommandOutcome::Expired => (format!("command {} expired", status.id), Severity::Warning),

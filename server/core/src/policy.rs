@@ -1,13 +1,13 @@
 //! Telemetry policies: what a robot shall report of its topics, and what it says of that.
 
-use edgeflow_wire::{Content, EntryBody, PolicyOutcome, PolicyStatusBody, TelemetryPolicy, VersionedPolicy};
+use edgeflow_wire::{Content, EntryBody, PolicyOutcome, PolicyStatusBody, VersionedPolicy};
 use serde::Serialize;
 
 use crate::{CoreError, target::Attested};
 
-/// Checks a document; the first thing that is wrong with it refuses it whole.
+/// Checks a document, the conditions of its triggers included; the first thing that is wrong with it refuses it whole.
 pub fn check(document: &serde_json::Value) -> Result<(), CoreError> {
-    TelemetryPolicy::parse(document).map(drop).map_err(|error| CoreError::BadPolicy { path: error.path, reason: error.reason })
+    edgeflow_policy::parse(document).map(drop).map_err(|error| CoreError::BadPolicy { path: error.path, reason: error.reason })
 }
 
 /// The robot's newest word on a policy, as shown.

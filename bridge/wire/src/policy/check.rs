@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::{Escalation, MAX_POLICY_BYTES, PolicyError, Route, TelemetryPolicy};
+use super::{Escalation, MAX_CONDITION_BYTES, MAX_POLICY_BYTES, PolicyError, Reason, Route, TelemetryPolicy, Trigger, Watch};
 use crate::Class;
 
 const MAX_ROUTES: usize = 100;
 const MAX_ESCALATIONS: usize = 8;
 /// Longest escalation, seconds.
 pub(crate) const MAX_ESCALATION_S: f64 = 3_600.0;
+const MAX_TRIGGERS: usize = 32;
+const MAX_WATCHED: usize = 16;
+const MAX_MESSAGE_BYTES: usize = 500;
+/// Longest name of a variable, bytes.
+const MAX_VARIABLE_BYTES: usize = 63;
 const MAX_PATTERNS: usize = 50;
 const MAX_FIELDS: usize = 50;
 
@@ -49,6 +54,7 @@ impl TelemetryPolicy {
                 return Err(error(&format!("escalations[{at}].name"), format!("there is another escalation {:?}", escalation.name)));
             }
         }
+        self.check_triggers()?;
         let mut names = BTreeSet::new();
         for (at, route) in self.routes.iter().enumerate() {
             let path = format!("routes[{at}]");
@@ -59,6 +65,83 @@ impl TelemetryPolicy {
         }
         Ok(())
     }
+
+    fn check_triggers(&self) -> Result<(), PolicyError> {
+        if self.triggers.len() > MAX_TRIGGERS {
+            return Err(error("triggers", format!("{} are more than {MAX_TRIGGERS}", self.triggers.len())));
+        }
+        let mut names = BTreeSet::new();
+        for (at, trigger) in self.triggers.iter().enumerate() {
+            let path = format!("triggers[{at}]");
+            trigger.check(&path)?;
+            if !names.insert(&trigger.name) {
+                return Err(error(&format!("{path}.name"), format!("there is another trigger {:?}", trigger.name)));
+            }
+        }
+        let reasons = self.escalations.iter().enumerate().map(|(at, escalation)| (format!("escalations[{at}].when"), &escalation.when));
+        for (path, reason) in reasons {
+            if let Reason::Trigger { name } = reason
+                && !names.contains(name)
+            {
+                return Err(error(&format!("{path}.name"), format!("there is no trigger {name:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Trigger {
+    fn check(&self, path: &str) -> Result<(), PolicyError> {
+        check_name(&self.name).map_err(|reason| error(&format!("{path}.name"), reason))?;
+        if self.watch.is_empty() || self.watch.len() > MAX_WATCHED {
+            return Err(error(&format!("{path}.watch"), format!("name 1 to {MAX_WATCHED} variables")));
+        }
+        for (variable, watch) in &self.watch {
+            let at = format!("{path}.watch.{variable}");
+            check_variable(variable).map_err(|reason| error(&at, reason))?;
+            watch.check(&at)?;
+        }
+        if self.when.len() > MAX_CONDITION_BYTES {
+            return Err(error(&format!("{path}.when"), format!("{} bytes are more than {MAX_CONDITION_BYTES}", self.when.len())));
+        }
+        if self.message.len() > MAX_MESSAGE_BYTES {
+            return Err(error(&format!("{path}.message"), format!("{} bytes are more than {MAX_MESSAGE_BYTES}", self.message.len())));
+        }
+        within(&format!("{path}.for_s"), self.for_s, 0.0, 86_400.0)?;
+        within(&format!("{path}.min_interval_s"), self.min_interval_s, 0.0, 604_800.0)
+    }
+}
+
+impl Watch {
+    fn check(&self, path: &str) -> Result<(), PolicyError> {
+        let at = |field: &str| format!("{path}.{field}");
+        check_pattern(&self.topic).map_err(|reason| error(&at("topic"), reason))?;
+        if self.topic.contains('*') {
+            return Err(error(&at("topic"), format!("{:?} is a pattern: name one topic", self.topic)));
+        }
+        if !is_type_name(&self.type_name) {
+            return Err(error(&at("type"), format!("{:?} is no message type: write package/msg/Type", self.type_name)));
+        }
+        let many = self.field.as_ref().is_some_and(super::FieldPath::is_many);
+        if many && self.reduce.is_none() {
+            return Err(error(&at("field"), "it has many values in a message: say with reduce how they become one".to_owned()));
+        }
+        if !many && self.reduce.is_some() {
+            return Err(error(&at("reduce"), "it makes one of the many values of a field with [*]: leave it out".to_owned()));
+        }
+        self.max_age_s.map_or(Ok(()), |age| within(&at("max_age_s"), age, 0.1, 86_400.0))
+    }
+}
+
+fn check_variable(name: &str) -> Result<(), String> {
+    let well_formed = name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !well_formed || name.len() > MAX_VARIABLE_BYTES || name == "math" {
+        return Err(format!(
+            "{name:?} is no variable: use 1 to {MAX_VARIABLE_BYTES} letters, digits and underscores, a letter first; math is taken"
+        ));
+    }
+    Ok(())
 }
 
 impl Escalation {
@@ -296,6 +379,49 @@ mod tests {
         assert!(many.unwrap_err().reason.contains("reduce"));
         let large = TelemetryPolicy::parse(&json!({ "routes": [], "note": "x".repeat(MAX_POLICY_BYTES) }));
         assert!(large.unwrap_err().reason.contains("bytes"));
+    }
+
+    #[test]
+    fn triggers_are_read_and_their_mistakes_named() {
+        let trigger = || {
+            json!({ "name": "weak", "when": "battery.percentage < 0.2",
+                "watch": {"battery": {"topic": "battery", "type": "sensor_msgs/msg/BatteryState"}} })
+        };
+        let read = with(|p| p["triggers"] = json!([trigger()])).unwrap().triggers.remove(0);
+        assert_eq!((read.for_s, read.min_interval_s, read.severity), (0.0, 60.0, crate::EventSeverity::Info));
+        type Change = fn(&mut Value);
+        let cases: [(&str, &str, Change); 13] = [
+            ("triggers[0].name", "no name", |t| t["name"] = json!("Weak")),
+            ("triggers[0].watch", "1 to 16", |t| t["watch"] = json!({})),
+            ("triggers[0].watch.math", "math is taken", |t| t["watch"]["math"] = t["watch"]["battery"].clone()),
+            ("triggers[0].watch.a.b", "no variable", |t| t["watch"]["a.b"] = t["watch"]["battery"].clone()),
+            ("triggers[0].watch.battery.topic", "name one topic", |t| t["watch"]["battery"]["topic"] = json!("**/battery")),
+            ("triggers[0].watch.battery.type", "package/msg/Type", |t| t["watch"]["battery"]["type"] = json!("BatteryState")),
+            ("triggers[0].watch.battery", "missing field `type`", |t| t["watch"]["battery"] = json!({"topic": "battery"})),
+            ("triggers[0].watch.battery.field", "reduce", |t| t["watch"]["battery"]["field"] = json!("cell_voltage[*]")),
+            ("triggers[0].watch.battery.reduce", "leave it out", |t| t["watch"]["battery"]["reduce"] = json!("min")),
+            ("triggers[0].watch.battery.max_age_s", "0.1", |t| t["watch"]["battery"]["max_age_s"] = json!(0)),
+            ("triggers[0].when", "more than 512", |t| t["when"] = json!("x".repeat(513))),
+            ("triggers[0].for_s", "0 to 86400", |t| t["for_s"] = json!(-1)),
+            ("triggers[0]", "unknown field `cooldown`", |t| t["cooldown"] = json!(1)),
+        ];
+        for (path, reason, change) in cases {
+            let mut wrong = trigger();
+            change(&mut wrong);
+            let error = with(|p| p["triggers"] = json!([wrong])).unwrap_err();
+            assert!(error.path.starts_with(path) && error.reason.contains(reason), "{path} {reason}: {error}");
+        }
+        let twice = with(|p| p["triggers"] = json!([trigger(), trigger()])).unwrap_err();
+        assert!(twice.path == "triggers[1].name" && twice.reason.contains("another trigger"), "{twice}");
+        let escalated = |name: &str| {
+            with(|p| {
+                p["triggers"] = json!([trigger()]);
+                p["escalations"] = escalations(60, json!([route()]));
+                p["escalations"][0]["when"] = json!({"kind": "trigger", "name": name});
+            })
+        };
+        assert!(escalated("weak").is_ok());
+        assert_eq!(escalated("strong").unwrap_err().path, "escalations[0].when.name");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod check;
 mod field;
+mod trigger;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
@@ -13,6 +14,7 @@ use std::fmt;
 pub use check::name_matches;
 pub(crate) use check::{MAX_ESCALATION_S, check_escalated};
 pub use field::{FieldPath, Step};
+pub use trigger::{MAX_CONDITION_BYTES, Trigger, Watch};
 
 use crate::{Class, u64_string};
 
@@ -41,6 +43,9 @@ pub struct TelemetryPolicy {
     /// More of some topics for a while, when there is a reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub escalations: Vec<Escalation>,
+    /// What the robot notices by itself. Each time is an entry, and may be a reason for an escalation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
     /// Most entries a second of all routes together, on average over a minute; when it is short, lower priorities go first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_entries_per_s: Option<f64>,
@@ -77,6 +82,11 @@ pub enum Reason {
     Fault {
         /// What has it, as a pattern: `inference_node`, `route *`.
         source: String,
+    },
+    /// A trigger of the policy fires.
+    Trigger {
+        /// Its name.
+        name: String,
     },
 }
 
