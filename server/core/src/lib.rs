@@ -16,6 +16,7 @@ mod error;
 pub mod event;
 pub mod identity;
 pub mod ingestion;
+pub mod lineage;
 pub mod model;
 mod name;
 pub mod page;

@@ -26,7 +26,7 @@ pub struct Ingested {
 }
 
 /// Robots' logs. Entries, positions, losses and all that is derived from entries (newest of each kind, slots,
-/// attestations, samples) change in one transaction, so a crash leaves either all of a batch or nothing.
+/// intervals, attestations, samples) change in one transaction, so a crash leaves either all of a batch or nothing.
 #[async_trait]
 pub trait EntryStore: Send + Sync {
     /// Takes a robot's first word on a connection: `edgeflow_core::ingestion`, rule 5.

@@ -12,6 +12,7 @@ mod deployment;
 mod entry;
 mod error;
 mod identity;
+mod lineage;
 mod model;
 mod retention;
 mod server;
@@ -26,6 +27,7 @@ pub use deployment::DeploymentStore;
 pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
 pub use identity::IdentityStore;
+pub use lineage::LineageStore;
 pub use model::{AuditStore, ModelStore};
 pub use retention::{KindAge, RetentionStore};
 pub use server::ServerStore;
@@ -55,6 +57,8 @@ pub struct Stores {
     pub entries: Arc<dyn EntryStore>,
     /// Series of numbers.
     pub telemetry: Arc<dyn TelemetryStore>,
+    /// What ran where, and when.
+    pub lineage: Arc<dyn LineageStore>,
     /// What is kept of logs and series.
     pub retention: Arc<dyn RetentionStore>,
 }

@@ -14,6 +14,7 @@ mod deployment;
 mod entry;
 mod identity;
 mod ingest;
+mod lineage;
 mod model;
 mod project;
 mod retention;
@@ -65,6 +66,7 @@ impl Sqlite {
             audit: self.registry.clone(),
             entries: self.telemetry.clone(),
             telemetry: self.telemetry.clone(),
+            lineage: self.telemetry.clone(),
             retention: self.telemetry.clone(),
         }
     }

@@ -1,4 +1,4 @@
-//! What follows from new entries: newest of each kind, slots, attestations, samples. Always in their transaction, so a
+//! What follows from new entries: newest of each kind, slots, what ran when, attestations, samples. Always in their transaction, so a
 //! crash can never leave an entry without its consequences.
 
 use edgeflow_core::{
@@ -16,6 +16,7 @@ use crate::{
     connect::failed,
     decode::{class_number, get, get_class, get_json, get_u64, int, json},
     ingest::Place,
+    lineage::keep_interval,
 };
 
 /// Applies entries that were just stored, in order.
@@ -37,7 +38,9 @@ pub(crate) async fn project(
         let mut slots = slots(connection, place.robot).await?;
         for entry in stored {
             for (slot, state) in slots_of(&entry.content, &slots) {
-                if let Some(now) = advance_slot(slots.get(&slot), state, moment(entry)) {
+                let before = slots.get(&slot);
+                if let Some(now) = advance_slot(before, state, moment(entry)) {
+                    keep_interval(connection, &robot.organisation, (place.robot, &slot), before, &now).await?;
                     keep_slot(connection, place.robot, &slot, &now).await?;
                     slots.insert(slot, now);
                 }

@@ -3,6 +3,7 @@
 use edgeflow_core::{
     entry::{EntryFilter, LogView, StoredEntry},
     ingestion::{Position, body_of},
+    lineage::{Interval, IntervalFilter},
 };
 use edgeflow_wire::{
     Ack, AckOutcome, Batch, Class, Content, DeploymentStatusBody, EntryBody, EvaluationBody, FaultBody, InferenceSummaryBody, MissionBody,
@@ -228,6 +229,49 @@ pub async fn a_new_epoch_is_newer_than_an_old_one(stores: Stores) {
     assert_eq!(attested[&target_name("r1")].slots["default"].state.digest, "c");
     let log = log(&stores).await;
     assert_eq!(log.classes.iter().map(|class| (class.epoch.as_str(), class.stored)).collect::<Vec<_>>(), [("e1", 3), ("e2", 1)]);
+}
+
+/// Lineage.
+pub async fn what_ran_is_kept_as_the_robot_said_it(stores: Stores) {
+    let active = |digest: &str| state(1, SlotStatus::Active, digest);
+    // On its way to b, a serves on; then none does, which is told by another class; then a again.
+    let words = vec![active("a"), state(2, SlotStatus::Downloading, "a"), active("a"), active("b")];
+    ingest(&stores, &known(Class::Event, 1, words)).await;
+    ingest(&stores, &batch("e1", Class::Critical, vec![entry_at(1, 2_000, step(2, SlotStatus::Failed, "c", ""))])).await;
+    ingest(&stores, &batch("e1", Class::Critical, vec![entry_at(2, 1_500, step(2, SlotStatus::Active, "a", "a"))])).await;
+    let late = batch("e1", Class::Event, vec![entry_at(5, 1_400, active("late"))]);
+    ingest(&stores, &late).await;
+    let interval = |digest: &str, from_us: i64, last_us: i64, to_us: Option<i64>| {
+        let (slot, model, version) = ("default".to_owned(), "reader".to_owned(), digest.to_owned());
+        Interval { slot, model, version, digest: digest.to_owned(), from_us, last_us, to_us }
+    };
+    let read = |from_us: i64, to_us: i64| {
+        let lineage = stores.lineage.clone();
+        async move { lineage.intervals(&robot("r1"), &IntervalFilter { from_us, to_us, limit: 10 }).await.unwrap() }
+    };
+    let whole = read(0, i64::MAX).await;
+    let digests: Vec<_> = whole.iter().map(|one| (one.digest.as_str(), one.from_us, one.last_us, one.to_us)).collect();
+    assert_eq!(digests, [("a", 1_500, 1_500, None), ("b", 1_004, 1_004, Some(2_000)), ("a", 1_001, 1_003, Some(1_004))]);
+    assert_eq!(read(1_002, 1_003).await.len(), 1);
+    assert_eq!(
+        read(1_004, 1_005).await,
+        [interval("b", 1_004, 1_004, Some(2_000))].map(|one| Interval { version: whole[1].version.clone(), ..one })
+    );
+    assert!(read(0, 1_001).await.is_empty(), "before the robot said anything nothing is known");
+    let reborn = Batch { epoch: "e2".into(), ..known(Class::Event, 1, vec![active("c")]) };
+    ingest(&stores, &reborn).await;
+    let whole = read(0, i64::MAX).await;
+    assert_eq!(whole.iter().filter(|one| one.to_us.is_none()).map(|one| one.digest.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert!(whole.iter().all(|one| one.to_us.is_none_or(|to_us| to_us >= one.from_us && one.last_us >= one.from_us)), "{whole:?}");
+    let other = robot("r2");
+    stores.entries.ingest_batch(&other, &known(Class::Event, 1, vec![active("a")]), 500).await.unwrap();
+    let ran = stores.lineage.ran(&org(), "a", 0, 10).await.unwrap();
+    let seen: Vec<_> = ran.iter().map(|(_, ran)| (ran.target.as_str(), ran.first_us, ran.intervals, ran.now)).collect();
+    assert_eq!(seen, [("r1", 1_001, 2, false), ("r2", 1_001, 1, true)]);
+    let (cursor, _) = ran[0];
+    assert_eq!(stores.lineage.ran(&org(), "a", cursor, 10).await.unwrap().len(), 1);
+    assert_eq!(stores.lineage.ran(&org(), "a", 0, 1).await.unwrap().len(), 1);
+    assert!(stores.lineage.ran(&other_org(), "a", 0, 10).await.unwrap().is_empty());
 }
 
 /// Progress of deployments.

@@ -59,6 +59,7 @@ macro_rules! conformance_tests {
             entries_of_kinds_nobody_knows_are_kept
             what_robots_attest_follows_from_their_entries
             a_new_epoch_is_newer_than_an_old_one
+            what_ran_is_kept_as_the_robot_said_it
             steps_of_deployments_are_found_by_what_was_asked
             samples_are_read_as_series
             channels_that_robots_name_keep_their_unit
