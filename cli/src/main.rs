@@ -69,6 +69,8 @@ enum Command {
     /// What robots report of their topics.
     #[command(subcommand)]
     Policy(api::PolicyCommand),
+    /// What ran where, and when, by the robots' own word.
+    Lineage(api::LineageArguments),
     /// What happened in the fleet, newest last.
     Events(api::EventsArguments),
     /// The drift reference of a model: made of its training data, and looked at.
@@ -93,6 +95,7 @@ async fn main() -> ExitCode {
         Command::Deploy(arguments) => api::deploy(arguments).await,
         Command::Act(command) => api::command(command).await,
         Command::Policy(command) => api::policy(command).await,
+        Command::Lineage(arguments) => api::lineage(arguments).await,
         Command::Events(arguments) => api::events(arguments).await,
         Command::Baseline(command) => baseline::run(command).await,
         Command::EdgeLog(command) => tokio::task::block_in_place(|| edge_log::run(command)),

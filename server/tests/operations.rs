@@ -52,6 +52,17 @@ async fn a_model_is_registered_deployed_and_attested() {
     assert_eq!(server.get("/deployments").await["items"], json!([deployment]));
 
     let digest = version["digest"].as_str().unwrap();
+    let lineage = server.get("/targets/robot-1/lineage").await;
+    let [interval] = &lineage["intervals"].as_array().unwrap()[..] else { panic!("{lineage}") };
+    assert_eq!((&interval["digest"], &interval["model"], &interval["to_us"]), (&version["digest"], &json!("label-reader"), &Value::Null));
+    let from_us = interval["from_us"].as_i64().unwrap();
+    assert_eq!(server.get(&format!("/targets/robot-1/lineage?at_us={from_us}")).await["intervals"], json!([interval]));
+    assert_eq!(server.get(&format!("/targets/robot-1/lineage?at_us={}", from_us - 1)).await["intervals"], json!([]));
+    let robots = server.get(&format!("/lineage/robots?digest={digest}")).await;
+    assert_eq!(
+        (&robots["items"][0]["target"], &robots["items"][0]["now"], &robots["next"]),
+        (&json!("robot-1"), &json!(true), &Value::Null)
+    );
     let numbers = vec![evaluation(digest, 0.96), summary(19.5), drift(1, false), drift(2, true)];
     robot.say(&server.app, Class::Summary, numbers).await;
     let target = server.get("/targets/robot-1").await;

@@ -104,6 +104,29 @@ async fn events(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>
     ]})))
 }
 
+const DIGEST: &str = "sha256:41d0e299ca1abeb2094852da042165c7b3e0ac4ba7ee3b29eb2a5a9d3a2a2a2a";
+
+async fn lineage(headers: HeaderMap, Path(target): Path<String>, Query(query): Query<BTreeMap<String, String>>) -> Answer {
+    allowed(&headers)?;
+    if query.contains_key("at_us") {
+        assert_eq!(json!(query), json!({"at_us": "1699999999500000"}));
+        return Ok(Json(json!({"target": target, "intervals": []})));
+    }
+    assert_eq!(json!(query), json!({"limit": "100"}));
+    let (from_us, to_us) = (1_700_000_000_000_000_i64, 1_700_000_001_000_000_i64);
+    Ok(Json(json!({"target": target, "intervals": [
+        {"slot": "default", "model": "reader", "version": "2", "digest": DIGEST, "from_us": to_us, "last_us": to_us, "to_us": null},
+        {"slot": "default", "model": "reader", "version": "1", "digest": DIGEST, "from_us": from_us, "last_us": from_us, "to_us": to_us},
+    ]})))
+}
+
+async fn ran_it(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Answer {
+    allowed(&headers)?;
+    assert_eq!(json!(query), json!({"limit": "100", "digest": DIGEST}));
+    let us = 1_700_000_000_000_000_i64;
+    Ok(Json(json!({"items": [{"target": "robot-1", "first_us": us, "last_us": us, "intervals": 2, "now": true}], "next": null})))
+}
+
 async fn set_policy(State(plane): State<Plane>, headers: HeaderMap, Path(target): Path<String>, Json(body): Json<Value>) -> Answer {
     allowed(&headers)?;
     plane.asked.lock().unwrap().push(json!({"target": target, "document": body}));
@@ -151,6 +174,8 @@ async fn start() -> (Plane, String) {
         .route("/api/v1/deployments", post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/targets/{target}/lineage", get(lineage))
+        .route("/api/v1/lineage/robots", get(ran_it))
         .route("/api/v1/targets/{target}/commands", post(give).get(commands))
         .route("/api/v1/targets/{target}/commands/{id}", get(ended))
         .route("/api/v1/targets/{target}/policy", put(set_policy).get(policy))
@@ -288,6 +313,27 @@ async fn events_read_downwards() {
         table,
         "TIME                      ROBOT    SEVERITY  EVENT\n2023-11-14T22:13:20.000Z  robot-1  info      earlier\n2023-11-14T22:13:21.000Z  robot-1  error     later\n"
     );
+}
+
+#[tokio::test]
+async fn what_ran_is_told_of_a_robot_of_a_moment_and_of_a_bundle() {
+    let (_, url) = start().await;
+    let digest = &DIGEST[..19];
+    let table = ran(&url, &["lineage", "robot-1"]).await.ok();
+    assert_eq!(
+        table.lines().map(str::to_owned).collect::<Vec<_>>(),
+        [
+            "SLOT     MODEL     DIGEST               FROM                      UNTIL".to_owned(),
+            format!("default  reader 2  {digest}  2023-11-14T22:13:21.000Z  now (said 2023-11-14T22:13:21.000Z)"),
+            format!("default  reader 1  {digest}  2023-11-14T22:13:20.000Z  2023-11-14T22:13:21.000Z"),
+        ]
+    );
+    let nothing = ran(&url, &["lineage", "robot-1", "--at", "2023-11-14T22:13:19.5Z"]).await.ok();
+    assert_eq!(nothing, "the robot has not said that anything ran in this time\n");
+    let robots = ran(&url, &["lineage", "--digest", DIGEST]).await.ok();
+    assert!(robots.contains("robot-1  yes      2023-11-14T22:13:20.000Z"), "{robots}");
+    let bad = ran(&url, &["lineage", "robot-1", "--at", "noon"]).await;
+    assert!(bad.code != Some(0) && bad.err.contains("2026-03-03"), "{}", bad.err);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod hub;
 mod identities;
+mod lineage;
 mod metrics;
 mod models;
 mod open;

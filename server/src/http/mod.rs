@@ -15,6 +15,7 @@ mod events;
 mod extract;
 mod headers;
 mod identities;
+mod lineage;
 mod mlflow;
 mod models;
 mod openapi;
@@ -76,6 +77,8 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/targets/{target}/drift", get(drift::of_target))
         .route("/targets/{target}/losses", get(retention::losses))
         .route("/targets/{target}/removals", get(retention::removals))
+        .route("/targets/{target}/lineage", get(lineage::of_target))
+        .route("/lineage/robots", get(lineage::robots))
         .route("/retention", get(retention::get))
         .route("/models", get(models::list).post(models::create))
         .route("/models/{model}", get(models::get))

@@ -11,7 +11,7 @@ use crate::http::{
     auth::Caller,
     commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, identities, models, policies, retention, server, stream, targets, telemetry, uplink, watch,
+    events, identities, lineage, models, policies, retention, server, stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -25,7 +25,7 @@ use crate::http::{
         server::get, targets::list, targets::enrol, targets::get, targets::revoke,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, targets::log, targets::entries,
         commands::give, commands::list, commands::get, policies::get, policies::put, telemetry::get,
-        telemetry::channels, drift::of_target, drift::fleet, models::list, models::create, models::get, models::register,
+        telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, models::list, models::create, models::get, models::register,
         models::version, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
         audit::list, retention::get, retention::removals, retention::losses, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
     ),
