@@ -78,6 +78,12 @@ pub struct Config {
     pub log: edgeflow_edge_log::Options,
     /// What commands of the control plane may reach.
     pub allowed: Allowed,
+    /// Topics that may be captured.
+    pub capture_topics: Vec<String>,
+    /// Most megabytes of messages that captures keep in memory.
+    pub capture_memory_mb: u32,
+    /// Most megabytes of captures that wait to be uploaded.
+    pub capture_budget_mb: u64,
     /// When the host is short of something.
     pub survival: Thresholds,
     /// Unix socket of the local API; `bridge.sock` in the data folder when empty.
@@ -164,6 +170,15 @@ impl Config {
             )?,
             topics: names("command_topics", "Topics that the control plane may have published on, written in the same way.")?,
         };
+        let capture_topics = names("capture_topics", "Topics that a telemetry policy may have captured, written in the same way.")?;
+        let capture_mb = |name: &'static str, default: i64, description: &str| {
+            let parameter = node.parameter(name, default).description(description).range(1..=1_048_576);
+            parameter.read_only().map(i64::unsigned_abs).map_err(BridgeError::ros("declare a parameter"))
+        };
+        let capture_memory_mb =
+            capture_mb("capture_memory_mb", 64, "Most megabytes of messages that a policy may have kept in memory for captures.")?;
+        let capture_budget_mb =
+            capture_mb("capture_budget_mb", 256, "Most megabytes of captures that wait in data_dir to be uploaded; the oldest make room.")?;
         let survival = survival(node)?;
         let local_socket = text("local_socket", "", "Unix socket of the local API. Empty: bridge.sock in data_dir.")?;
         let local_http_port = node
@@ -200,6 +215,9 @@ impl Config {
             bandwidth_kbps: u32::try_from(bandwidth_kbps).unwrap_or_default(),
             log: log_options(budget_mb.unsigned_abs(), max_age_h),
             allowed,
+            capture_topics,
+            capture_memory_mb: u32::try_from(capture_memory_mb).unwrap_or(u32::MAX),
+            capture_budget_mb,
             survival,
             local_socket: local_socket.into(),
             local_http_port: u16::try_from(local_http_port).ok().filter(|port| *port != 0),
@@ -317,6 +335,9 @@ mod tests {
             bandwidth_kbps: 0,
             log: edgeflow_edge_log::Options::default(),
             allowed: Allowed::default(),
+            capture_topics: Vec::new(),
+            capture_memory_mb: 64,
+            capture_budget_mb: 256,
             survival: Thresholds::default(),
             local_socket: PathBuf::new(),
             local_http_port: None,

@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::{
     BridgeError, LogSnapshot, Result,
+    capture::{CaptureView, Waiting},
     policy::{Board, RouteView, TriggerView},
 };
 
@@ -27,12 +28,19 @@ pub(crate) struct Diagnostics {
     link: watch::Receiver<LinkState>,
     log: watch::Receiver<LogSnapshot>,
     board: Arc<Board>,
+    captures: (watch::Receiver<CaptureView>, watch::Receiver<Waiting>),
 }
 
 impl Diagnostics {
-    pub(crate) fn new(node: &Node, link: watch::Receiver<LinkState>, log: watch::Receiver<LogSnapshot>, board: Arc<Board>) -> Result<Self> {
+    pub(crate) fn new(
+        node: &Node,
+        link: watch::Receiver<LinkState>,
+        log: watch::Receiver<LogSnapshot>,
+        board: Arc<Board>,
+        captures: (watch::Receiver<CaptureView>, watch::Receiver<Waiting>),
+    ) -> Result<Self> {
         let publisher = node.create_publisher("/diagnostics", QosProfile::default()).map_err(BridgeError::ros("publish diagnostics"))?;
-        Ok(Self { node: node.clone(), publisher, link, log, board })
+        Ok(Self { node: node.clone(), publisher, link, log, board, captures })
     }
 
     pub(crate) async fn run(self) {
@@ -44,6 +52,7 @@ impl Diagnostics {
             let mut status = vec![uplink(&node, &self.link.borrow(), &self.log.borrow(), self.board.policy())];
             status.extend(self.board.routes().iter().map(|view| route(&node, view)));
             status.extend(self.board.triggers().iter().map(|view| trigger(&node, view)));
+            status.extend(capture(&node, &self.captures.0.borrow(), &self.captures.1.borrow()));
             let header = Header { stamp: self.node.now(), ..Header::default() };
             if let Err(error) = self.publisher.publish(&DiagnosticArray { header, status }) {
                 tracing::debug!(%error, "diagnostics not published");
@@ -113,6 +122,27 @@ fn trigger(node: &str, view: &TriggerView) -> DiagnosticStatus {
         ("dropped", view.dropped.to_string()),
     ]);
     DiagnosticStatus { level, name: format!("{node}: trigger {}", view.name), message, hardware_id: String::new(), values }
+}
+
+/// Nothing is said of captures while there are none.
+fn capture(node: &str, view: &CaptureView, waiting: &Waiting) -> Option<DiagnosticStatus> {
+    if !view.wanted && waiting.files == 0 {
+        return None;
+    }
+    let (level, message) = match (view.problem.is_empty(), view.active) {
+        (false, _) => (level::WARN, view.problem.clone()),
+        (true, 0) => (level::OK, "waits for a reason".to_owned()),
+        (true, active) => (level::OK, format!("{active} are written")),
+    };
+    let values = values([
+        ("topics", view.topics.to_string()),
+        ("bytes in memory", view.kept_bytes.to_string()),
+        ("made", view.made.to_string()),
+        ("dropped", view.dropped.to_string()),
+        ("waiting", waiting.files.to_string()),
+        ("bytes waiting", waiting.bytes.to_string()),
+    ]);
+    Some(DiagnosticStatus { level, name: format!("{node}: capture"), message, hardware_id: String::new(), values })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) enum Heard {
     /// It is subscribed, with this type.
     Type(&'static TypeDescription),
-    /// A message, as a CDR body behind its encapsulation.
+    /// A message, as a CDR body without encapsulation.
     Body(Vec<u8>),
     /// It cannot be subscribed. Told once, until the reason is another one.
     Problem(String),

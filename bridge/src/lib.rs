@@ -3,10 +3,11 @@
 //! Everything worth keeping becomes an entry of the edge log first ([`record`], [`summarise`], [`drift`]) and is carried to the control
 //! plane from there, whenever there is a link. In the other direction comes desired state ([`desired`]), which the robot takes
 //! up at its own pace: bundles are fetched by digest ([`download`]) and handed to the inference node ([`converge`]).
-//! What it reports of topics is [`policy`]'s, what it notices by itself [`trigger`]'s, what it is asked to do at once [`commands`]'.
+//! What it reports of topics is [`policy`]'s, what it notices by itself [`trigger`]'s, what it records [`capture`]'s, what it is asked to do at once [`commands`]'.
 //! Software that is not ROS is heard through [`local`].
 //! [`node`] ties this to ROS topics and services; nothing here knows what a model is made of.
 
+mod capture;
 mod clock;
 mod commands;
 mod config;

@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser, Trust,
+    capture::{self, CaptureLimits, CaptureView, Capturer, Spool},
     commands::{Commander, Means},
     converge::{Converger, Progress},
     diagnostics::Diagnostics,
@@ -93,6 +94,20 @@ impl Bridge {
         let (more, named) = (escalated.subscribe(), reasons.subscribe());
         let escalator = Escalator::open(&config.data_dir, recorder.clone(), escalated);
         let alarms = recorder.alarms();
+        let limits = CaptureLimits { topics: config.capture_topics.clone(), memory_mb: config.capture_memory_mb };
+        let (spool, left) = Spool::open(&config.data_dir, config.capture_budget_mb.saturating_mul(1024 * 1024))?;
+        let spool = Arc::new(spool);
+        let (captures, capture_requests) = mpsc::channel(16);
+        let (capturing, capture_view) = (watch::Sender::new(capture::Ruling::default()), watch::Sender::new(CaptureView::default()));
+        let (captured, capture_seen) = (capturing.subscribe(), capture_view.subscribe());
+        let capturer = Capturer {
+            node: node.clone(),
+            recorder: recorder.clone(),
+            spool: Arc::clone(&spool),
+            left,
+            limits: limits.clone(),
+            view: capture_view,
+        };
         let means = Means {
             recorder: recorder.clone(),
             allowed: config.allowed.clone(),
@@ -100,11 +115,12 @@ impl Bridge {
             clock: log.server_clock(),
             valve: valve.clone(),
             escalations,
+            captures,
         };
         let commander = Commander::open(node, &config.robot, &config.data_dir, means)?;
         let (commands, asked) = mpsc::channel(64);
-        let ruler = Ruler::new(node, &config.data_dir, common, Arc::clone(&board), more, reasons);
-        let diagnostics = Diagnostics::new(node, link.subscribe(), log.snapshot(), Arc::clone(&board))?;
+        let ruler = Ruler::new(node, &config.data_dir, common, Arc::clone(&board), more, reasons, (limits, capturing));
+        let diagnostics = Diagnostics::new(node, link.subscribe(), log.snapshot(), Arc::clone(&board), (capture_seen, spool.waiting()))?;
         let ticker = Ticker {
             board,
             node: node.clone(),
@@ -155,6 +171,7 @@ impl Bridge {
                 (mission.header.stamp.clone(), record::mission(mission))
             })),
             tokio::spawn(ruler.run(desired.subscribe(), stop.subscribe())),
+            tokio::spawn(capturer.run(captured, capture_requests, recorder.alarms(), stop.subscribe())),
             tokio::spawn(local::serve(doors, api, recorder.clone(), stop.subscribe())),
         ];
         let renewing = recorder.clone();

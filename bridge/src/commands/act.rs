@@ -2,8 +2,11 @@
 
 use edgeflow_ros::{Error, Node, QosProfile};
 use edgeflow_wire::{CommandOutcome, CommandStatusBody};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::capture;
 
 /// How long a publisher waits until somebody subscribes.
 const SUBSCRIBERS: Duration = Duration::from_secs(3);
@@ -52,6 +55,32 @@ pub(crate) async fn call_service(
     let result = if large { Value::String(format!("an answer of more than {MAX_RESULT_BYTES} bytes")) } else { answer };
     let outcome = if failed { CommandOutcome::Failed } else { CommandOutcome::Done };
     CommandStatusBody { id: id.to_owned(), outcome, message, result }
+}
+
+/// Has a capture made and tells what is in it and where it will be found.
+pub(crate) async fn capture(
+    captures: mpsc::Sender<capture::Request>,
+    robot: &str,
+    id: &str,
+    reason: String,
+    after_s: Option<f64>,
+) -> CommandStatusBody {
+    let (answer, answered) = oneshot::channel();
+    if captures.send(capture::Request { reason, after_s, answer }).await.is_err() {
+        return status(id, CommandOutcome::Failed, "the bridge stops");
+    }
+    match answered.await {
+        Ok(Ok(info)) => {
+            let place = format!("/api/v1/targets/{robot}/captures/{}", info.id);
+            let result = json!({
+                "capture": info.id, "sha256": info.sha256, "size_bytes": info.size_bytes, "messages": info.messages,
+                "missed": info.missed, "topics": info.topics, "start_us": info.start_us, "end_us": info.end_us, "where": place,
+            });
+            CommandStatusBody { result, ..status(id, CommandOutcome::Done, "") }
+        }
+        Ok(Err(reason)) => status(id, CommandOutcome::Failed, reason),
+        Err(_) => status(id, CommandOutcome::Failed, "the bridge stops"),
+    }
 }
 
 /// Publishes a message once somebody subscribes.

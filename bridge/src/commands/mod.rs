@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Recorder, Result, Trust, escalate::Request, policy::Valve};
+use crate::{Recorder, Result, Trust, capture, escalate::Request, policy::Valve};
 use act::status;
 use ledger::{Known, Ledger, Left};
 
@@ -64,6 +64,7 @@ pub(crate) struct Means {
     pub(crate) clock: ServerClock,
     pub(crate) valve: watch::Sender<Valve>,
     pub(crate) escalations: mpsc::Sender<Request>,
+    pub(crate) captures: mpsc::Sender<capture::Request>,
 }
 
 /// Runs commands.
@@ -78,6 +79,7 @@ pub(crate) struct Commander {
     left: Left,
     valve: watch::Sender<Valve>,
     escalations: mpsc::Sender<Request>,
+    captures: mpsc::Sender<capture::Request>,
     running: JoinSet<CommandStatusBody>,
     paused_until: Option<Instant>,
     told: String,
@@ -89,7 +91,7 @@ impl Commander {
     /// # Errors
     /// A record of commands that cannot be read or written.
     pub(crate) fn open(node: &Node, robot: &str, data_dir: &Path, means: Means) -> Result<Self> {
-        let Means { recorder, allowed, trust, clock, valve, escalations } = means;
+        let Means { recorder, allowed, trust, clock, valve, escalations, captures } = means;
         let (ledger, left) = Ledger::open(data_dir, recorder.clock().now().t_us)?;
         let (robot, node) = (robot.to_owned(), node.clone());
         let running = JoinSet::new();
@@ -104,6 +106,7 @@ impl Commander {
             left,
             valve,
             escalations,
+            captures,
             running,
             paused_until: None,
             told: String::new(),
@@ -208,6 +211,11 @@ impl Commander {
                 };
                 self.end(status).await;
             }
+            Action::Capture { reason, after_s } => {
+                let reason = if reason.is_empty() { format!("command {id}") } else { format!("command {id}: {reason}") };
+                let (captures, robot) = (self.captures.clone(), self.robot.clone());
+                self.running.spawn(async move { act::capture(captures, &robot, &id, reason, after_s).await });
+            }
             Action::CallService { service, type_name, request, timeout_s } => {
                 let patience = Duration::from_secs_f64(timeout_s);
                 self.running.spawn(async move { act::call_service(&node, &id, &service, &type_name, &request, patience).await });
@@ -225,7 +233,8 @@ impl Commander {
                 ("service", service, self.node.resolve_service(service), &self.allowed.services, "command_services")
             }
             Action::Publish { topic, .. } => ("topic", topic, self.node.resolve_topic(topic), &self.allowed.topics, "command_topics"),
-            Action::Pause { .. } | Action::Resume {} | Action::Escalate { .. } => return Ok(()),
+            // What may be captured is in capture_topics, whoever asks.
+            Action::Pause { .. } | Action::Resume {} | Action::Escalate { .. } | Action::Capture { .. } => return Ok(()),
         };
         let absolute = resolved.map_err(|error| error.to_string())?;
         if allowed.iter().any(|pattern| name_matches(pattern, self.node.namespace(), &absolute)) {

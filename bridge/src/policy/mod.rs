@@ -14,7 +14,9 @@ mod tests;
 
 use edgeflow_policy::{Budget, Tap};
 use edgeflow_ros::{Node, registry};
-use edgeflow_wire::{Class, DesiredState, EntryBody, Escalation, PolicyOutcome, PolicyStatusBody, Route, TelemetryPolicy, VersionedPolicy};
+use edgeflow_wire::{
+    Class, DesiredState, EntryBody, Escalation, PolicyError, PolicyOutcome, PolicyStatusBody, Route, TelemetryPolicy, VersionedPolicy,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -35,6 +37,7 @@ pub(crate) use source::{RosTopic, Source};
 
 use crate::{
     Recorder,
+    capture::{CaptureLimits, Ruling},
     trigger::{self, Plan},
 };
 
@@ -50,7 +53,7 @@ pub(crate) const ESCALATION: &str = "escalation/";
 const MAX_RUNNING: usize = 500;
 
 /// Returns when the bridge, or a route, is to end.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Nobody is left who could say so: that is the end too.
     drop(stop.wait_for(|stop| *stop).await);
 }
@@ -131,6 +134,9 @@ pub(crate) struct Ruler {
     reasons: watch::Sender<Vec<Escalation>>,
     running: BTreeMap<(String, String), Running>,
     triggers: trigger::Keeper,
+    /// What this robot allows to be captured, and what the policy wants.
+    limits: CaptureLimits,
+    captures: watch::Sender<Ruling>,
     /// What was told of a route on a topic.
     problems: BTreeMap<(String, String), String>,
 }
@@ -143,17 +149,18 @@ impl Ruler {
         board: Arc<Board>,
         escalated: watch::Receiver<Vec<Arc<Route>>>,
         reasons: watch::Sender<Vec<Escalation>>,
+        (limits, captures): (CaptureLimits, watch::Sender<Ruling>),
     ) -> Self {
         let keep = Keep::open(data_dir);
         let (routes, ruled, running, problems) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
         let triggers = trigger::Keeper::default();
-        Self { node: node.clone(), common, board, keep, routes, ruled, escalated, reasons, running, triggers, problems }
+        Self { node: node.clone(), common, board, keep, routes, ruled, escalated, reasons, running, triggers, limits, captures, problems }
     }
 
     /// Runs until told to stop; what was gathered is recorded then.
     pub(crate) async fn run(mut self, mut desired: watch::Receiver<Option<DesiredState>>, mut stop: watch::Receiver<bool>) {
         if let Some(ruling) = self.keep.kept.ruling.clone()
-            && let Ok((policy, plans)) = trigger::plan(&ruling.document)
+            && let Ok((policy, plans)) = self.plan(&ruling.document)
         {
             self.rule(ruling.version, policy, plans);
         }
@@ -227,7 +234,7 @@ impl Ruler {
             return self.keep.store(Kept::default()).await;
         };
         let ruling = self.keep.kept.ruling.clone();
-        let (ruling, status) = match trigger::plan(&offered.document) {
+        let (ruling, status) = match self.plan(&offered.document) {
             Ok((policy, plans)) => {
                 self.rule(offered.version, policy, plans);
                 let version = offered.version;
@@ -248,6 +255,15 @@ impl Ruler {
         self.keep.store(Kept { ruling, told: Some(status) }).await;
     }
 
+    /// Reads a policy and checks it against what is known and allowed here.
+    fn plan(&self, document: &serde_json::Value) -> Result<(TelemetryPolicy, Vec<Plan>), PolicyError> {
+        let (policy, plans) = trigger::plan(document)?;
+        match policy.capture.as_ref().and_then(|capture| self.limits.refuse(capture)) {
+            Some((path, reason)) => Err(PolicyError { path: path.to_owned(), reason }),
+            None => Ok((policy, plans)),
+        }
+    }
+
     fn rule(&mut self, version: u64, policy: TelemetryPolicy, plans: Vec<Plan>) {
         let budget = policy.max_entries_per_s.map(|rate| Budget::new(rate, self.common.now_us()));
         *self.common.budget.lock().unwrap_or_else(PoisonError::into_inner) = budget;
@@ -255,6 +271,7 @@ impl Ruler {
         self.board.rules(version);
         self.ruled = policy.routes.into_iter().map(Arc::new).collect();
         self.reasons.send_replace(policy.escalations);
+        self.captures.send_replace(Ruling { version, capture: policy.capture });
         let begun = self.triggers.set(plans, &self.node, &self.common);
         self.board.triggers_are(self.triggers.names(), begun);
         self.merge();

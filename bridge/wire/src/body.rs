@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::{
-    CommandStatusBody, EscalationBody, PolicyStatusBody, SurvivalBody, TopicSampleBody, TopicWindowBody, TriggerBody, Version, float,
+    CaptureBody, CommandStatusBody, EscalationBody, PolicyStatusBody, SurvivalBody, TopicSampleBody, TopicWindowBody, TriggerBody, Version,
+    float,
 };
 
 /// The content of a log entry, tagged by `kind`.
@@ -45,6 +46,8 @@ pub enum EntryBody {
     Survival(SurvivalBody),
     /// A trigger of the policy fired. Class `event`.
     Trigger(TriggerBody),
+    /// Something became of a capture. Class `event`, or `critical` when it is lost.
+    Capture(CaptureBody),
 }
 
 impl EntryBody {
@@ -68,6 +71,7 @@ impl EntryBody {
             EntryBody::Escalation(_) => "escalation",
             EntryBody::Survival(_) => "survival",
             EntryBody::Trigger(_) => "trigger",
+            EntryBody::Capture(_) => "capture",
         }
     }
 }

@@ -62,7 +62,19 @@ pub enum Action {
         /// What is reported meanwhile.
         routes: Vec<crate::Route>,
     },
+    /// Make a file of the newest messages of the topics that the policy captures, and of those that come.
+    Capture {
+        /// Why, for people.
+        #[serde(default)]
+        reason: String,
+        /// How long messages are added, seconds; as the policy says, when not said.
+        #[serde(default)]
+        after_s: Option<f64>,
+    },
 }
+
+/// Longest reason of a capture.
+const MAX_REASON_BYTES: usize = 200;
 
 fn patience() -> f64 {
     10.0
@@ -77,6 +89,7 @@ impl Action {
             Action::Pause { .. } => "pause",
             Action::Resume {} => "resume",
             Action::Escalate { .. } => "escalate",
+            Action::Capture { .. } => "capture",
         }
     }
 
@@ -94,6 +107,17 @@ impl Action {
             Action::Escalate { for_s, routes } => {
                 crate::policy::check_escalated(routes).map_err(|error| wrong(&format!("action.{}", error.path), error.reason))?;
                 ("action.for_s", *for_s, crate::policy::MAX_ESCALATION_S)
+            }
+            Action::Capture { reason, .. } if reason.len() > MAX_REASON_BYTES => {
+                return Err(wrong("action.reason", format!("{} bytes are more than {MAX_REASON_BYTES}", reason.len())));
+            }
+            Action::Capture { after_s, .. } => {
+                let seconds = after_s.unwrap_or_default();
+                return if (0.0..=crate::policy::MAX_CAPTURE_S).contains(&seconds) {
+                    Ok(read)
+                } else {
+                    Err(wrong("action.after_s", format!("{seconds} is not in 0 to {}", crate::policy::MAX_CAPTURE_S)))
+                };
             }
             Action::Publish { .. } | Action::Resume {} => return Ok(read),
         };
@@ -151,6 +175,8 @@ mod tests {
             (json!({"kind": "escalate", "for_s": 60, "routes": [{"name": "a"}]}), "missing field"),
             (json!({"kind": "publish", "topic": "a", "type": "b", "mesage": {}}), "unknown field `mesage`"),
             (json!({"kind": "call_service", "service": "a", "type": "b", "timeout_s": 601}), "0 to 600"),
+            (json!({"kind": "capture", "after_s": 601}), "0 to 600"),
+            (json!({"kind": "capture", "reason": "x".repeat(201)}), "more than 200"),
         ] {
             let error = Action::parse(&action).unwrap_err();
             assert!(error.path.starts_with("action") && error.reason.contains(reason), "{error}");

@@ -5,6 +5,7 @@
 //! unknown fields are ignored, and nothing here knows a transport, a clock or a database.
 
 mod body;
+mod capture;
 mod class;
 mod codec;
 mod command;
@@ -21,6 +22,7 @@ pub use body::{
     FaultBody, InferenceSummaryBody, LinkBody, MissionBody, MissionKind, ObservedState, Point, PointsBody, SlotState, SlotStatus,
     StateBody,
 };
+pub use capture::{CaptureBody, CaptureInfo, CaptureProgress, CaptureState, MAX_CAPTURE_PART_BYTES};
 pub use class::Class;
 pub use codec::{MAX_DECODED_BYTES, MAX_DOCUMENT_BYTES, WireError, decode, encode};
 pub use command::{Action, Command, CommandOutcome, CommandStatusBody};
@@ -29,8 +31,8 @@ pub use log::{Ack, AckOutcome, Batch, ClassPosition, Entry, Hello, LogAck, Loss,
 pub use news::News;
 pub use number::{float, u64_string};
 pub use policy::{
-    Escalation, Field, FieldPath, MAX_CONDITION_BYTES, MAX_POLICY_BYTES, OnChange, PolicyError, Reason, Reduce, Route, Samples, Step,
-    TelemetryPolicy, Treat, Trigger, VersionedPolicy, Watch, Window, name_matches,
+    Capture, Escalation, Field, FieldPath, MAX_CONDITION_BYTES, MAX_POLICY_BYTES, OnChange, PolicyError, Reason, Reduce, Route, Samples,
+    Step, TelemetryPolicy, Treat, Trigger, VersionedPolicy, Watch, Window, name_matches,
 };
 pub use telemetry::{
     EscalationBody, FieldWindow, NumberWindow, PolicyOutcome, PolicyStatusBody, SampleValue, StateWindow, SurvivalBody, TimeInState,

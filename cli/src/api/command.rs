@@ -73,6 +73,20 @@ pub(crate) enum CommandCommand {
         #[command(flatten)]
         how: How,
     },
+    /// Have a robot make a file of the newest messages of the topics that its policy captures, and of those that come.
+    #[command(after_help = "Example:\n  edgeflow command capture robot-1 --reason \"odd noise\"\n  edgeflow captures list robot-1")]
+    Capture {
+        /// The robot.
+        robot: String,
+        /// Why, for people.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// How long messages are added, seconds; as the policy says, when not said.
+        #[arg(long, value_name = "S")]
+        after: Option<f64>,
+        #[command(flatten)]
+        how: How,
+    },
     /// End a pause.
     Resume {
         /// The robot.
@@ -126,6 +140,9 @@ pub(crate) async fn command(command: CommandCommand) -> Result<(), CliError> {
             // In the class detail, whatever they are in the policy.
             let routes = policy.routes.into_iter().map(|route| Route { class: None, ..route });
             give(&robot, json!({"kind": "escalate", "for_s": for_s, "routes": routes.collect::<Vec<_>>()}), &how).await
+        }
+        CommandCommand::Capture { robot, reason, after, how } => {
+            give(&robot, json!({"kind": "capture", "reason": reason, "after_s": after}), &how).await
         }
         CommandCommand::Resume { robot, how } => give(&robot, json!({"kind": "resume"}), &how).await,
         CommandCommand::List { robot } => {

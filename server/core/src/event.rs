@@ -1,6 +1,8 @@
 //! The timeline: entries worth a line to a person.
 
-use edgeflow_wire::{Class, CommandOutcome, Content, EntryBody, EventSeverity, MissionKind, PolicyOutcome, SampleValue, SlotStatus};
+use edgeflow_wire::{
+    CaptureState, Class, CommandOutcome, Content, EntryBody, EventSeverity, MissionKind, PolicyOutcome, SampleValue, SlotStatus,
+};
 use serde::Serialize;
 
 use crate::entry::{StoredEntry, body};
@@ -162,6 +164,16 @@ fn headline(content: &Content) -> (String, Severity) {
                 trigger.message.clone()
             };
             (format!("{}: {what}", trigger.name), trigger.severity.into())
+        }
+        EntryBody::Capture(capture) => {
+            let of = if capture.info.reason.is_empty() { &capture.info.id } else { &capture.info.reason };
+            match capture.state {
+                CaptureState::Recorded => (format!("captured {} messages: {of}", capture.info.messages), Severity::Info),
+                CaptureState::Uploaded => (format!("capture uploaded: {of}"), Severity::Info),
+                CaptureState::Dropped => (format!("capture lost ({of}): {}", capture.message), Severity::Warning),
+                CaptureState::Refused => (format!("capture refused ({of}): {}", capture.message), Severity::Error),
+                CaptureState::Failed => (format!("capture failed ({of}): {}", capture.message), Severity::Error),
+            }
         }
         EntryBody::CommandStatus(status) => match status.outcome {
             CommandOutcome::Done => (format!("command {} done", status.id), Severity::Info),

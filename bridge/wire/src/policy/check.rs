@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Escalation, MAX_CONDITION_BYTES, MAX_POLICY_BYTES, PolicyError, Reason, Route, TelemetryPolicy, Trigger, Watch};
+use super::{Capture, Escalation, MAX_CONDITION_BYTES, MAX_POLICY_BYTES, PolicyError, Reason, Route, TelemetryPolicy, Trigger, Watch};
 use crate::Class;
 
 const MAX_ROUTES: usize = 100;
@@ -10,6 +10,9 @@ const MAX_ESCALATIONS: usize = 8;
 /// Longest escalation, seconds.
 pub(crate) const MAX_ESCALATION_S: f64 = 3_600.0;
 const MAX_TRIGGERS: usize = 32;
+const MAX_REASONS: usize = 16;
+/// Longest time before or after a reason that is captured, seconds.
+pub(crate) const MAX_CAPTURE_S: f64 = 600.0;
 const MAX_WATCHED: usize = 16;
 const MAX_MESSAGE_BYTES: usize = 500;
 /// Longest name of a variable, bytes.
@@ -55,6 +58,7 @@ impl TelemetryPolicy {
             }
         }
         self.check_triggers()?;
+        self.capture.as_ref().map_or(Ok(()), Capture::check)?;
         let mut names = BTreeSet::new();
         for (at, route) in self.routes.iter().enumerate() {
             let path = format!("routes[{at}]");
@@ -79,6 +83,8 @@ impl TelemetryPolicy {
             }
         }
         let reasons = self.escalations.iter().enumerate().map(|(at, escalation)| (format!("escalations[{at}].when"), &escalation.when));
+        let captures = self.capture.iter().flat_map(|capture| capture.on.iter().enumerate());
+        let reasons = reasons.chain(captures.map(|(at, reason)| (format!("capture.on[{at}]"), reason)));
         for (path, reason) in reasons {
             if let Reason::Trigger { name } = reason
                 && !names.contains(name)
@@ -87,6 +93,24 @@ impl TelemetryPolicy {
             }
         }
         Ok(())
+    }
+}
+
+impl Capture {
+    fn check(&self) -> Result<(), PolicyError> {
+        check_patterns("capture", &self.allow, &self.deny)?;
+        within("capture.before_s", self.before_s, 0.0, MAX_CAPTURE_S)?;
+        within("capture.after_s", self.after_s, 0.0, MAX_CAPTURE_S)?;
+        within("capture.max_mb", self.max_mb.into(), 1.0, 1_024.0)?;
+        if self.on.len() > MAX_REASONS {
+            return Err(error("capture.on", format!("{} are more than {MAX_REASONS}", self.on.len())));
+        }
+        within("capture.min_interval_s", self.min_interval_s, 0.0, 604_800.0)
+    }
+
+    /// Whether the topic (an absolute name) is captured, of a robot whose names are relative to `namespace`.
+    pub fn takes(&self, namespace: &str, topic: &str) -> bool {
+        takes(&self.allow, &self.deny, namespace, topic)
     }
 }
 
@@ -177,17 +201,7 @@ impl Route {
     fn check(&self, path: &str) -> Result<(), PolicyError> {
         let at = |field: &str| format!("{path}.{field}");
         check_name(&self.name).map_err(|reason| error(&at("name"), reason))?;
-        if self.allow.is_empty() || self.allow.len() > MAX_PATTERNS {
-            return Err(error(&at("allow"), format!("name 1 to {MAX_PATTERNS} topics")));
-        }
-        if self.deny.len() > MAX_PATTERNS {
-            return Err(error(&at("deny"), format!("name at most {MAX_PATTERNS} topics")));
-        }
-        for (list, patterns) in [("allow", &self.allow), ("deny", &self.deny)] {
-            for (index, pattern) in patterns.iter().enumerate() {
-                check_pattern(pattern).map_err(|reason| error(&format!("{path}.{list}[{index}]"), reason))?;
-            }
-        }
+        check_patterns(path, &self.allow, &self.deny)?;
         if let Some(name) = &self.type_name
             && !is_type_name(name)
         {
@@ -242,9 +256,28 @@ impl Route {
 
     /// Whether this route takes the topic (an absolute name) of a robot whose names are relative to `namespace`.
     pub fn takes(&self, namespace: &str, topic: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| name_matches(pattern, namespace, topic));
-        any(&self.allow) && !any(&self.deny)
+        takes(&self.allow, &self.deny, namespace, topic)
     }
+}
+
+fn takes(allow: &[String], deny: &[String], namespace: &str, topic: &str) -> bool {
+    let any = |patterns: &[String]| patterns.iter().any(|pattern| name_matches(pattern, namespace, topic));
+    any(allow) && !any(deny)
+}
+
+fn check_patterns(path: &str, allow: &[String], deny: &[String]) -> Result<(), PolicyError> {
+    if allow.is_empty() || allow.len() > MAX_PATTERNS {
+        return Err(error(&format!("{path}.allow"), format!("name 1 to {MAX_PATTERNS} topics")));
+    }
+    if deny.len() > MAX_PATTERNS {
+        return Err(error(&format!("{path}.deny"), format!("name at most {MAX_PATTERNS} topics")));
+    }
+    for (list, patterns) in [("allow", allow), ("deny", deny)] {
+        for (index, pattern) in patterns.iter().enumerate() {
+            check_pattern(pattern).map_err(|reason| error(&format!("{path}.{list}[{index}]"), reason))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether an absolute ROS name is what a pattern means: `*` is anything within one part, `**` any number of parts, and a
@@ -422,6 +455,32 @@ mod tests {
         };
         assert!(escalated("weak").is_ok());
         assert_eq!(escalated("strong").unwrap_err().path, "escalations[0].when.name");
+    }
+
+    #[test]
+    fn captures_are_read_and_their_mistakes_named() {
+        let with_capture = |capture: Value| {
+            with(|p| {
+                p["capture"] = json!({ "allow": ["scan", "camera/**"], "deny": ["camera/raw"] });
+                p["capture"].as_object_mut().unwrap().append(&mut capture.as_object().unwrap().clone());
+            })
+        };
+        let capture = with_capture(json!({})).unwrap().capture.unwrap();
+        assert_eq!((capture.before_s, capture.after_s, capture.max_mb, capture.min_interval_s), (10.0, 5.0, 32, 600.0));
+        assert!(capture.takes("/r", "/r/camera/a/b") && !capture.takes("/r", "/r/camera/raw") && !capture.takes("/r", "/r/odom"));
+        for (capture, path) in [
+            (json!({"allow": []}), "capture.allow"),
+            (json!({"deny": ["/a b"]}), "capture.deny[0]"),
+            (json!({"before_s": 601}), "capture.before_s"),
+            (json!({"after_s": -1}), "capture.after_s"),
+            (json!({"max_mb": 0}), "capture.max_mb"),
+            (json!({"max_mb": 1.5}), "capture.max_mb"),
+            (json!({"on": [{"kind": "drift"}, {"kind": "trigger", "name": "gone"}]}), "capture.on[1].name"),
+            (json!({"seconds": 1}), "capture"),
+        ] {
+            let error = with_capture(capture.clone()).unwrap_err();
+            assert!(error.path.starts_with(path), "{capture}: {error}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! half understood could send more than was wanted, so an unknown field is an error here, unlike elsewhere on the wire.
 //! Whether a topic's type has the fields that a route names is known only where the topic is: on the robot.
 
+mod capture;
 mod check;
 mod field;
 mod trigger;
@@ -11,8 +12,9 @@ mod trigger;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 
+pub use capture::Capture;
 pub use check::name_matches;
-pub(crate) use check::{MAX_ESCALATION_S, check_escalated};
+pub(crate) use check::{MAX_CAPTURE_S, MAX_ESCALATION_S, check_escalated};
 pub use field::{FieldPath, Step};
 pub use trigger::{MAX_CONDITION_BYTES, Trigger, Watch};
 
@@ -46,6 +48,9 @@ pub struct TelemetryPolicy {
     /// What the robot notices by itself. Each time is an entry, and may be a reason for an escalation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<Trigger>,
+    /// Which topics' newest messages are kept, to make a file of them when there is a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
     /// Most entries a second of all routes together, on average over a minute; when it is short, lower priorities go first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_entries_per_s: Option<f64>,
