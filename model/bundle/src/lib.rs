@@ -9,6 +9,7 @@ mod bundle;
 mod check;
 mod digest;
 mod error;
+mod external;
 mod golden;
 mod manifest;
 mod onnx;
@@ -18,6 +19,7 @@ pub use bundle::{BASELINE_FILE, Bundle, FILE_NAMES, MANIFEST_FILE, MODEL_FILE, S
 pub use check::check_manifest;
 pub use digest::{BundleFile, Digest, bundle_digest};
 pub use error::{Error, Result};
+pub use external::{Piece, whole_model};
 pub use golden::{GOLDEN_FILE, Golden, GoldenCase, GoldenData, GoldenTensor};
 pub use manifest::{
     Activation, Anchor, ArraySpec, ClassificationSpec, Coordinates, Corners, DetectionFormat, DetectionSpec, Encoding, Filter, ImageSpec,

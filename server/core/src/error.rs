@@ -31,6 +31,32 @@ pub enum CoreError {
         /// `file` or `folder`.
         what: &'static str,
     },
+    /// A source no version may come from.
+    #[error("invalid model version source {given:?}: {reason}")]
+    BadSource {
+        /// What was given.
+        given: String,
+        /// What is wrong with it, and what is possible.
+        reason: &'static str,
+    },
+    /// A tag nobody may set.
+    #[error("bad tag {key:?}: {reason}")]
+    BadTag {
+        /// Its key, or how it begins.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A version that no robot can run.
+    #[error("version {version} of {model} cannot be deployed: {reason}")]
+    NotDeployable {
+        /// Its model.
+        model: String,
+        /// Its number.
+        version: String,
+        /// Why.
+        reason: String,
+    },
     /// A word that is none of the expected ones.
     #[error("unknown {what} {word:?}: expected {expected}")]
     UnknownWord {

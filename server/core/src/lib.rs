@@ -18,6 +18,8 @@ pub mod identity;
 pub mod ingestion;
 pub mod lineage;
 pub mod model;
+pub mod model_search;
+pub mod model_source;
 mod name;
 pub mod page;
 pub mod policy;

@@ -1,10 +1,14 @@
-//! Models and their immutable versions.
+//! Models and their versions. What was registered never changes; what people say about it may.
 
 use edgeflow_bundle::{BundleFile, OnnxSchema, ValueInfo};
 use edgeflow_wire::{BundleFileRef, SlotKind, SlotSpec};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use crate::ModelName;
+use crate::{CoreError, ModelName, artifact::ArtifactPath};
+
+/// Tags: key to value.
+pub type Tags = BTreeMap<String, String>;
 
 /// A registered model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,15 +17,83 @@ pub struct Model {
     pub name: ModelName,
     /// For people.
     pub description: String,
+    /// What people noted of it.
+    pub tags: Tags,
+    /// Alias to the number of the version it stands for.
+    pub aliases: BTreeMap<String, u64>,
     /// When it was made, microseconds since the Unix epoch.
     pub created_at_us: i64,
+    /// Who made it.
+    pub created_by: String,
+    /// When something about it or its versions last changed, microseconds since the Unix epoch.
+    pub updated_at_us: i64,
 }
 
-/// A version to be registered. Its number is given by the registry.
+impl Model {
+    /// A model nobody said anything about yet.
+    pub fn new(name: ModelName, created_at_us: i64, created_by: String) -> Self {
+        Self {
+            name,
+            description: String::new(),
+            tags: Tags::new(),
+            aliases: BTreeMap::new(),
+            created_at_us,
+            created_by,
+            updated_at_us: created_at_us,
+        }
+    }
+}
+
+/// How far a version is, in the words MLflow has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub enum Stage {
+    /// Nobody said.
+    #[default]
+    None,
+    /// Being tried.
+    Staging,
+    /// In use.
+    Production,
+    /// Was in use.
+    Archived,
+}
+
+impl Stage {
+    /// All of them, in their order.
+    pub const ALL: [Stage; 4] = [Stage::None, Stage::Staging, Stage::Production, Stage::Archived];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::None => "None",
+            Stage::Staging => "Staging",
+            Stage::Production => "Production",
+            Stage::Archived => "Archived",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Stage {
+    type Err = CoreError;
+
+    fn from_str(word: &str) -> Result<Self, CoreError> {
+        Stage::ALL.into_iter().find(|stage| stage.as_str().eq_ignore_ascii_case(word)).ok_or_else(|| CoreError::UnknownWord {
+            what: "stage",
+            word: word.to_owned(),
+            expected: "None, Staging, Production or Archived",
+        })
+    }
+}
+
+/// What a robot gets of a version.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewModelVersion {
-    /// Its model; made when missing.
-    pub model: ModelName,
+pub struct VersionBundle {
     /// Bundle digest, `sha256:` and 64 hex digits: the version's identity.
     pub digest: String,
     /// Digest of `model.onnx` alone.
@@ -34,8 +106,38 @@ pub struct NewModelVersion {
     pub labels: Vec<String>,
     /// Text of `edgeflow.yaml`, when the bundle has one.
     pub manifest: Option<String>,
+}
+
+/// Where a version comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Where its files were logged, as a URI; empty when they were uploaded as a bundle.
+    pub source: String,
+    /// Where that is among our artifacts; `None` when it is elsewhere.
+    pub folder: Option<ArtifactPath>,
+    /// The run that made it.
+    pub run_id: Option<String>,
+    /// Where else that run can be read about.
+    pub run_link: Option<String>,
+    /// The logged model it is.
+    pub model_id: Option<String>,
+}
+
+/// A version to be registered. Its number is given by the registry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewModelVersion {
+    /// Its model.
+    pub model: ModelName,
+    /// What a robot gets of it; `None` when no robot can run it.
+    pub bundle: Option<VersionBundle>,
+    /// Why no robot can run it, or which check of it was not made; empty when there is nothing to say.
+    pub note: String,
+    /// Where it comes from.
+    pub origin: Origin,
     /// For people.
     pub description: String,
+    /// What people noted of it.
+    pub tags: Tags,
     /// When, microseconds since the Unix epoch.
     pub created_at_us: i64,
     /// Who.
@@ -47,8 +149,43 @@ pub struct NewModelVersion {
 pub struct ModelVersion {
     /// Its number within the model, from 1.
     pub number: u64,
-    /// What was registered.
+    /// What was registered, with the description and tags of now.
     pub registered: NewModelVersion,
+    /// How far it is.
+    pub stage: Stage,
+    /// Names that stand for it.
+    pub aliases: Vec<String>,
+    /// When something about it last changed, microseconds since the Unix epoch.
+    pub updated_at_us: i64,
+}
+
+/// A change to what people say about a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionChange {
+    /// Another description.
+    Description(String),
+    /// Another stage; with `archive_others`, versions that are in it now become archived.
+    Stage {
+        /// Which.
+        stage: Stage,
+        /// Whether the others give way.
+        archive_others: bool,
+    },
+    /// A tag's value; `None` takes the tag away.
+    Tag(String, Option<String>),
+}
+
+/// A change to what people say about a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelChange {
+    /// Another description.
+    Description(String),
+    /// Another name.
+    Name(ModelName),
+    /// A tag's value; `None` takes the tag away.
+    Tag(String, Option<String>),
+    /// The version an alias stands for; `None` takes the alias away.
+    Alias(String, Option<u64>),
 }
 
 impl ModelVersion {
@@ -58,43 +195,103 @@ impl ModelVersion {
     }
 
     /// What a robot is told to put into a slot.
-    pub fn slot_spec(&self) -> SlotSpec {
-        let files = &self.registered.files;
-        SlotSpec {
-            kind: SlotKind::Model,
-            model: self.registered.model.to_string(),
+    ///
+    /// # Errors
+    /// [`CoreError::NotDeployable`] says why there is nothing a robot could run.
+    pub fn slot_spec(&self) -> Result<SlotSpec, CoreError> {
+        let registered = &self.registered;
+        let bundle = registered.bundle.as_ref().ok_or_else(|| CoreError::NotDeployable {
+            model: registered.model.to_string(),
             version: self.version(),
-            digest: self.registered.digest.clone(),
-            files: files
-                .iter()
-                .map(|file| BundleFileRef { path: file.path.clone(), size_bytes: file.size_bytes, sha256: file.sha256.hex() })
-                .collect(),
-        }
+            reason: registered.note.clone(),
+        })?;
+        let file = |file: &BundleFile| BundleFileRef { path: file.path.clone(), size_bytes: file.size_bytes, sha256: file.sha256.hex() };
+        Ok(SlotSpec {
+            kind: SlotKind::Model,
+            model: registered.model.to_string(),
+            version: self.version(),
+            digest: bundle.digest.clone(),
+            files: bundle.files.iter().map(file).collect(),
+        })
     }
 
     /// How it is shown.
     pub fn view(&self) -> ModelVersionView {
-        let registered = &self.registered;
-        let spec = self.slot_spec();
+        let registered = self.registered.clone();
+        let onnx = registered.bundle.as_ref().map(|bundle| OnnxView::of(&bundle.schema));
+        let deployable = registered.bundle.is_some();
+        let (digest, model_digest, files, labels, manifest) = registered
+            .bundle
+            .map(|bundle| (bundle.digest, bundle.model_digest, bundle.files, bundle.labels, bundle.manifest))
+            .unwrap_or_default();
         ModelVersionView {
-            model: spec.model,
-            version: spec.version,
-            digest: spec.digest,
-            model_digest: registered.model_digest.clone(),
-            size_bytes: registered.files.iter().map(|file| file.size_bytes).sum(),
-            files: spec
-                .files
+            model: registered.model.to_string(),
+            version: self.version(),
+            deployable,
+            note: registered.note,
+            digest,
+            model_digest,
+            size_bytes: files.iter().map(|file| file.size_bytes).sum(),
+            files: files
                 .into_iter()
-                .map(|file| FileView { path: file.path, size_bytes: file.size_bytes, sha256: file.sha256 })
+                .map(|file| FileView { path: file.path, size_bytes: file.size_bytes, sha256: file.sha256.hex() })
                 .collect(),
-            onnx: OnnxView::of(&registered.schema),
-            labels: registered.labels.clone(),
-            manifest: registered.manifest.clone(),
-            description: registered.description.clone(),
+            onnx,
+            labels,
+            manifest,
+            description: registered.description,
+            stage: self.stage,
+            aliases: self.aliases.clone(),
+            tags: registered.tags,
+            source: registered.origin.source,
+            folder: registered.origin.folder.map(|folder| folder.to_string()),
+            run_id: registered.origin.run_id,
+            model_id: registered.origin.model_id,
             created_at_us: registered.created_at_us,
-            created_by: registered.created_by.clone(),
+            created_by: registered.created_by,
+            updated_at_us: self.updated_at_us,
         }
     }
+}
+
+const MAX_TAG_KEY_BYTES: usize = 250;
+const MAX_TAG_VALUE_BYTES: usize = 100 << 10;
+const MAX_ALIAS_BYTES: usize = 255;
+
+/// Whether people may note that.
+///
+/// # Errors
+/// [`CoreError::BadTag`] says what is wrong with it.
+pub fn check_tag(key: &str, value: &str) -> Result<(), CoreError> {
+    let bad = |reason: String| Err(CoreError::BadTag { key: key.chars().take(64).collect(), reason });
+    if key.is_empty() || key.len() > MAX_TAG_KEY_BYTES || key.chars().any(char::is_control) {
+        return bad(format!("a key has 1 to {MAX_TAG_KEY_BYTES} bytes and no control characters"));
+    }
+    if value.len() > MAX_TAG_VALUE_BYTES {
+        return bad(format!("its value has {} bytes, more than {MAX_TAG_VALUE_BYTES}", value.len()));
+    }
+    Ok(())
+}
+
+/// Whether that may stand for a version. What could be read as a version or a URI may not: `latest`, `v3`, `a/b`.
+///
+/// # Errors
+/// [`CoreError::BadName`] with the rule.
+pub fn check_alias(alias: &str) -> Result<(), CoreError> {
+    let lower = alias.to_ascii_lowercase();
+    let like_a_number = lower.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
+    let well_formed = !alias.is_empty()
+        && alias.len() <= MAX_ALIAS_BYTES
+        && alias.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && !alias.bytes().all(|byte| byte.is_ascii_digit());
+    if well_formed && lower != "latest" && !like_a_number {
+        return Ok(());
+    }
+    Err(CoreError::BadName {
+        what: "alias",
+        name: alias.chars().take(MAX_ALIAS_BYTES).collect(),
+        rule: "use 1 to 255 letters, digits, dots, dashes and underscores; a number, \"latest\" and \"v1\" are versions, not aliases",
+    })
 }
 
 /// A model as shown.
@@ -104,8 +301,16 @@ pub struct ModelView {
     pub name: String,
     /// For people.
     pub description: String,
+    /// What people noted of it.
+    pub tags: Tags,
+    /// Alias to the version it stands for.
+    pub aliases: BTreeMap<String, String>,
     /// When it was made, microseconds since the Unix epoch.
     pub created_at_us: i64,
+    /// Who made it; empty of models made before that was noted.
+    pub created_by: String,
+    /// When something about it or its versions last changed, microseconds since the Unix epoch.
+    pub updated_at_us: i64,
     /// Its versions, newest first.
     pub versions: Vec<ModelVersionView>,
 }
@@ -135,7 +340,7 @@ pub struct TensorView {
 }
 
 impl TensorView {
-    fn of(value: &ValueInfo) -> Self {
+    pub(crate) fn of(value: &ValueInfo) -> Self {
         Self {
             name: value.name.clone(),
             kind: value.kind.name().to_owned(),
@@ -179,24 +384,85 @@ pub struct ModelVersionView {
     pub model: String,
     /// Its number within the model, from 1.
     pub version: String,
-    /// Bundle digest, `sha256:` and 64 hex digits.
+    /// Whether robots can be told to run it.
+    pub deployable: bool,
+    /// Why they cannot, or which check of it was not made; empty when there is nothing to say.
+    pub note: String,
+    /// Bundle digest, `sha256:` and 64 hex digits; empty when it is not deployable.
     pub digest: String,
-    /// Digest of `model.onnx` alone.
+    /// Digest of `model.onnx` alone; empty when it is not deployable.
     pub model_digest: String,
     /// Sum of the files' sizes.
     pub size_bytes: u64,
     /// Files of the bundle.
     pub files: Vec<FileView>,
-    /// What the graph says about itself.
-    pub onnx: OnnxView,
+    /// What the graph says about itself; `null` when it is not deployable.
+    pub onnx: Option<OnnxView>,
     /// Class names in class order; may be empty.
     pub labels: Vec<String>,
     /// Text of `edgeflow.yaml`, when the bundle has one.
     pub manifest: Option<String>,
     /// For people.
     pub description: String,
+    /// How far it is.
+    pub stage: Stage,
+    /// Names that stand for it.
+    pub aliases: Vec<String>,
+    /// What people noted of it.
+    pub tags: Tags,
+    /// Where its files were logged, as a URI; empty when they were uploaded as a bundle.
+    pub source: String,
+    /// Where those are among the artifacts; `null` when they are elsewhere.
+    pub folder: Option<String>,
+    /// The run that made it.
+    pub run_id: Option<String>,
+    /// The logged model it is.
+    pub model_id: Option<String>,
     /// When it was registered, microseconds since the Unix epoch.
     pub created_at_us: i64,
     /// Who registered it.
     pub created_by: String,
+    /// When something about it last changed, microseconds since the Unix epoch.
+    pub updated_at_us: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_is_never_what_a_version_is_called() {
+        for alias in ["champion", "prod-eu_1.2", "v", "v1a", "1a"] {
+            assert!(check_alias(alias).is_ok(), "{alias}");
+        }
+        for alias in ["", "latest", "LATEST", "v1", "V12", "3", "a b", "a/b", "ä", &"a".repeat(256)] {
+            assert!(check_alias(alias).is_err(), "{alias}");
+        }
+    }
+
+    #[test]
+    fn stages_are_read_in_any_case_and_nothing_else_is_one() {
+        assert_eq!("production".parse::<Stage>().unwrap(), Stage::Production);
+        assert_eq!("None".parse::<Stage>().unwrap(), Stage::None);
+        assert!("prod".parse::<Stage>().unwrap_err().to_string().contains("Staging"));
+    }
+
+    #[test]
+    fn what_no_robot_can_run_says_why() {
+        let registered = NewModelVersion {
+            model: ModelName::new("m").unwrap(),
+            bundle: None,
+            note: "its folder has no ONNX model".into(),
+            origin: Origin::default(),
+            description: String::new(),
+            tags: Tags::new(),
+            created_at_us: 1,
+            created_by: "administrator".into(),
+        };
+        let version = ModelVersion { number: 3, registered, stage: Stage::None, aliases: Vec::new(), updated_at_us: 1 };
+        let error = version.slot_spec().unwrap_err().to_string();
+        assert_eq!(error, "version 3 of m cannot be deployed: its folder has no ONNX model");
+        let view = version.view();
+        assert!(!view.deployable && view.onnx.is_none() && view.digest.is_empty());
+    }
 }

@@ -61,11 +61,14 @@ fn dashed(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-fn dotted(name: &str) -> bool {
+/// What MLflow's clients may call a model, as far as it harms nobody: a model's name is part of addresses, where it is escaped, and
+/// of `models:/name/version`, where `/` and `:` would end it; it is never part of a path or a topic.
+fn free(name: &str) -> bool {
     !name.is_empty()
-        && name.len() <= 128
-        && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && name.len() <= 250
+        && name.trim() == name
+        && !matches!(name, "." | "..")
+        && !name.chars().any(|c| c.is_control() || matches!(c, '/' | ':' | '\\'))
 }
 
 fn underscored(name: &str) -> bool {
@@ -93,8 +96,8 @@ name_type!(
     /// A registered model's name.
     ModelName,
     "model name",
-    "use 1 to 128 letters, digits, dots, dashes and underscores, starting with a letter or digit",
-    dotted
+    "use 1 to 250 bytes of any letters, digits, signs and spaces but / : and backslash, without spaces around it",
+    free
 );
 name_type!(
     /// A slot on a robot that holds one deployable thing.
@@ -126,12 +129,20 @@ mod tests {
     fn names_that_could_escape_a_topic_a_path_or_a_url_are_refused() {
         for bad in ["", "a/b", "../x", "+", "#", "é", " ", "a b", "-a", "a\0"] {
             assert!(TargetName::new(bad).is_err(), "{bad:?}");
-            assert!(ModelName::new(bad).is_err(), "{bad:?}");
             assert!(SlotName::new(bad).is_err(), "{bad:?}");
         }
         assert!(TargetName::new("a".repeat(64)).is_err());
         assert!(TargetName::new("Robot").is_err());
-        assert!(ModelName::new("..").is_err());
+    }
+
+    #[test]
+    fn a_model_is_called_what_people_call_it_unless_that_could_be_something_else() {
+        for good in ["label-reader", "Größe 模型 (v2)", "50% off", "a+b#c?", "-a", "..."] {
+            assert!(ModelName::new(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", " ", " a", "a ", "a/b", "../x", "models:/a", "a\\b", "a\0", "a\nb", ".", "..", &"é".repeat(126)] {
+            assert!(ModelName::new(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -31,10 +31,11 @@ impl App {
         if targets.is_empty() {
             return Err(AppError::Invalid("name at least one robot in \"targets\"".to_owned()));
         }
+        let _telling = self.telling.read().await;
         let version = self.find_version(&principal.organisation, &request.model, &request.version).await?;
         let new = NewDeployment {
             version: version.version(),
-            spec: version.slot_spec(),
+            spec: version.slot_spec()?,
             model: request.model,
             slot: request.slot,
             targets,

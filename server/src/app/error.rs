@@ -20,6 +20,9 @@ pub enum AppError {
     /// The thing is there already, or something else is in the way.
     #[error("{0}")]
     Conflict(String),
+    /// Somebody needs the thing as it is.
+    #[error("{0}")]
+    InUse(String),
     /// Nobody is who the token says.
     #[error("no valid token: send \"Authorization: Bearer <token>\"")]
     Unauthenticated,

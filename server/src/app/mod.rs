@@ -18,6 +18,8 @@ mod hub;
 mod identities;
 mod lineage;
 mod metrics;
+mod model_sources;
+mod model_versions;
 mod models;
 mod open;
 mod policies;
@@ -39,6 +41,7 @@ pub use error::AppError;
 pub use hub::StreamItem;
 pub use identities::{BootstrapToken, IssuedIdentity};
 pub use metrics::Metrics;
+pub use model_sources::SourceRequest;
 pub use models::ModelRequest;
 pub use open::{AppOptions, SystemClock};
 pub use targets::{EnrolledTarget, TargetRequest};
@@ -72,4 +75,7 @@ pub struct App {
     started_at_us: i64,
     max_model_bytes: u64,
     retention: Policy,
+    /// Whoever tells robots to run a version holds it shared, whoever deletes versions alone: no robot is told to run what is
+    /// being deleted. The stores promise no transaction across both.
+    telling: tokio::sync::RwLock<()>,
 }

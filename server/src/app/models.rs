@@ -1,13 +1,15 @@
-//! Models and their versions: registered once, never changed.
+//! Models: made, described, renamed, searched, deleted.
 
-use edgeflow_bundle::MANIFEST_FILE;
 use edgeflow_core::{
     ModelName, OrganisationId, Page, Principal,
-    model::{Model, ModelVersion, ModelVersionView, ModelView, NewModelVersion},
+    model::{Model, ModelChange, ModelVersion, ModelView, Tags, check_alias, check_tag},
+    model_search,
     principal::{Action, Resource},
+    search::{Filter, Order, SearchError},
 };
+use std::collections::BTreeMap;
 
-use crate::app::{App, AppError, Upload};
+use crate::app::{App, AppError};
 
 /// A model to be made.
 #[derive(Debug, Clone)]
@@ -16,19 +18,27 @@ pub struct ModelRequest {
     pub name: ModelName,
     /// For people.
     pub description: String,
+    /// What people note of it.
+    pub tags: Tags,
 }
 
 const MAX_DESCRIPTION_BYTES: usize = 16 << 10;
+/// Models read at a time for a search.
+const READ_AT_ONCE: u32 = 1000;
 
 impl App {
     /// Makes a model without versions.
     pub async fn create_model(&self, principal: &Principal, request: ModelRequest) -> Result<ModelView, AppError> {
         self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
         check_description(&request.description)?;
-        let model = Model { name: request.name, description: request.description, created_at_us: self.now_us() };
+        for (key, value) in &request.tags {
+            check_tag(key, value)?;
+        }
+        let ModelRequest { name, description, tags } = request;
+        let model = Model { description, tags, ..Model::new(name, self.now_us(), principal.who.to_string()) };
         self.stores.models.create_model(&principal.organisation, &model).await?;
         self.record(principal, Action::WriteModel, &format!("model/{}", model.name), serde_json::Value::Null).await;
-        let shown = view(model, Vec::new());
+        let shown = view(model, &[]);
         self.hub.send(&principal.organisation, "model", &shown);
         Ok(shown)
     }
@@ -38,12 +48,8 @@ impl App {
         self.permit(principal, Action::ReadModel, Resource::Organisation).await?;
         let models = self.stores.models.models(&principal.organisation, after, limit + 1).await?;
         let page = Page::cut(models, limit, |model| model.name.to_string());
-        let mut items = Vec::with_capacity(page.items.len());
-        for model in page.items {
-            let versions = self.stores.models.model_versions(&principal.organisation, &model.name).await?;
-            items.push(view(model, versions));
-        }
-        Ok(Page { items, next: page.next })
+        let items = self.with_versions(&principal.organisation, page.items).await?;
+        Ok(Page { items: items.into_iter().map(|(model, versions)| view(model, &versions)).collect(), next: page.next })
     }
 
     /// One model with its versions.
@@ -52,103 +58,155 @@ impl App {
         self.model_view(&principal.organisation, name).await
     }
 
-    /// One version.
-    pub async fn model_version(&self, principal: &Principal, model: &ModelName, version: &str) -> Result<ModelVersionView, AppError> {
+    /// One model with its versions, newest first, as they are.
+    pub async fn registered_model(&self, principal: &Principal, name: &ModelName) -> Result<(Model, Vec<ModelVersion>), AppError> {
         self.permit(principal, Action::ReadModel, Resource::Organisation).await?;
-        Ok(self.find_version(&principal.organisation, model, version).await?.view())
+        self.find_model(&principal.organisation, name).await
     }
 
-    /// Begins to take a bundle.
-    pub async fn begin_upload(&self, principal: &Principal) -> Result<Upload, AppError> {
-        self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
-        Upload::begin(self.artifacts.uploads(), self.max_model_bytes)
-    }
-
-    /// Registers an uploaded bundle as the model's next version; `false` when it is a version of the model already.
-    ///
-    /// The files are kept first and the row is written last, so a crash in between leaves bytes nobody refers to, never
-    /// a version without its bytes.
-    pub async fn create_model_version(
+    /// Models that a filter holds of, sorted, with their versions: those from `from` on, at most `limit`, and whether there are more.
+    pub async fn search_models(
         &self,
         principal: &Principal,
-        model: &ModelName,
-        mut upload: Upload,
-        description: String,
-    ) -> Result<(ModelVersionView, bool), AppError> {
-        self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
-        check_description(&description)?;
-        let bundle = upload.finish().await?;
-        let _gate = self.artifacts.gate().await;
-        for file in &bundle.files {
-            self.stores.artifacts.doubt_artifact(&file.sha256, self.now_us()).await?;
-            self.artifacts.keep(&upload.path(&file.path), file).await?;
-        }
-        let manifest = if bundle.manifest.is_some() {
-            let text = tokio::fs::read_to_string(upload.path(MANIFEST_FILE)).await;
-            Some(text.map_err(AppError::artifact("reading an upload"))?)
-        } else {
-            None
-        };
-        let labels = bundle.labels().to_vec();
-        let new = NewModelVersion {
-            model: model.clone(),
-            digest: bundle.digest.to_string(),
-            model_digest: bundle.model_digest.to_string(),
-            files: bundle.files,
-            schema: bundle.schema,
-            labels,
-            manifest,
-            description,
-            created_at_us: self.now_us(),
-            created_by: principal.who.to_string(),
-        };
-        let (version, created) = self.stores.models.create_model_version(&principal.organisation, &new).await?;
-        if created {
-            let detail = serde_json::json!({ "digest": version.registered.digest });
-            self.record(principal, Action::WriteModel, &format!("model/{model}/{}", version.number), detail).await;
-            if self.hub.watched() {
-                self.hub.send(&principal.organisation, "model", &self.model_view(&principal.organisation, model).await?);
+        filter: &str,
+        order: &[String],
+        from: usize,
+        limit: usize,
+    ) -> Result<(Vec<(Model, Vec<ModelVersion>)>, bool), AppError> {
+        self.permit(principal, Action::ReadModel, Resource::Organisation).await?;
+        let filter = Filter::parse(filter, &model_search::MODELS).map_err(unreadable)?;
+        let order = Order::parse_all(order, &model_search::MODELS).map_err(unreadable)?;
+        let mut all: Vec<Model> = Vec::new();
+        loop {
+            let after = all.last().map(|model| model.name.to_string());
+            let page = self.stores.models.models(&principal.organisation, after.as_deref(), READ_AT_ONCE).await?;
+            let last = page.len() < READ_AT_ONCE as usize;
+            all.extend(page);
+            if last {
+                break;
             }
         }
-        Ok((version.view(), created))
+        let found = model_search::models(all, &filter, &order);
+        let more = found.len() > from.saturating_add(limit);
+        let page = found.into_iter().skip(from).take(limit).collect();
+        Ok((self.with_versions(&principal.organisation, page).await?, more))
     }
 
-    async fn model_view(&self, organisation: &OrganisationId, name: &ModelName) -> Result<ModelView, AppError> {
-        let model = self.stores.models.model(organisation, name).await?;
-        let model = model.ok_or_else(|| AppError::NotFound { what: "model", name: name.to_string() })?;
-        let versions = self.stores.models.model_versions(organisation, name).await?;
-        Ok(view(model, versions))
+    /// Changes what is said about a model.
+    pub async fn change_model(&self, principal: &Principal, name: &ModelName, change: ModelChange) -> Result<ModelView, AppError> {
+        self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
+        let detail = match &change {
+            ModelChange::Description(description) => {
+                check_description(description)?;
+                serde_json::json!({ "description": description })
+            }
+            ModelChange::Name(new) => serde_json::json!({ "name": new }),
+            ModelChange::Tag(key, value) => {
+                check_tag(key, value.as_deref().unwrap_or_default())?;
+                serde_json::json!({ "tag": key, "value": value })
+            }
+            ModelChange::Alias(alias, number) => {
+                if number.is_some() {
+                    check_alias(alias)?;
+                }
+                serde_json::json!({ "alias": alias, "version": number.map(|number| number.to_string()) })
+            }
+        };
+        // A robot's document says what a model is called: it stays true.
+        if let ModelChange::Name(new) = &change
+            && new != name
+        {
+            let _telling = self.telling.write().await;
+            self.refuse_if_told(&principal.organisation, name, None, "renamed").await?;
+            self.stores.models.change_model(&principal.organisation, name, &change, self.now_us()).await?;
+        } else {
+            self.stores.models.change_model(&principal.organisation, name, &change, self.now_us()).await?;
+        }
+        self.record(principal, Action::WriteModel, &format!("model/{name}"), detail).await;
+        let name = if let ModelChange::Name(new) = &change { new } else { name };
+        let shown = self.model_view(&principal.organisation, name).await?;
+        self.hub.send(&principal.organisation, "model", &shown);
+        Ok(shown)
     }
 
-    /// The version of that number; an error that says whether the model or the version is unknown.
-    pub(crate) async fn find_version(
+    /// Deletes a model with its versions. Refused while a robot is told to run one of them.
+    pub async fn delete_model(&self, principal: &Principal, name: &ModelName) -> Result<(), AppError> {
+        self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
+        let _telling = self.telling.write().await;
+        self.refuse_if_told(&principal.organisation, name, None, "deleted").await?;
+        self.stores.models.delete_model(&principal.organisation, name, self.now_us()).await?;
+        self.record(principal, Action::WriteModel, &format!("model/{name}"), serde_json::json!({ "deleted": true })).await;
+        Ok(())
+    }
+
+    /// An error that names robots which are told to run a version of the model (`None`: any).
+    pub(crate) async fn refuse_if_told(
         &self,
         organisation: &OrganisationId,
         model: &ModelName,
-        version: &str,
-    ) -> Result<ModelVersion, AppError> {
-        let models = &self.stores.models;
-        if models.model(organisation, model).await?.is_none() {
-            return Err(AppError::NotFound { what: "model", name: model.to_string() });
+        number: Option<u64>,
+        what: &str,
+    ) -> Result<(), AppError> {
+        const NAMED: u32 = 5;
+        let numbers = match number {
+            Some(number) => vec![number],
+            None => self.stores.models.model_versions(organisation, Some(model)).await?.iter().map(|version| version.number).collect(),
+        };
+        for number in numbers {
+            let told = self.stores.targets.targets_told(organisation, model.as_str(), &number.to_string(), NAMED).await?;
+            if !told.is_empty() {
+                let robots = told.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let more = if told.len() == NAMED as usize { " and perhaps others" } else { "" };
+                return Err(AppError::InUse(format!(
+                    "version {number} of {model} is what {robots}{more} shall run, so it cannot be {what}: deploy another version there first"
+                )));
+            }
         }
-        let missing = || AppError::NotFound { what: "model version", name: format!("{model}/{version}") };
-        let number: u32 = version.parse().map_err(|_| missing())?;
-        models.model_version(organisation, model, u64::from(number)).await?.ok_or_else(missing)
+        Ok(())
+    }
+
+    async fn with_versions(&self, organisation: &OrganisationId, models: Vec<Model>) -> Result<Vec<(Model, Vec<ModelVersion>)>, AppError> {
+        let mut found = Vec::with_capacity(models.len());
+        for model in models {
+            let versions = self.stores.models.model_versions(organisation, Some(&model.name)).await?;
+            found.push((model, versions));
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn find_model(&self, organisation: &OrganisationId, name: &ModelName) -> Result<(Model, Vec<ModelVersion>), AppError> {
+        let model = self.stores.models.model(organisation, name).await?;
+        let model = model.ok_or_else(|| AppError::NotFound { what: "model", name: name.to_string() })?;
+        let versions = self.stores.models.model_versions(organisation, Some(name)).await?;
+        Ok((model, versions))
+    }
+
+    pub(crate) async fn model_view(&self, organisation: &OrganisationId, name: &ModelName) -> Result<ModelView, AppError> {
+        let (model, versions) = self.find_model(organisation, name).await?;
+        Ok(view(model, &versions))
     }
 }
 
-fn check_description(description: &str) -> Result<(), AppError> {
+pub(crate) fn check_description(description: &str) -> Result<(), AppError> {
     if description.len() > MAX_DESCRIPTION_BYTES {
         return Err(AppError::TooLarge { what: "the description".to_owned(), limit_bytes: MAX_DESCRIPTION_BYTES as u64 });
     }
     Ok(())
 }
 
-fn view(model: Model, versions: Vec<ModelVersion>) -> ModelView {
+pub(crate) fn unreadable(error: SearchError) -> AppError {
+    AppError::Invalid(error.to_string())
+}
+
+fn view(model: Model, versions: &[ModelVersion]) -> ModelView {
     ModelView {
         name: model.name.to_string(),
         description: model.description,
+        tags: model.tags,
+        aliases: model.aliases.into_iter().map(|(alias, number)| (alias, number.to_string())).collect::<BTreeMap<_, _>>(),
         created_at_us: model.created_at_us,
+        created_by: model.created_by,
+        updated_at_us: model.updated_at_us,
         versions: versions.iter().map(ModelVersion::view).collect(),
     }
 }

@@ -93,6 +93,7 @@ impl App {
             clock,
             max_model_bytes: options.max_model_bytes,
             retention: options.retention,
+            telling: tokio::sync::RwLock::new(()),
         }))
     }
 

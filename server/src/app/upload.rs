@@ -41,6 +41,13 @@ impl Upload {
         Ok(())
     }
 
+    /// What follows is the file `name` in the place of what it was.
+    pub(crate) async fn again(&mut self, name: &str) -> Result<(), AppError> {
+        self.flush().await?;
+        self.files.retain(|file| file != name);
+        self.file(name).await
+    }
+
     /// More of the current file.
     pub async fn write(&mut self, chunk: &[u8]) -> Result<(), AppError> {
         self.taken_bytes += chunk.len() as u64;
@@ -53,7 +60,7 @@ impl Upload {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), AppError> {
+    pub(crate) async fn flush(&mut self) -> Result<(), AppError> {
         if let Some(mut file) = self.open.take() {
             file.flush().await.map_err(AppError::artifact("writing an upload"))?;
         }

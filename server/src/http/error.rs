@@ -61,7 +61,7 @@ impl From<AppError> for HttpError {
         let (status, code) = match &error {
             AppError::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             AppError::Invalid(_) | AppError::Upload(_) => (StatusCode::BAD_REQUEST, "invalid"),
-            AppError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            AppError::Conflict(_) | AppError::InUse(_) => (StatusCode::CONFLICT, "conflict"),
             AppError::Unauthenticated => {
                 header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
                 (StatusCode::UNAUTHORIZED, "unauthenticated")

@@ -17,6 +17,7 @@ mod headers;
 mod identities;
 mod lineage;
 mod mlflow;
+mod model_versions;
 mod models;
 mod openapi;
 mod policies;
@@ -33,7 +34,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{any, get, post},
+    routing::{any, get, post, put},
 };
 use std::{future::Future, sync::Arc};
 use tokio::net::TcpListener;
@@ -81,9 +82,12 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/lineage/robots", get(lineage::robots))
         .route("/retention", get(retention::get))
         .route("/models", get(models::list).post(models::create))
-        .route("/models/{model}", get(models::get))
-        .route("/models/{model}/versions", post(models::register).layer(DefaultBodyLimit::disable()))
-        .route("/models/{model}/versions/{version}", get(models::version))
+        .route("/models/{model}", get(models::get).patch(models::update).delete(models::delete))
+        .route("/models/{model}/tags/{key}", put(models::set_tag).delete(models::delete_tag))
+        .route("/models/{model}/aliases/{alias}", put(models::set_alias).delete(models::delete_alias))
+        .route("/models/{model}/versions", post(model_versions::register).layer(DefaultBodyLimit::disable()))
+        .route("/models/{model}/versions/{version}", get(model_versions::get).patch(model_versions::update).delete(model_versions::delete))
+        .route("/models/{model}/versions/{version}/tags/{key}", put(model_versions::set_tag).delete(model_versions::delete_tag))
         .route("/artifacts/{sha256}", get(artifacts::get))
         .route("/deployments", get(deployments::list).post(deployments::create))
         .route("/deployments/{id}", get(deployments::get))

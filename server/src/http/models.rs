@@ -1,18 +1,14 @@
-//! `/models`: models and their versions.
+//! `/models`: models, and what is said about them. Versions are in [`model_versions`](super::model_versions).
 
-use axum::{
-    Json,
-    extract::{Multipart, State, multipart::MultipartError},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use edgeflow_core::{
     ModelName, Page,
-    model::{ModelVersionView, ModelView},
+    model::{ModelChange, ModelView, Tags},
 };
 use serde::Deserialize;
 
 use crate::{
-    app::{AppError, ModelRequest, Upload},
+    app::ModelRequest,
     http::{
         Shared,
         auth::Caller,
@@ -25,31 +21,40 @@ use crate::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateModelRequest {
-    /// 1 to 128 letters, digits, dots, dashes and underscores, starting with a letter or digit.
+    /// 1 to 250 bytes of any letters, digits, signs and spaces but `/`, `:` and backslash, without spaces around it.
     name: String,
     /// For people.
     #[serde(default)]
     description: String,
+    /// What people note of it.
+    #[serde(default)]
+    tags: Tags,
 }
 
-/// A bundle: parts named by its files, in any order, and optionally a `description`.
-#[derive(utoipa::ToSchema)]
-#[allow(dead_code, reason = "describes the multipart body; the parts are streamed")]
-pub(crate) struct RegisterForm {
-    /// The graph with its weights.
-    #[schema(rename = "model.onnx", value_type = String, format = Binary)]
-    model_onnx: Vec<u8>,
-    /// How a frame becomes the graph's input and what its output means.
-    #[schema(rename = "edgeflow.yaml", value_type = Option<String>, format = Binary)]
-    edgeflow_yaml: Option<Vec<u8>>,
-    /// The drift reference.
-    #[schema(rename = "baseline.json", value_type = Option<String>, format = Binary)]
-    baseline_json: Option<Vec<u8>>,
-    /// Inputs whose right outputs are known, which a robot checks before the model may serve.
-    #[schema(rename = "golden.json", value_type = Option<String>, format = Binary)]
-    golden_json: Option<Vec<u8>>,
+/// What shall be said about a model; what is not given stays.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateModelRequest {
+    /// Another name. Refused while a robot is told to run one of its versions.
+    name: Option<String>,
     /// For people.
     description: Option<String>,
+}
+
+/// A value.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TagRequest {
+    /// The tag's value.
+    pub(crate) value: String,
+}
+
+/// What an alias shall stand for.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AliasRequest {
+    /// A version's number.
+    version: String,
 }
 
 /// Makes a model without versions.
@@ -60,7 +65,7 @@ pub(crate) async fn create(
     Caller(who): Caller,
     Body(request): Body<CreateModelRequest>,
 ) -> Result<(StatusCode, Json<ModelView>), HttpError> {
-    let request = ModelRequest { name: name(&request.name)?, description: request.description };
+    let request = ModelRequest { name: name(&request.name)?, description: request.description, tags: request.tags };
     Ok((StatusCode::CREATED, Json(shared.app.create_model(&who, request).await?)))
 }
 
@@ -85,60 +90,83 @@ pub(crate) async fn get(
     Ok(Json(shared.app.model(&who, &model).await?))
 }
 
-/// One version.
-#[utoipa::path(get, path = "/api/v1/models/{model}/versions/{version}", tag = "models",
-    params(("model" = String, Path), ("version" = String, Path)), responses(
-    (status = 200, body = ModelVersionView), (status = 404, body = ErrorBody)))]
-pub(crate) async fn version(
-    State(shared): State<Shared>,
-    Caller(who): Caller,
-    At((model, version)): At<(String, String)>,
-) -> Result<Json<ModelVersionView>, HttpError> {
-    Ok(Json(shared.app.model_version(&who, &name(&model)?, &version).await?))
-}
-
-/// Registers a bundle as the model's next version, making the model when missing. The same bundle again is the same version.
-#[utoipa::path(post, path = "/api/v1/models/{model}/versions", tag = "models", params(("model" = String, Path)),
-    request_body(content = RegisterForm, content_type = "multipart/form-data"), responses(
-    (status = 201, body = ModelVersionView, description = "Registered"),
-    (status = 200, body = ModelVersionView, description = "This bundle is a version of the model already"),
-    (status = 400, body = ErrorBody, description = "The bundle does not read, or its files do not fit each other; the message says why"),
-    (status = 413, body = ErrorBody)))]
-pub(crate) async fn register(
+/// Describes or renames a model.
+#[utoipa::path(patch, path = "/api/v1/models/{model}", tag = "models", params(("model" = String, Path)), request_body = UpdateModelRequest,
+    responses((status = 200, body = ModelView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(crate) async fn update(
     State(shared): State<Shared>,
     Caller(who): Caller,
     Named(model): Named<ModelName>,
-    form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
-) -> Result<(StatusCode, Json<ModelVersionView>), HttpError> {
-    let form = form.map_err(|rejection| HttpError::rejected(rejection.status(), rejection.body_text()))?;
-    let mut upload = shared.app.begin_upload(&who).await?;
-    let description = receive(form, &mut upload).await?;
-    let (version, created) = shared.app.create_model_version(&who, &model, upload, description).await?;
-    Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, Json(version)))
-}
-
-/// Streams the parts to the upload; the description, which is small, comes back.
-async fn receive(mut form: Multipart, upload: &mut Upload) -> Result<String, HttpError> {
-    let mut description = String::new();
-    while let Some(mut part) = form.next_field().await.map_err(broke_off)? {
-        let name = part.name().unwrap_or_default().to_owned();
-        if name == "description" {
-            while let Some(chunk) = part.chunk().await.map_err(broke_off)? {
-                description.push_str(std::str::from_utf8(&chunk).map_err(|_| HttpError::invalid("the description is not UTF-8"))?);
-                if description.len() > 1 << 16 {
-                    return Err(AppError::TooLarge { what: "the description".to_owned(), limit_bytes: 1 << 16 }.into());
-                }
-            }
-            continue;
-        }
-        upload.file(&name).await?;
-        while let Some(chunk) = part.chunk().await.map_err(broke_off)? {
-            upload.write(&chunk).await?;
-        }
+    Body(request): Body<UpdateModelRequest>,
+) -> Result<Json<ModelView>, HttpError> {
+    let new = request.name.as_deref().map(name::<ModelName>).transpose()?;
+    let mut shown = None;
+    if let Some(description) = request.description {
+        shown = Some(shared.app.change_model(&who, &model, ModelChange::Description(description)).await?);
     }
-    Ok(description)
+    if let Some(new) = new {
+        shown = Some(shared.app.change_model(&who, &model, ModelChange::Name(new)).await?);
+    }
+    shown.map(Json).ok_or_else(|| HttpError::invalid("give a \"name\" or a \"description\""))
 }
 
-fn broke_off(error: MultipartError) -> HttpError {
-    AppError::Upload(error.body_text()).into()
+/// Deletes a model with its versions. Refused while a robot is told to run one of them.
+#[utoipa::path(delete, path = "/api/v1/models/{model}", tag = "models", params(("model" = String, Path)), responses(
+    (status = 204), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(crate) async fn delete(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(model): Named<ModelName>,
+) -> Result<StatusCode, HttpError> {
+    shared.app.delete_model(&who, &model).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sets a tag of a model.
+#[utoipa::path(put, path = "/api/v1/models/{model}/tags/{key}", tag = "models", params(("model" = String, Path), ("key" = String, Path)),
+    request_body = TagRequest, responses((status = 200, body = ModelView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn set_tag(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    At((model, key)): At<(String, String)>,
+    Body(request): Body<TagRequest>,
+) -> Result<Json<ModelView>, HttpError> {
+    Ok(Json(shared.app.change_model(&who, &name(&model)?, ModelChange::Tag(key, Some(request.value))).await?))
+}
+
+/// Takes a tag of a model away, if it is there.
+#[utoipa::path(delete, path = "/api/v1/models/{model}/tags/{key}", tag = "models", params(("model" = String, Path), ("key" = String, Path)),
+    responses((status = 200, body = ModelView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn delete_tag(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    At((model, key)): At<(String, String)>,
+) -> Result<Json<ModelView>, HttpError> {
+    Ok(Json(shared.app.change_model(&who, &name(&model)?, ModelChange::Tag(key, None)).await?))
+}
+
+/// Says which version an alias stands for.
+#[utoipa::path(put, path = "/api/v1/models/{model}/aliases/{alias}", tag = "models",
+    params(("model" = String, Path), ("alias" = String, Path)), request_body = AliasRequest,
+    responses((status = 200, body = ModelView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn set_alias(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    At((model, alias)): At<(String, String)>,
+    Body(request): Body<AliasRequest>,
+) -> Result<Json<ModelView>, HttpError> {
+    let model = name(&model)?;
+    let number = shared.app.registered_version(&who, &model, &request.version).await?.number;
+    Ok(Json(shared.app.change_model(&who, &model, ModelChange::Alias(alias, Some(number))).await?))
+}
+
+/// Takes an alias away, if it is there.
+#[utoipa::path(delete, path = "/api/v1/models/{model}/aliases/{alias}", tag = "models",
+    params(("model" = String, Path), ("alias" = String, Path)), responses((status = 200, body = ModelView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn delete_alias(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    At((model, alias)): At<(String, String)>,
+) -> Result<Json<ModelView>, HttpError> {
+    Ok(Json(shared.app.change_model(&who, &name(&model)?, ModelChange::Alias(alias, None)).await?))
 }

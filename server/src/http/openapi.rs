@@ -11,7 +11,7 @@ use crate::http::{
     auth::Caller,
     commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, identities, lineage, models, policies, retention, server, stream, targets, telemetry, uplink, watch,
+    events, identities, lineage, model_versions, models, policies, retention, server, stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -25,8 +25,9 @@ use crate::http::{
         server::get, targets::list, targets::enrol, targets::get, targets::revoke,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, targets::log, targets::entries,
         commands::give, commands::list, commands::get, policies::get, policies::put, telemetry::get,
-        telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, models::list, models::create, models::get, models::register,
-        models::version, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
+        telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, models::list, models::create, models::get, models::update, models::delete,
+        models::set_tag, models::delete_tag, models::set_alias, models::delete_alias, model_versions::register, model_versions::get,
+        model_versions::update, model_versions::delete, model_versions::set_tag, model_versions::delete_tag, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
         audit::list, retention::get, retention::removals, retention::losses, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
     ),
     components(schemas(ErrorBody)),
@@ -58,9 +59,13 @@ impl Modify for Ids {
                 if word.starts_with('{') { format!("by_{name}") } else { name }
             });
             let name = words.collect::<Vec<_>>().join("_");
-            for (method, operation) in
-                [("get", &mut item.get), ("put", &mut item.put), ("post", &mut item.post), ("delete", &mut item.delete)]
-            {
+            for (method, operation) in [
+                ("get", &mut item.get),
+                ("put", &mut item.put),
+                ("post", &mut item.post),
+                ("delete", &mut item.delete),
+                ("patch", &mut item.patch),
+            ] {
                 if let Some(operation) = operation {
                     operation.operation_id = Some(format!("{method}_{name}"));
                 }

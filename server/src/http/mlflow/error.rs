@@ -80,7 +80,7 @@ impl From<AppError> for MlflowError {
     fn from(error: AppError) -> Self {
         let code = match &error {
             AppError::NotFound { .. } => Code::ResourceDoesNotExist,
-            AppError::Invalid(_) | AppError::Upload(_) | AppError::BadRange { .. } => Code::InvalidParameterValue,
+            AppError::Invalid(_) | AppError::InUse(_) | AppError::Upload(_) | AppError::BadRange { .. } => Code::InvalidParameterValue,
             AppError::Conflict(_) => Code::ResourceAlreadyExists,
             AppError::Unauthenticated | AppError::BadBootstrap | AppError::BadCertificate(_) => Code::Unauthenticated,
             AppError::Denied(_) => Code::PermissionDenied,

@@ -7,11 +7,16 @@
 
 mod artifacts;
 mod error;
+mod model_versions;
+mod registered_models;
 #[allow(dead_code, reason = "the resources that read requests stand beside it")]
 mod request;
 mod unserved;
 
-use axum::{Router, routing::any};
+use axum::{
+    Router,
+    routing::{any, get},
+};
 
 use crate::http::Shared;
 
@@ -22,7 +27,7 @@ const PREFIXES: [&str; 4] = ["/api/2.0", "/api/3.0", "/ajax-api/2.0", "/ajax-api
 
 /// Everything a client of MLflow may ask, from the root of the server.
 pub(crate) fn routes() -> Router<Shared> {
-    let mut all = Router::new();
+    let mut all = Router::new().route("/model-versions/get-artifact", get(model_versions::artifact));
     for prefix in PREFIXES {
         all = all.nest(&format!("{prefix}/mlflow"), tracking()).nest(&format!("{prefix}/mlflow-artifacts"), artifacts::routes());
     }
@@ -32,5 +37,9 @@ pub(crate) fn routes() -> Router<Shared> {
 /// What stands below `/api/2.0/mlflow`.
 fn tracking() -> Router<Shared> {
     // A route and no fallback: `/api/{*rest}` of the router around it would come first.
-    Router::new().route("/{*rest}", any(unserved::answer)).method_not_allowed_fallback(unserved::wrong_method)
+    Router::new()
+        .merge(registered_models::routes())
+        .merge(model_versions::routes())
+        .route("/{*rest}", any(unserved::answer))
+        .method_not_allowed_fallback(unserved::wrong_method)
 }

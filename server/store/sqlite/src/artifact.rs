@@ -34,7 +34,7 @@ const CHILDREN: &str = "WITH RECURSIVE child(path, n) AS ( \
      SELECT p.path, p.sha256, p.size_bytes FROM child JOIN artifact_paths p ON p.organisation = ?1 AND p.path = child.path ORDER BY p.path";
 const TREE: &str = "SELECT * FROM artifact_paths WHERE organisation = ?1 AND path > ?2 AND path < ?3 ORDER BY path LIMIT ?4";
 const REFERENCED: &str = "SELECT EXISTS (SELECT 1 FROM artifact_paths WHERE sha256 = ?1) \
-     OR EXISTS (SELECT 1 FROM artifact_references WHERE sha256 = ?1)";
+     OR EXISTS (SELECT 1 FROM model_version_files WHERE sha256 = ?1)";
 const DOUBT: &str = "INSERT INTO doubted_artifacts (sha256, since_us) VALUES (?1, ?2) \
      ON CONFLICT (sha256) DO UPDATE SET since_us = MAX(since_us, excluded.since_us)";
 const PUT: &str = "INSERT INTO artifact_paths (organisation, path, sha256, size_bytes, created_at_us) VALUES (?1, ?2, ?3, ?4, ?5) \

@@ -16,6 +16,7 @@ mod identity;
 mod ingest;
 mod lineage;
 mod model;
+mod model_change;
 mod project;
 mod retention;
 mod rollup;

@@ -2,7 +2,11 @@
 
 use edgeflow_bundle::{BundleFile, Digest, OnnxSchema};
 use edgeflow_core::{
-    ModelName, OrganisationId, RobotId, SlotName, TargetName, deployment::NewDeployment, desired, model::NewModelVersion, target::Target,
+    ModelName, OrganisationId, RobotId, SlotName, TargetName,
+    deployment::NewDeployment,
+    desired,
+    model::{NewModelVersion, Origin, VersionBundle},
+    target::Target,
 };
 use edgeflow_wire::{Batch, Class, ClassPosition, Content, Entry, EntryBody, Hello, Loss, SlotKind, SlotSpec, WIRE_VERSION};
 
@@ -50,8 +54,7 @@ pub(super) fn deployment(digest: &str, targets: &[&str]) -> NewDeployment {
 
 pub(super) fn version(model: &str, content: &str) -> NewModelVersion {
     let file = Digest::of(content.as_bytes());
-    NewModelVersion {
-        model: ModelName::new(model).unwrap(),
+    let bundle = VersionBundle {
         digest: Digest::of(format!("bundle {content}").as_bytes()).to_string(),
         model_digest: file.to_string(),
         files: vec![BundleFile { path: "model.onnx".into(), size_bytes: content.len() as u64, sha256: file }],
@@ -67,7 +70,25 @@ pub(super) fn version(model: &str, content: &str) -> NewModelVersion {
         },
         labels: vec!["0".into(), "1".into()],
         manifest: Some("v: 1\n".into()),
+    };
+    NewModelVersion { bundle: Some(bundle), ..bare_version(model) }
+}
+
+/// A version that no robot can run.
+pub(super) fn bare_version(model: &str) -> NewModelVersion {
+    NewModelVersion {
+        model: ModelName::new(model).unwrap(),
+        bundle: None,
+        note: "its folder has no ONNX model".into(),
+        origin: Origin {
+            source: "mlflow-artifacts:/0/models/m-1/artifacts".into(),
+            folder: Some("0/models/m-1/artifacts".parse().unwrap()),
+            run_id: Some("run-1".into()),
+            run_link: None,
+            model_id: Some("m-1".into()),
+        },
         description: "a test".into(),
+        tags: [("team".to_owned(), "vision".to_owned())].into(),
         created_at_us: 3,
         created_by: "administrator".into(),
     }

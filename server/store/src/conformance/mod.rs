@@ -42,6 +42,10 @@ macro_rules! conformance_tests {
             a_command_is_open_until_it_ended_or_expired
             deployments_are_listed_newest_first
             models_are_made_once_and_listed_by_name
+            models_are_described_tagged_and_renamed
+            an_alias_stands_for_one_version_and_goes_with_it
+            versions_are_described_tagged_and_staged
+            what_was_deleted_is_gone_and_its_number_never_comes_again
             versions_count_up_and_the_same_bundle_is_the_same_version
             artifacts_are_kept_listed_and_removed_by_path
             a_file_is_never_a_folder_too
