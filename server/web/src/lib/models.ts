@@ -15,11 +15,14 @@ export interface BundleFile {
 export interface ModelVersion {
   model: string;
   version: string;
+  /** Whether robots can be told to run it; the note says why not. */
+  deployable: boolean;
+  note: string;
   digest: string;
   model_digest: string;
   size_bytes: number;
   files: BundleFile[];
-  onnx: { inputs: OnnxTensor[]; outputs: OnnxTensor[]; opset: number; producer: string };
+  onnx: { inputs: OnnxTensor[]; outputs: OnnxTensor[]; opset: number; producer: string } | null;
   labels: string[] | null;
   description: string;
   created_at_us: number;
