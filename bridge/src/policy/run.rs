@@ -80,7 +80,7 @@ impl Runner {
         let mut dropped_before = 0;
         let period = self.route.window.map(|window| Duration::from_secs_f64(window.period_s));
         let expected = self.route.expected_period_s.map(Duration::from_secs_f64);
-        let look = expected.map_or(LOOK, |expected| expected.min(LOOK)) / 2;
+        let look = expected.map_or(LOOK, |expected| (expected / 2).min(LOOK));
         let mut flow = Flow::new(expected, Instant::now());
         let (mut window_began, mut window_ends) = (Instant::now(), period.map(|period| self.next_end(period)));
         let mut next_look = Instant::now();

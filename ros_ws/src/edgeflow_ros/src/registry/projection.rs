@@ -44,10 +44,60 @@ pub struct Projection {
 
 #[derive(Clone, Debug)]
 struct Hop {
-    /// Fields of the message before the one that is wanted.
-    before: &'static [FieldDescription],
+    /// The fields of the message before the one that is wanted.
+    before: Vec<Skip>,
     field: &'static FieldDescription,
+    /// One element of the field, where it is an array.
+    over: Vec<Skip>,
     index: Index,
+}
+
+/// What is stepped over. Types are looked up when the way is made, not for every message.
+#[derive(Clone, Debug)]
+enum Skip {
+    /// So many primitives of so many octets.
+    Primitives { size: usize, count: usize },
+    /// A length and so many primitives of so many octets; a string too, which is a length and its octets.
+    Sequence { size: usize },
+    /// Something so many times.
+    Times(usize, Vec<Skip>),
+    /// A length, and something so many times.
+    Each(Vec<Skip>),
+}
+
+impl Skip {
+    /// All of these fields.
+    fn fields(fields: &[FieldDescription]) -> Vec<Self> {
+        let mut all = Vec::new();
+        for field in fields {
+            let count = match field.array {
+                Array::Single => Some(1),
+                Array::Fixed(count) => Some(count),
+                Array::Bounded(_) | Array::Unbounded => None,
+            };
+            match (count, size(field.ty)) {
+                (Some(count), Some(size)) => all.push(Self::Primitives { size, count }),
+                (None, Some(size)) => all.push(Self::Sequence { size }),
+                (Some(1), None) => all.extend(Self::element(field.ty)),
+                (Some(count), None) => all.push(Self::Times(count, Self::element(field.ty))),
+                (None, None) => all.push(Self::Each(Self::element(field.ty))),
+            }
+        }
+        all
+    }
+
+    /// One value of this type.
+    fn element(element: Element) -> Vec<Self> {
+        match (element, size(element)) {
+            (_, Some(size)) => vec![Self::Primitives { size, count: 1 }],
+            (Element::Message(name), None) => match part(name).fields {
+                // An empty message is one octet.
+                [] => vec![Self::Primitives { size: 1, count: 1 }],
+                fields => Self::fields(fields),
+            },
+            (_, None) => vec![Self::Sequence { size: 1 }],
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +145,8 @@ impl Projection {
             if !matches!(index, Index::None) {
                 steps.next();
             }
-            hops.push(Hop { before, field, index });
+            let over = if matches!(index, Index::None) { Vec::new() } else { Skip::element(field.ty) };
+            hops.push(Hop { before: Skip::fields(before), field, over, index });
             match (field.ty, steps.peek()) {
                 (Element::Message(name), Some(_)) => owner = part(name),
                 (Element::Message(name), None) => {
@@ -154,9 +205,7 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn walk(&mut self, hops: &[Hop], sink: &mut dyn FnMut(Scalar<'a>)) -> Result<(), &'static str> {
         let Some((hop, rest)) = hops.split_first() else { return Ok(()) };
-        for field in hop.before {
-            self.skip_field(field)?;
-        }
+        self.skip(&hop.before)?;
         let length = match hop.field.array {
             Array::Single => 1,
             Array::Fixed(n) => n,
@@ -165,7 +214,7 @@ impl<'a> Cursor<'a> {
         match hop.index {
             Index::None => self.enter(hop.field.ty, rest, sink),
             Index::At(at) if at < length => {
-                self.skip_elements(hop.field.ty, at)?;
+                self.times(at, &hop.over)?;
                 self.enter(hop.field.ty, rest, sink)
             }
             Index::At(_) => Ok(()),
@@ -175,7 +224,7 @@ impl<'a> Cursor<'a> {
                     self.enter(hop.field.ty, rest, sink)?;
                     if !rest.is_empty() {
                         self.position = begin;
-                        self.skip_elements(hop.field.ty, 1)?;
+                        self.skip(&hop.over)?;
                     }
                 }
                 Ok(())
@@ -209,41 +258,38 @@ impl<'a> Cursor<'a> {
         usize::try_from(u32::from_le_bytes(self.get()?)).map_err(|_| "a length is too large")
     }
 
-    fn skip_field(&mut self, field: &FieldDescription) -> Result<(), &'static str> {
-        let count = match field.array {
-            Array::Single => 1,
-            Array::Fixed(n) => n,
-            Array::Bounded(_) | Array::Unbounded => self.length()?,
-        };
-        self.skip_elements(field.ty, count)
-    }
-
-    fn skip_elements(&mut self, element: Element, count: usize) -> Result<(), &'static str> {
-        if count == 0 {
-            return Ok(());
-        }
-        if let Some(size) = size(element) {
-            self.position = self.position.next_multiple_of(size);
-            return self.take(size.checked_mul(count).ok_or("a length is too large")?).map(drop);
-        }
-        for _ in 0..count {
-            match element {
-                Element::Message(name) => {
-                    let ty = part(name);
-                    if ty.fields.is_empty() {
-                        self.take(1)?;
-                    }
-                    for field in ty.fields {
-                        self.skip_field(field)?;
-                    }
-                }
-                _ => {
+    fn skip(&mut self, all: &[Skip]) -> Result<(), &'static str> {
+        for one in all {
+            match one {
+                Skip::Primitives { size, count } => self.primitives(*size, *count)?,
+                Skip::Sequence { size } => {
                     let length = self.length()?;
-                    self.take(length)?;
+                    self.primitives(*size, length)?;
+                }
+                Skip::Times(count, each) => self.times(*count, each)?,
+                Skip::Each(each) => {
+                    let length = self.length()?;
+                    self.times(length, each)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn times(&mut self, count: usize, each: &[Skip]) -> Result<(), &'static str> {
+        match each {
+            [Skip::Primitives { size, count: 1 }] => self.primitives(*size, count),
+            each => (0..count).try_for_each(|_| self.skip(each)),
+        }
+    }
+
+    fn primitives(&mut self, size: usize, count: usize) -> Result<(), &'static str> {
+        // Nothing is not even aligned.
+        if count == 0 {
+            return Ok(());
+        }
+        self.position = self.position.next_multiple_of(size);
+        self.take(size.checked_mul(count).ok_or("a length is too large")?).map(drop)
     }
 
     fn scalar(&mut self, element: Element) -> Result<Scalar<'a>, &'static str> {
