@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Allowed, BridgeError, Result, Secure, uplinks::UPLINKS};
+use crate::{Allowed, BridgeError, LiveRules, Result, Secure, uplinks::UPLINKS};
 
 /// A secret that does not show in logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct Config {
     pub capture_memory_mb: u32,
     /// Most megabytes of captures that wait to be uploaded.
     pub capture_budget_mb: u64,
+    /// What may be forwarded live.
+    pub live: LiveRules,
     /// When the host is short of something.
     pub survival: Thresholds,
     /// Unix socket of the local API; `bridge.sock` in the data folder when empty.
@@ -179,6 +181,17 @@ impl Config {
             capture_mb("capture_memory_mb", 64, "Most megabytes of messages that a policy may have kept in memory for captures.")?;
         let capture_budget_mb =
             capture_mb("capture_budget_mb", 256, "Most megabytes of captures that wait in data_dir to be uploaded; the oldest make room.")?;
+        let live = LiveRules {
+            from_robot: names("live_from_robot", "Topics whose messages operators may have forwarded to them, written in the same way.")?,
+            to_robot: names("live_to_robot", "Topics on which operators may publish live, written in the same way.")?,
+            max_kbps: node
+                .parameter("live_max_kbps", 4_000_i64)
+                .description("Most kilobits per second that live sessions have together, in each direction.")
+                .range(1..=1_000_000)
+                .read_only()
+                .map(|kbps| u32::try_from(kbps).unwrap_or(u32::MAX))
+                .map_err(BridgeError::ros("declare a parameter"))?,
+        };
         let survival = survival(node)?;
         let local_socket = text("local_socket", "", "Unix socket of the local API. Empty: bridge.sock in data_dir.")?;
         let local_http_port = node
@@ -218,6 +231,7 @@ impl Config {
             capture_topics,
             capture_memory_mb: u32::try_from(capture_memory_mb).unwrap_or(u32::MAX),
             capture_budget_mb,
+            live,
             survival,
             local_socket: local_socket.into(),
             local_http_port: u16::try_from(local_http_port).ok().filter(|port| *port != 0),
@@ -338,6 +352,7 @@ mod tests {
             capture_topics: Vec::new(),
             capture_memory_mb: 64,
             capture_budget_mb: 256,
+            live: LiveRules::default(),
             survival: Thresholds::default(),
             local_socket: PathBuf::new(),
             local_http_port: None,

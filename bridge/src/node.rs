@@ -26,6 +26,7 @@ use crate::{
     diagnostics::Diagnostics,
     escalate::Escalator,
     hold::Rollback,
+    live,
     local::{self, Channels, Doors, Local},
     policy::{Board, Common, Ruler, Valve},
     record,
@@ -108,6 +109,8 @@ impl Bridge {
             limits: limits.clone(),
             view: capture_view,
         };
+        let (forwarding, forwarded) = mpsc::channel(16);
+        let forwarder = live::Means { node: node.clone(), recorder: recorder.clone(), valve: valve.subscribe() };
         let means = Means {
             recorder: recorder.clone(),
             allowed: config.allowed.clone(),
@@ -116,6 +119,7 @@ impl Bridge {
             valve: valve.clone(),
             escalations,
             captures,
+            live: forwarding,
         };
         let commander = Commander::open(node, &config.robot, &config.data_dir, means)?;
         let (commands, asked) = mpsc::channel(64);
@@ -180,6 +184,7 @@ impl Bridge {
             tokio::spawn(take_up(store, incoming, desired, commands, recorder.clone())),
             tokio::spawn(commander.run(asked)),
             tokio::spawn(escalator.run(requests, alarms, named)),
+            tokio::spawn(live::run(config.clone(), forwarder, forwarded)),
             tokio::spawn(survive_here(config.data_dir.clone(), config.survival, valve, recorder.clone())),
             tokio::spawn(listen(statuses, reports.clone(), rollbacks)),
             tokio::spawn(watch_node(node.clone(), status_topic, reports, recorder)),

@@ -153,6 +153,9 @@ async fn only_what_is_allowed_in_time_and_understood_is_done() {
     world.give("unknown", SOON, json!({"kind": "dance"}));
     world.give("misfit", SOON, publish("said", json!({"dat": "x"})));
     world.give("nobody", SOON, json!({"kind": "call_service", "service": "reset", "type": "std_srvs/srv/Trigger", "timeout_s": 0.5}));
+    let live = json!({"kind": "live", "session": "a-1", "for_s": 60, "from_robot": ["said"], "max_hz": 5, "max_kbps": 100});
+    world.give("live", SOON, live);
+    world.give("no-live", SOON, json!({"kind": "end_live", "session": "a-1"}));
     world.give("good", SOON, publish("said", json!({"data": "hello"})));
     for (id, outcome, why) in [
         ("forbidden", CommandOutcome::Refused, "command_topics"),
@@ -162,6 +165,8 @@ async fn only_what_is_allowed_in_time_and_understood_is_done() {
         ("unknown", CommandOutcome::Refused, "unknown variant `dance`"),
         ("misfit", CommandOutcome::Refused, "\"dat\""),
         ("nobody", CommandOutcome::Failed, "is not available"),
+        ("live", CommandOutcome::Refused, "identity_dir"),
+        ("no-live", CommandOutcome::Done, "no such session"),
         ("good", CommandOutcome::Done, ""),
     ] {
         world.plane.until(id, |held| ended(held, id).is_some()).await;

@@ -201,6 +201,7 @@ impl World {
             drift_period: Duration::ZERO,
             log: edgeflow_edge_log::Options::default(),
             allowed: Default::default(),
+            live: Default::default(),
             survival: Default::default(),
             local_socket: Default::default(),
             local_http_port: None,

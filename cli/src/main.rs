@@ -11,6 +11,8 @@ mod baseline;
 mod edge_log;
 mod enroll;
 mod error;
+#[cfg(feature = "zenoh")]
+mod live;
 mod output;
 mod ros;
 mod when;
@@ -33,6 +35,7 @@ Examples:
   edgeflow ros topic echo /robot_1/inference_node/result --once
   edgeflow targets list                         the fleet, as the control plane sees it
   edgeflow deploy label-reader 2 --to robot-1,robot-2
+  edgeflow live robot-07 /camera/image/compressed --for 5m --max-hz 5
   edgeflow baseline build frames/ --out bundle/baseline.json
 
 Environment:
@@ -66,6 +69,9 @@ enum Command {
     /// Ask a robot for a momentary act: call a service, publish a message, pause its reports.
     #[command(subcommand, name = "command")]
     Act(api::CommandCommand),
+    /// A robot's topics on the graph of this desk for a while, and topics of this desk on the robot.
+    #[cfg(feature = "zenoh")]
+    Live(live::LiveArguments),
     /// What robots report of their topics.
     #[command(subcommand)]
     Policy(api::PolicyCommand),
@@ -94,6 +100,8 @@ async fn main() -> ExitCode {
         Command::Model(command) => api::model(command).await,
         Command::Deploy(arguments) => api::deploy(arguments).await,
         Command::Act(command) => api::command(command).await,
+        #[cfg(feature = "zenoh")]
+        Command::Live(arguments) => live::live(arguments).await,
         Command::Policy(command) => api::policy(command).await,
         Command::Lineage(arguments) => api::lineage(arguments).await,
         Command::Events(arguments) => api::events(arguments).await,

@@ -27,6 +27,7 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument('http', default_value='', description='Control plane, for instance http://127.0.0.1:5000. Empty: as in the parameter file.'),
     DeclareLaunchArgument('mqtt', default_value='', description='Its MQTT broker, for instance 127.0.0.1:1883. Empty: as in the parameter file.'),
+    DeclareLaunchArgument('zenoh', default_value='', description='Its zenoh router, for instance 127.0.0.1:7448. Empty: as in the parameter file.'),
     DeclareLaunchArgument(
         'data_dir',
         default_value=[ROS_HOME, '/edgeflow/', LaunchConfiguration('robot')],
@@ -64,7 +65,7 @@ def nodes(context):
     time = {'use_sim_time': ParameterValue(given('use_sim_time'), value_type=bool)} if given('use_sim_time') else {}
     # Only what was given: an empty argument must not hide what the file says.
     proof = 'identity_dir' if given('identity_dir') else 'token_file'
-    uplink = {name: given(name) for name in ['robot', 'data_dir', proof, 'mqtt', 'http']}
+    uplink = {name: given(name) for name in ['robot', 'data_dir', proof, 'mqtt', 'http', 'zenoh']}
     uplink = {name: ParameterValue(value, value_type=str) for name, value in uplink.items() if value}
     common = {
         'namespace': namespace,

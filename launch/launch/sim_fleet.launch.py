@@ -11,7 +11,7 @@ SHARE = FindPackageShare('edgeflow_launch')
 ROS_HOME = EnvironmentVariable('ROS_HOME', default_value=[EnvironmentVariable('HOME'), '/.ros'])
 
 # Passed on to robot.launch.py as they are.
-ROBOT = ['bundle', 'model_name', 'model_version', 'http', 'mqtt', 'bridge', 'markers', 'params_file', 'respawn', 'log_level']
+ROBOT = ['bundle', 'model_name', 'model_version', 'http', 'mqtt', 'zenoh', 'bridge', 'markers', 'params_file', 'respawn', 'log_level']
 
 ARGUMENTS = [
     DeclareLaunchArgument('robots', default_value='3', description='How many; they are called robot-1, robot-2, ...'),
@@ -27,6 +27,7 @@ ARGUMENTS = [
     DeclareLaunchArgument('markers', default_value='true', description='Publish drift as markers for RViz.'),
     DeclareLaunchArgument('http', default_value='', description='Control plane, for instance http://127.0.0.1:5000. Empty: as in the parameter file.'),
     DeclareLaunchArgument('mqtt', default_value='', description='Its MQTT broker, for instance 127.0.0.1:1883. Empty: as in the parameter file.'),
+    DeclareLaunchArgument('zenoh', default_value='', description='Its zenoh router, for instance 127.0.0.1:7448. Empty: as in the parameter file.'),
     DeclareLaunchArgument(
         'data_dir', default_value=[ROS_HOME, '/edgeflow'], description='Folder with one folder for each robot: its token, edge log, models.'
     ),

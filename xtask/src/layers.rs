@@ -40,7 +40,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("edgeflow_store_sqlite", &["edgeflow_bundle", "edgeflow_core", "edgeflow_store", "edgeflow_wire"]),
     ("edgeflow_server", &["edgeflow_bundle", "edgeflow_core", "edgeflow_store", "edgeflow_store_sqlite", "edgeflow_wire"]),
     // cli/ and sim/: nobody uses them
-    ("edgeflow_cli", &["edgeflow_drift", "edgeflow_edge_log", "edgeflow_identity", "edgeflow_policy", "edgeflow_ros", "edgeflow_wire"]),
+    (
+        "edgeflow_cli",
+        &[
+            "edgeflow_drift",
+            "edgeflow_edge_log",
+            "edgeflow_identity",
+            "edgeflow_policy",
+            "edgeflow_ros",
+            "edgeflow_uplink",
+            "edgeflow_wire",
+        ],
+    ),
     ("edgeflow_sim", &["edgeflow_drift", "edgeflow_edge_log", "edgeflow_ros", "edgeflow_wire"]),
     ("xtask", &[]),
 ];

@@ -11,13 +11,13 @@ use edgeflow_wire::{
 };
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::{Instant, sleep_until},
 };
 
-use crate::{Recorder, Result, Trust, capture, escalate::Request, policy::Valve};
-use act::status;
+use crate::{Recorder, Result, Trust, capture, escalate::Request, live, policy::Valve};
+pub(crate) use act::status;
 use ledger::{Known, Ledger, Left};
 
 /// Commands that run at the same time.
@@ -65,6 +65,7 @@ pub(crate) struct Means {
     pub(crate) valve: watch::Sender<Valve>,
     pub(crate) escalations: mpsc::Sender<Request>,
     pub(crate) captures: mpsc::Sender<capture::Request>,
+    pub(crate) live: mpsc::Sender<live::Request>,
 }
 
 /// Runs commands.
@@ -80,6 +81,7 @@ pub(crate) struct Commander {
     valve: watch::Sender<Valve>,
     escalations: mpsc::Sender<Request>,
     captures: mpsc::Sender<capture::Request>,
+    live: mpsc::Sender<live::Request>,
     running: JoinSet<CommandStatusBody>,
     paused_until: Option<Instant>,
     told: String,
@@ -91,7 +93,7 @@ impl Commander {
     /// # Errors
     /// A record of commands that cannot be read or written.
     pub(crate) fn open(node: &Node, robot: &str, data_dir: &Path, means: Means) -> Result<Self> {
-        let Means { recorder, allowed, trust, clock, valve, escalations, captures } = means;
+        let Means { recorder, allowed, trust, clock, valve, escalations, captures, live } = means;
         let (ledger, left) = Ledger::open(data_dir, recorder.clock().now().t_us)?;
         let (robot, node) = (robot.to_owned(), node.clone());
         let running = JoinSet::new();
@@ -107,6 +109,7 @@ impl Commander {
             valve,
             escalations,
             captures,
+            live,
             running,
             paused_until: None,
             told: String::new(),
@@ -216,6 +219,8 @@ impl Commander {
                 let (captures, robot) = (self.captures.clone(), self.robot.clone());
                 self.running.spawn(async move { act::capture(captures, &robot, &id, reason, after_s).await });
             }
+            Action::Live(request) => self.ask_live(id, live::Ask::Open(request)),
+            Action::EndLive { session } => self.ask_live(id, live::Ask::End(session)),
             Action::CallService { service, type_name, request, timeout_s } => {
                 let patience = Duration::from_secs_f64(timeout_s);
                 self.running.spawn(async move { act::call_service(&node, &id, &service, &type_name, &request, patience).await });
@@ -224,6 +229,16 @@ impl Commander {
                 self.running.spawn(async move { act::publish(&node, &id, &topic, &type_name, &message).await });
             }
         }
+    }
+
+    fn ask_live(&mut self, id: String, ask: live::Ask) {
+        let live = self.live.clone();
+        self.running.spawn(async move {
+            let (answer, answered) = oneshot::channel();
+            let asked = live.send(live::Request { id: id.clone(), ask, answer }).await;
+            let answer = if asked.is_ok() { answered.await.ok() } else { None };
+            answer.unwrap_or_else(|| status(&id, CommandOutcome::Failed, "the bridge stops"))
+        });
     }
 
     /// Whether this robot's parameters allow it.
@@ -235,6 +250,8 @@ impl Commander {
             Action::Publish { topic, .. } => ("topic", topic, self.node.resolve_topic(topic), &self.allowed.topics, "command_topics"),
             // What may be captured is in capture_topics, whoever asks.
             Action::Pause { .. } | Action::Resume {} | Action::Escalate { .. } | Action::Capture { .. } => return Ok(()),
+            // Who forwards looks at its own parameters.
+            Action::Live(_) | Action::EndLive { .. } => return Ok(()),
         };
         let absolute = resolved.map_err(|error| error.to_string())?;
         if allowed.iter().any(|pattern| name_matches(pattern, self.node.namespace(), &absolute)) {

@@ -9,6 +9,8 @@ mod bandwidth;
 mod fallback;
 mod http;
 mod link;
+#[cfg(feature = "zenoh")]
+pub mod live;
 mod mqtt;
 mod pump;
 mod session;

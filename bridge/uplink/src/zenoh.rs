@@ -273,7 +273,7 @@ impl Uplink for Zenoh {
 }
 
 /// What zenoh says, without the lines of its sources where it says it.
-fn plain(error: &::zenoh::Error) -> String {
+pub(crate) fn plain(error: &::zenoh::Error) -> String {
     let text = error.to_string();
     let plain: Vec<&str> = text.split(" at /").enumerate().map(|(at, part)| if at == 0 { part } else { after_place(part) }).collect();
     plain.concat().trim().trim_end_matches('.').to_owned()

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use crate::{
-    CaptureBody, CommandStatusBody, EscalationBody, PolicyStatusBody, SurvivalBody, TopicSampleBody, TopicWindowBody, TriggerBody, Version,
-    float,
+    CaptureBody, CommandStatusBody, EscalationBody, LiveBody, PolicyStatusBody, SurvivalBody, TopicSampleBody, TopicWindowBody,
+    TriggerBody, Version, float,
 };
 
 /// The content of a log entry, tagged by `kind`.
@@ -42,6 +42,8 @@ pub enum EntryBody {
     CommandStatus(CommandStatusBody),
     /// More of some topics is reported for a while, or no more. Class `event`.
     Escalation(EscalationBody),
+    /// Messages of some topics are forwarded to an operator for a while, or no more. Class `event`.
+    Live(LiveBody),
     /// The host is short of something, or has enough again. Class `critical`.
     Survival(SurvivalBody),
     /// A trigger of the policy fired. Class `event`.
@@ -69,6 +71,7 @@ impl EntryBody {
             EntryBody::PolicyStatus(_) => "policy_status",
             EntryBody::CommandStatus(_) => "command_status",
             EntryBody::Escalation(_) => "escalation",
+            EntryBody::Live(_) => "live",
             EntryBody::Survival(_) => "survival",
             EntryBody::Trigger(_) => "trigger",
             EntryBody::Capture(_) => "capture",

@@ -71,6 +71,13 @@ pub enum Action {
         #[serde(default)]
         after_s: Option<f64>,
     },
+    /// Forward messages of some topics to an operator, and back, for a while. It ends by itself.
+    Live(crate::LiveRequest),
+    /// End that before its time.
+    EndLive {
+        /// Which session.
+        session: String,
+    },
 }
 
 /// Longest reason of a capture.
@@ -90,6 +97,8 @@ impl Action {
             Action::Resume {} => "resume",
             Action::Escalate { .. } => "escalate",
             Action::Capture { .. } => "capture",
+            Action::Live(_) => "live",
+            Action::EndLive { .. } => "end_live",
         }
     }
 
@@ -119,7 +128,11 @@ impl Action {
                     Err(wrong("action.after_s", format!("{seconds} is not in 0 to {}", crate::policy::MAX_CAPTURE_S)))
                 };
             }
-            Action::Publish { .. } | Action::Resume {} => return Ok(read),
+            Action::Live(request) => {
+                request.check().map_err(|error| wrong(&format!("action.{}", error.path), error.reason))?;
+                ("action.for_s", request.for_s, crate::MAX_LIVE_S)
+            }
+            Action::Publish { .. } | Action::Resume {} | Action::EndLive { .. } => return Ok(read),
         };
         if seconds > 0.0 && seconds <= most { Ok(read) } else { Err(wrong(name, format!("{seconds} is not in 0 to {most}"))) }
     }

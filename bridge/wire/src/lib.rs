@@ -10,6 +10,7 @@ mod class;
 mod codec;
 mod command;
 mod desired;
+mod live;
 mod log;
 mod news;
 mod number;
@@ -27,6 +28,10 @@ pub use class::Class;
 pub use codec::{MAX_DECODED_BYTES, MAX_DOCUMENT_BYTES, WireError, decode, encode};
 pub use command::{Action, Command, CommandOutcome, CommandStatusBody};
 pub use desired::{BundleFileRef, DesiredState, DocumentKind, Envelope, Signature, SlotKind, SlotSpec, Version};
+pub use live::{
+    LiveAbout, LiveBody, LiveCounts, LiveDirection, LiveKeys, LiveMark, LiveRequest, LiveTopic, LiveTopicAbout, MAX_LIVE_MESSAGE_BYTES,
+    MAX_LIVE_S, MAX_LIVE_TOPICS,
+};
 pub use log::{Ack, AckOutcome, Batch, ClassPosition, Entry, Hello, LogAck, Loss, Upstream};
 pub use news::News;
 pub use number::{float, u64_string};

@@ -11,7 +11,7 @@ const DEFAULT_URL: &str = "http://127.0.0.1:5000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A control plane and the right to speak to it.
-pub(super) struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     /// The way through TLS, for an https:// address, and the address inside of it.
@@ -22,7 +22,7 @@ pub(super) struct Client {
 
 impl Client {
     /// From `EDGEFLOW_URL` and `EDGEFLOW_TOKEN`.
-    pub(super) fn from_environment() -> Result<Self, CliError> {
+    pub(crate) fn from_environment() -> Result<Self, CliError> {
         let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let url = set("EDGEFLOW_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()).trim_end_matches('/').to_owned();
         let token = set("EDGEFLOW_TOKEN").ok_or(CliError::NoToken)?;
@@ -46,8 +46,18 @@ impl Client {
         Ok(Self { http, url, tunnel, base, token })
     }
 
+    /// The host of the control plane.
+    #[cfg(feature = "zenoh")]
+    pub(crate) fn host(&self) -> &str {
+        let authority = self.url.split("://").nth(1).unwrap_or(&self.url).split('/').next().unwrap_or_default();
+        match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        }
+    }
+
     /// Reads `path`, which begins behind `/api/v1`.
-    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
         let mut path = path.to_owned();
         for (index, (name, value)) in query.iter().enumerate() {
             path.push(if index == 0 { '?' } else { '&' });
@@ -57,22 +67,22 @@ impl Client {
     }
 
     /// Sends a JSON document.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         self.send(self.request(Method::POST, path).json(body), path).await
     }
 
     /// Puts a JSON document in the place of another.
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         self.send(self.request(Method::PUT, path).json(body), path).await
     }
 
     /// Sends files.
-    pub(super) async fn post_form(&self, path: &str, form: Form) -> Result<Value, CliError> {
+    pub(crate) async fn post_form(&self, path: &str, form: Form) -> Result<Value, CliError> {
         self.send(self.request(Method::POST, path).multipart(form), path).await
     }
 
     /// Removes what is at `path`.
-    pub(super) async fn delete(&self, path: &str) -> Result<Value, CliError> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, CliError> {
         self.send(self.request(Method::DELETE, path), path).await
     }
 
@@ -102,7 +112,7 @@ impl Client {
 }
 
 /// A part of a path or a query, with everything escaped that could end it.
-pub(super) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

@@ -9,6 +9,8 @@ mod model;
 mod policy;
 mod targets;
 
+#[cfg(feature = "zenoh")]
+pub(crate) use client::{Client, encode};
 pub(crate) use command::{CommandCommand, command};
 pub(crate) use deploy::{DeployArguments, deploy};
 pub(crate) use events::{EventsArguments, events};
@@ -37,6 +39,6 @@ fn items<T: serde::de::DeserializeOwned>(list: &Value, path: &str) -> Result<Vec
 }
 
 /// One document.
-fn document<T: serde::de::DeserializeOwned>(value: Value, path: &str) -> Result<T, CliError> {
+pub(crate) fn document<T: serde::de::DeserializeOwned>(value: Value, path: &str) -> Result<T, CliError> {
     serde_json::from_value(value).map_err(|source| CliError::Answer { path: path.to_owned(), source })
 }

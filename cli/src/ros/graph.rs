@@ -22,14 +22,14 @@ const ROUTER_PATIENCE: Duration = Duration::from_secs(2);
 const OVERRIDES: [&str; 2] = ["ZENOH_CONFIG_OVERRIDE", "ZENOH_SESSION_CONFIG_URI"];
 
 /// A connection to the graph, under a name that nobody else has and that lists leave out.
-pub(super) struct Graph {
+pub(crate) struct Graph {
     context: Context,
-    pub(super) node: Node,
+    pub(crate) node: Node,
 }
 
 impl Graph {
     /// Joins the graph.
-    pub(super) async fn join(router: SocketAddr) -> Result<Self, CliError> {
+    pub(crate) async fn join(router: SocketAddr) -> Result<Self, CliError> {
         let overridden = OVERRIDES.iter().any(|name| std::env::var_os(name).is_some());
         if !overridden {
             // A session waits for its router without a word: ask first.
@@ -97,7 +97,7 @@ impl Graph {
     }
 
     /// Leaves the graph, so that lists do not show us any more.
-    pub(super) fn leave(self) -> Result<(), CliError> {
+    pub(crate) fn leave(self) -> Result<(), CliError> {
         let Self { context, node } = self;
         drop(node);
         Ok(context.shutdown()?)

@@ -12,6 +12,9 @@ mod service;
 mod topic;
 mod yaml;
 
+#[cfg(feature = "zenoh")]
+pub(crate) use graph::Graph;
+
 use clap::{Args, Subcommand};
 use edgeflow_ros::router;
 use std::net::SocketAddr;

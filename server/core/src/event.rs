@@ -152,6 +152,16 @@ fn headline(content: &Content) -> (String, Severity) {
             (format!("{} escalated for {:.0} s: {}", escalation.name, escalation.for_s, escalation.reason), Severity::Warning)
         }
         EntryBody::Escalation(escalation) => (format!("escalation {} ended: {}", escalation.name, escalation.reason), Severity::Info),
+        EntryBody::Live(live) if live.active => {
+            let topics: Vec<&str> = live.topics.iter().map(|about| about.topic.as_str()).collect();
+            (format!("live session {} of {} for {:.0} s", live.session, topics.join(", "), live.for_s), Severity::Info)
+        }
+        EntryBody::Live(live) => {
+            let forwarded: u64 = live.topics.iter().map(|about| about.counts.forwarded).sum();
+            let left_out: u64 = live.topics.iter().map(|about| about.counts.left_out + about.counts.too_large).sum();
+            let what = format!("live session {} ended: {}", live.session, live.reason);
+            (format!("{what}; {forwarded} messages forwarded, {left_out} left out"), Severity::Info)
+        }
         EntryBody::Survival(survival) => match survival.shed {
             Some(class) => (format!("entries of class {class} and below are given up: {}", survival.reason), Severity::Warning),
             None => (format!("all entries are made again: {}", survival.reason), Severity::Info),

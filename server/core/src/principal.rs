@@ -57,6 +57,8 @@ pub enum Action {
     SetPolicy,
     /// Give a robot a command.
     Command,
+    /// Look at a robot's topics live, and publish on some.
+    Live,
     /// Read the audit trail.
     ReadAudit,
     /// Append to a robot's own log.
@@ -82,6 +84,7 @@ impl Action {
             Action::Deploy => "deploy",
             Action::SetPolicy => "set_policy",
             Action::Command => "command",
+            Action::Live => "live",
             Action::ReadAudit => "read_audit",
             Action::WriteLog => "write_log",
         }
@@ -188,6 +191,7 @@ mod tests {
             (Action::Deploy, Resource::Target(name("r1"))),
             (Action::SetPolicy, Resource::Target(name("r1"))),
             (Action::Command, Resource::Target(name("r1"))),
+            (Action::Live, Resource::Target(name("r1"))),
             (Action::ReadModel, Resource::Organisation),
             (Action::ReadArtifactPath, Resource::Organisation),
             (Action::WriteArtifactPath, Resource::Organisation),

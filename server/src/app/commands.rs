@@ -22,14 +22,30 @@ impl App {
         valid_s: Option<f64>,
     ) -> Result<CommandView, AppError> {
         self.permit(principal, Action::Command, Resource::Target(name.clone())).await?;
+        // A session is more than its command: an operator's certificate, and keys that are its own.
+        if matches!(action.get("kind").and_then(serde_json::Value::as_str), Some("live" | "end_live")) {
+            return Err(AppError::Invalid(format!("live sessions are opened and ended at /api/v1/targets/{name}/live")));
+        }
+        let given = self.command_robot(principal, name, action, valid_s).await?;
+        let detail = serde_json::json!({ "id": given.id, "action": given.action, "expires_us": given.expires_us });
+        self.record(principal, Action::Command, &format!("target/{name}"), detail).await;
+        Ok(given)
+    }
+
+    /// The same for whoever has asked whether it may, and puts it on record.
+    pub(crate) async fn command_robot(
+        &self,
+        principal: &Principal,
+        name: &TargetName,
+        action: serde_json::Value,
+        valid_s: Option<f64>,
+    ) -> Result<CommandView, AppError> {
         let id = hex::encode(random_bytes::<16>()?);
         let now_us = self.now_us();
         let new = NewCommand::new(id, name.clone(), action, now_us, valid_s.unwrap_or(VALID_S), principal.who.to_string())?;
         let given = self.stores.commands.create_command(&principal.organisation, &new).await?;
         // An error means that no door is open for robots; they will read it when one is.
         drop(self.desired.send(App::robot_id(&principal.organisation, name)));
-        let detail = serde_json::json!({ "id": new.id, "action": new.action, "expires_us": new.expires_us });
-        self.record(principal, Action::Command, &format!("target/{name}"), detail).await;
         Ok(command::view(&given, now_us))
     }
 

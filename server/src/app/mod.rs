@@ -17,6 +17,7 @@ mod events;
 mod hub;
 mod identities;
 mod lineage;
+mod live;
 mod metrics;
 mod model_sources;
 mod model_versions;
@@ -40,6 +41,7 @@ pub use door::{Door, DoorMetrics, Outcome};
 pub use error::AppError;
 pub use hub::StreamItem;
 pub use identities::{BootstrapToken, IssuedIdentity};
+pub use live::{LiveOpened, LiveOrder, LiveView};
 pub use metrics::Metrics;
 pub use model_sources::SourceRequest;
 pub use models::ModelRequest;
@@ -48,6 +50,7 @@ pub use targets::{EnrolledTarget, TargetRequest};
 pub use telemetry::TelemetryRequest;
 pub use upload::Upload;
 
+pub(crate) use live::certificate_name;
 pub(crate) use robots::decode_upstream;
 pub(crate) use sessions::{Place, Sessions, Signals};
 pub(crate) use visits::Visits;
@@ -66,6 +69,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     pub(crate) hub: hub::Hub,
     pub(crate) presence: presence::Presence,
+    live: live::Places,
     metrics: Metrics,
     desired: broadcast::Sender<RobotId>,
     enrolled: broadcast::Sender<RobotId>,

@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-use crate::app::{App, AppError, Metrics, artifacts::Artifacts, authority::Authority, hub::Hub, presence::Presence};
+use crate::app::{App, AppError, Metrics, artifacts::Artifacts, authority::Authority, hub::Hub, live::Places, presence::Presence};
 
 /// Robots whose change can wait to be told before a slow listener re-reads all of them.
 const CHANGES: usize = 4096;
@@ -83,6 +83,7 @@ impl App {
             authority: Arc::new(authority),
             hub: Hub::new(),
             presence: Presence::default(),
+            live: Places::new()?,
             metrics,
             desired,
             enrolled,

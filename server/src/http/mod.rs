@@ -16,6 +16,7 @@ mod extract;
 mod headers;
 mod identities;
 mod lineage;
+mod live;
 mod mlflow;
 mod model_versions;
 mod models;
@@ -34,7 +35,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{any, get, post, put},
+    routing::{any, delete, get, post, put},
 };
 use std::{future::Future, sync::Arc};
 use tokio::net::TcpListener;
@@ -71,6 +72,8 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/targets/{target}/entries", get(targets::entries))
         .route("/targets/{target}/commands", get(commands::list).post(commands::give))
         .route("/targets/{target}/commands/{id}", get(commands::get))
+        .route("/targets/{target}/live", get(live::list).post(live::open))
+        .route("/targets/{target}/live/{session}", delete(live::end))
         .route("/targets/{target}/policy", get(policies::get).put(policies::put))
         .route("/targets/{target}/telemetry", get(telemetry::get).post(uplink::telemetry))
         .route("/targets/{target}/desired", get(uplink::desired))

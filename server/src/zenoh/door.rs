@@ -63,6 +63,8 @@ pub enum ZenohError {
 #[derive(PartialEq)]
 struct Basis {
     robots: BTreeSet<TargetName>,
+    /// Of live sessions.
+    places: BTreeSet<String>,
     certificate: Vec<u8>,
 }
 
@@ -157,12 +159,12 @@ impl ZenohDoor {
 async fn basis(app: &App) -> Result<Basis, ZenohError> {
     let robots = app.robots_by_common_name().await.map_err(ZenohError::Robots)?;
     let certificate = tokio::fs::read(&app.authority().files().server_certificate).await.map_err(ZenohError::Certificate)?;
-    Ok(Basis { robots, certificate })
+    Ok(Basis { robots, places: app.live_places(), certificate })
 }
 
 async fn router(app: &App, address: SocketAddr, basis: &Basis) -> Result<Session, ZenohError> {
     let open = |reason| ZenohError::Open { address, reason };
-    let config = rules::config(address, &app.authority().files(), &basis.robots).map_err(open)?;
+    let config = rules::config(address, &app.authority().files(), &basis.robots, &basis.places).map_err(open)?;
     // Behind " at " are lines of its sources.
     zenoh::open(config).await.map_err(|error| open(error.to_string().split(" at /").next().unwrap_or_default().trim().to_owned()))
 }
@@ -187,6 +189,7 @@ async fn next_basis(
             // One that lags has missed some; all are read again anyway.
             _ = revocations.recv() => until = until.min(Instant::now() + GATHER_REVOCATIONS),
             _ = enrolments.recv() => until = until.min(Instant::now() + gather),
+            () = app.live_cut() => until = until.min(Instant::now() + GATHER_REVOCATIONS),
             () = sleep_until(until) => {
                 until = Instant::now() + RECHECK;
                 match basis(app).await {

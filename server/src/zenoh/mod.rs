@@ -7,6 +7,9 @@
 //! | `edgeflow/targets/{id}/deploy` | put | control plane | the desired state, when it changes |
 //! | `edgeflow/targets/{id}/command` | put | control plane | commands |
 //! | `edgeflow/targets/{id}/alive` | liveliness token | robot | the robot is here |
+//! | `edgeflow/targets/{id}/live/{session}/up/*`, `about` | put | robot | a live session ([`LiveKeys`](edgeflow_wire::LiveKeys)) |
+//! | `edgeflow/targets/{id}/live/{session}/down/*` | put | the session's operator | the same, to the robot |
+//! | `edgeflow/targets/{id}/live/{session}/here` | liveliness token | the session's operator | somebody looks |
 //!
 //! zenoh's access control names certificates by their common name and reads its rules when the router opens, so the router is
 //! opened anew when a robot is enrolled or revoked; robots connect again and go on from their logs. It looks at the name

@@ -9,6 +9,7 @@ mod enrolled;
 mod fallback;
 mod faults;
 mod http;
+mod live;
 mod secure;
 mod world;
 mod zenoh;

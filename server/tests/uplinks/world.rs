@@ -84,6 +84,7 @@ impl World {
         let mut world = Self::start().await;
         let router = ZenohDoor::open(world.server.app.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
         world.zenoh = Some(router.address());
+        world.server.app.set_zenoh_address(router.address());
         world.doors.push(tokio::spawn(router.serve(world.stop.clone())));
         world
     }

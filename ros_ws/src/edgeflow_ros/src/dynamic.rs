@@ -1,7 +1,7 @@
 //! Publishers, subscriptions and clients for types known by name at run time, as the command line needs them.
 
 use crate::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, TypeId},
     error::{Error, Result},
     node::{Node, Watch},
     queue::{DropCounter, Inbox},
@@ -103,11 +103,13 @@ pub struct RawSubscription {
 impl RawSubscription {
     pub(crate) fn new(
         endpoint: Arc<Endpoint>,
-        ty: &'static TypeDescription,
+        type_name: &str,
         inbox: Arc<Inbox<stack::DynamicReceived>>,
         inner: stack::Subscription,
     ) -> Self {
-        Self { bodies: decoded(&inbox, &endpoint, |received| received.into_body(ty)), inbox, _inner: inner, endpoint }
+        let type_name = type_name.to_owned();
+        let bodies = decoded(&inbox, &endpoint, move |received: stack::DynamicReceived| received.into_body(&type_name));
+        Self { bodies, inbox, _inner: inner, endpoint }
     }
 
     /// Absolute name of the topic, after remaps.
@@ -129,6 +131,62 @@ impl Stream for RawSubscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
         self.bodies.poll_next_unpin(cx)
+    }
+}
+
+/// A type by its name, for instance `std_msgs/msg/String`, and its hash (`RIHS01_` and 64 hex digits), as publishers and
+/// subscriptions show them: all that is needed to carry messages which nobody here reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RawType {
+    /// Its name.
+    pub name: String,
+    /// Its hash.
+    pub hash: String,
+}
+
+impl RawType {
+    pub(crate) fn id(&self) -> TypeId {
+        TypeId { name: self.name.clone().into(), hash: self.hash.clone().into() }
+    }
+}
+
+impl From<&TypeDescription> for RawType {
+    fn from(ty: &TypeDescription) -> Self {
+        Self { name: ty.name.to_owned(), hash: ty.hash.to_owned() }
+    }
+}
+
+/// Publishes messages as bytes.
+pub struct RawPublisher {
+    pub(crate) inner: stack::RawPublisher,
+    pub(crate) endpoint: Arc<Endpoint>,
+}
+
+impl RawPublisher {
+    /// Publishes a CDR body, without encapsulation, as a [`RawSubscription`] gives it. What it holds is not looked at.
+    ///
+    /// # Errors
+    /// A stack that refuses, or a context shut down.
+    pub fn publish(&self, body: &[u8]) -> Result<()> {
+        self.endpoint.ensure_open()?;
+        self.inner.publish_body(body)
+    }
+
+    /// Absolute name of the topic, after remaps.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.endpoint.topic
+    }
+
+    /// Subscriptions of this topic, as far as this node knows.
+    #[must_use]
+    pub fn subscriber_count(&self) -> usize {
+        self.inner.subscriber_count(&self.endpoint.node.0.inner)
+    }
+
+    /// Waits until the topic has `count` subscriptions; whether it came to that in time.
+    pub async fn wait_for_subscribers(&self, count: usize, timeout: Duration) -> bool {
+        self.endpoint.wait_for_subscribers(count, timeout, || self.subscriber_count()).await
     }
 }
 

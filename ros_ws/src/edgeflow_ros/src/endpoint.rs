@@ -5,7 +5,7 @@ use crate::{
     node::{Node, Watch},
     qos::{EndpointInfo, QosProfile},
 };
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
@@ -14,10 +14,16 @@ pub(crate) enum Side {
 }
 
 /// A type by its name, for instance `std_msgs/msg/String`, and its hash.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct TypeId {
-    pub(crate) name: &'static str,
-    pub(crate) hash: &'static str,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) hash: Cow<'static, str>,
+}
+
+impl TypeId {
+    pub(crate) fn of(name: &'static str, hash: &'static str) -> Self {
+        Self { name: name.into(), hash: hash.into() }
+    }
 }
 
 /// A publisher or a subscription of ours. Keeps its node in the graph.
@@ -50,8 +56,8 @@ impl Endpoint {
     pub(crate) fn info(&self) -> EndpointInfo {
         EndpointInfo {
             node: self.node.fully_qualified_name().to_string(),
-            type_name: self.ty.map_or_else(String::new, |ty| ty.name.to_string()),
-            type_hash: self.ty.map(|ty| ty.hash.to_string()),
+            type_name: self.ty.as_ref().map_or_else(String::new, |ty| ty.name.to_string()),
+            type_hash: self.ty.as_ref().map(|ty| ty.hash.to_string()),
             reliability: self.qos.reliability,
             durability: self.qos.durability,
         }

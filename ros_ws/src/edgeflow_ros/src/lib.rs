@@ -54,7 +54,7 @@ mod time;
 pub use action::{ActionClient, ActionServer, ClientGoal, GoalId, GoalRequest, GoalStatus, Outcome, ServerGoal};
 pub use client::Client;
 pub use context::{Context, ContextBuilder};
-pub use dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription, RawSubscription};
+pub use dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription, RawPublisher, RawSubscription, RawType};
 pub use error::{Error, Result};
 pub use logging::init_tracing;
 pub use messages::*;

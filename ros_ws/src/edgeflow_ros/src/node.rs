@@ -3,7 +3,7 @@
 use crate::{
     Client, Publisher, ServiceStream, Subscription,
     context::Context,
-    dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription, RawSubscription},
+    dynamic::{DynamicClient, DynamicPublisher, DynamicSubscription, RawPublisher, RawSubscription, RawType},
     endpoint::{Endpoint, Side, TypeId},
     error::{Error, Result},
     logging::RosoutPublisher,
@@ -214,7 +214,7 @@ impl Node {
     pub fn publish_described(&self, topic: &str, ty: &'static TypeDescription, qos: QosProfile) -> Result<DynamicPublisher> {
         let topic = self.topic("publish on", topic)?;
         let inner = self.0.inner.dynamic_publisher(topic.for_stack(), ty, qos)?;
-        let endpoint = Endpoint::new(self, Side::Publisher, topic.absolute, Some(TypeId { name: ty.name, hash: ty.hash }), qos);
+        let endpoint = Endpoint::new(self, Side::Publisher, topic.absolute, Some(TypeId::of(ty.name, ty.hash)), qos);
         Ok(DynamicPublisher { inner, ty, endpoint })
     }
 
@@ -225,8 +225,8 @@ impl Node {
     pub fn subscribe_dynamic(&self, topic: &str, type_name: &str, qos: QosProfile, queue: Queue) -> Result<DynamicSubscription> {
         let (topic, ty) = (self.topic("subscribe", topic)?, registry::message(type_name)?);
         let inbox = Inbox::new(queue);
-        let inner = self.0.inner.dynamic_subscribe(topic.for_stack(), ty, qos, inbox.clone())?;
-        let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(TypeId { name: ty.name, hash: ty.hash }), qos);
+        let inner = self.0.inner.raw_subscribe(topic.for_stack(), ty.name, ty.hash, qos, inbox.clone())?;
+        let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(TypeId::of(ty.name, ty.hash)), qos);
         Ok(DynamicSubscription::new(endpoint, ty, inbox, inner))
     }
 
@@ -237,9 +237,33 @@ impl Node {
     pub fn subscribe_raw(&self, topic: &str, ty: &'static TypeDescription, qos: QosProfile, queue: Queue) -> Result<RawSubscription> {
         let topic = self.topic("subscribe", topic)?;
         let inbox = Inbox::new(queue);
-        let inner = self.0.inner.dynamic_subscribe(topic.for_stack(), ty, qos, inbox.clone())?;
-        let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(TypeId { name: ty.name, hash: ty.hash }), qos);
-        Ok(RawSubscription::new(endpoint, ty, inbox, inner))
+        let inner = self.0.inner.raw_subscribe(topic.for_stack(), ty.name, ty.hash, qos, inbox.clone())?;
+        let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(TypeId::of(ty.name, ty.hash)), qos);
+        Ok(RawSubscription::new(endpoint, ty.name, inbox, inner))
+    }
+
+    /// Subscribes a topic of a type that nobody here needs to know: what carries messages does not read them.
+    ///
+    /// # Errors
+    /// As [`Node::subscribe`], and a hash that is none; on the r2r stack also a type that was not compiled in.
+    pub fn subscribe_opaque(&self, topic: &str, ty: &RawType, qos: QosProfile, queue: Queue) -> Result<RawSubscription> {
+        let topic = self.topic("subscribe", topic)?;
+        let inbox = Inbox::new(queue);
+        let inner = self.0.inner.raw_subscribe(topic.for_stack(), &ty.name, &ty.hash, qos, inbox.clone())?;
+        let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(ty.id()), qos);
+        Ok(RawSubscription::new(endpoint, &ty.name, inbox, inner))
+    }
+
+    /// Publishes messages as bytes, of a type that nobody here needs to know. In the graph the topic has that type and its hash.
+    ///
+    /// # Errors
+    /// As [`Node::create_publisher`], and a hash that is none; on the r2r stack also a type that was not compiled in, or whose
+    /// compiled-in definition has another hash.
+    pub fn create_raw_publisher(&self, topic: &str, ty: &RawType, qos: QosProfile) -> Result<RawPublisher> {
+        let topic = self.topic("publish on", topic)?;
+        let inner = self.0.inner.raw_publisher(topic.for_stack(), &ty.name, &ty.hash, qos)?;
+        let endpoint = Endpoint::new(self, Side::Publisher, topic.absolute, Some(ty.id()), qos);
+        Ok(RawPublisher { inner, endpoint })
     }
 
     /// Calls a service whose type is known by name only, for instance "std_srvs/srv/Trigger".

@@ -57,3 +57,26 @@ async fn services_are_called_by_type_name() {
     assert!(client.call(&json!({"dat": true}), PATIENCE).await.unwrap_err().to_string().contains("\"dat\""));
     assert!(tool.create_dynamic_client("/flip", "std_srvs/srv/Flip").err().unwrap().to_string().contains("std_srvs/srv/Flip"));
 }
+
+#[cfg(not(feature = "r2r"))] // which carries no type that was not compiled in
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_a_type_that_nobody_knows_are_carried_octet_by_octet() {
+    use edgeflow_ros::RawType;
+    let world = World::new();
+    let node = Node::create(&world.program(""), "node", "").unwrap();
+    let tool = Node::create(&world.program(""), "tool", "").unwrap();
+    let ty = RawType { name: "unheard_msgs/msg/Of".into(), hash: format!("RIHS01_{}", "5a".repeat(32)) };
+    let mut bodies = tool.subscribe_opaque("odd", &ty, QosProfile::default(), Queue::all()).unwrap();
+    let publisher = node.create_raw_publisher("odd", &ty, QosProfile::default()).unwrap();
+    assert!(publisher.wait_for_subscribers(1, PATIENCE).await);
+    let found = tool.get_publishers_info("/odd").unwrap();
+    assert_eq!((found[0].type_name.as_str(), found[0].type_hash.as_deref()), (ty.name.as_str(), Some(ty.hash.as_str())));
+    for length in [0, 1, 3, 70_000] {
+        let body: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+        publisher.publish(&body).unwrap();
+        assert_eq!(next(&mut bodies).await, body);
+    }
+    let wrong = RawType { hash: "RIHS01_zz".into(), ..ty };
+    let error = tool.create_raw_publisher("odd", &wrong, QosProfile::default()).err().unwrap().to_string();
+    assert!(error.contains("unheard_msgs/msg/Of"), "{error}");
+}

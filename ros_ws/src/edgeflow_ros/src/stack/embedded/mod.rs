@@ -30,7 +30,7 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize};
 
 pub(crate) use codec::{decode, encode};
 pub(crate) use log::LogOutlet;
-pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, Subscription};
+pub(crate) use raw::{DynamicClient, DynamicPublisher, DynamicReceived, RawPublisher, Subscription};
 pub use typed::{Action, Message, Service};
 pub(crate) use typed::{Client, Publisher, Received, Reply, type_id};
 

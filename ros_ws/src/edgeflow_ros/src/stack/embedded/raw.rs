@@ -69,7 +69,7 @@ pub(crate) struct Subscription {
 }
 
 impl Node {
-    pub(super) fn raw_publisher(&self, topic: &str, name: &str, hash: &str, qos: QosProfile) -> Result<RawPublisher> {
+    pub(crate) fn raw_publisher(&self, topic: &str, name: &str, hash: &str, qos: QosProfile) -> Result<RawPublisher> {
         let builder = self.0.create_pub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
         let inner = builder.build().map_err(|e| Error::stack(format!("publish on {topic}"), e))?;
         Ok(RawPublisher { inner, topic: topic.to_string() })
@@ -115,7 +115,7 @@ impl Node {
     }
 }
 
-pub(super) struct RawPublisher {
+pub(crate) struct RawPublisher {
     inner: ZPub<Raw, Serdes>,
     topic: String,
 }
@@ -126,7 +126,14 @@ impl RawPublisher {
         self.inner.publish_serialized(bytes).map_err(|e| Error::stack(format!("publish on {}", self.topic), e))
     }
 
-    pub(super) fn subscriber_count(&self, node: &Node) -> usize {
+    pub(crate) fn publish_body(&self, body: &[u8]) -> Result<()> {
+        let mut bytes = Vec::with_capacity(ENCAPSULATION.len() + body.len());
+        bytes.extend_from_slice(&ENCAPSULATION);
+        bytes.extend_from_slice(body);
+        self.publish(bytes)
+    }
+
+    pub(crate) fn subscriber_count(&self, node: &Node) -> usize {
         node.graph().count(EndpointKind::Subscription, &self.topic)
     }
 }
@@ -162,7 +169,7 @@ pub(crate) struct DynamicReceived(Vec<u8>);
 
 impl DynamicReceived {
     /// Without encapsulation already; the other stack has one to look at.
-    pub(crate) fn into_body(self, _ty: &TypeDescription) -> Result<Vec<u8>> {
+    pub(crate) fn into_body(self, _type_name: &str) -> Result<Vec<u8>> {
         Ok(self.0)
     }
 
@@ -190,14 +197,15 @@ impl Node {
         self.raw_publisher(topic, ty.name, ty.hash, qos).map(|raw| DynamicPublisher(raw, ty))
     }
 
-    pub(crate) fn dynamic_subscribe(
+    pub(crate) fn raw_subscribe(
         &self,
         topic: &str,
-        ty: &TypeDescription,
+        type_name: &str,
+        hash: &str,
         qos: QosProfile,
         inbox: Arc<Inbox<DynamicReceived>>,
     ) -> Result<Subscription> {
-        self.subscribe_as::<Serdes>(topic, ty.name, ty.hash, qos, move |Raw(body)| inbox.push(DynamicReceived(body)))
+        self.subscribe_as::<Serdes>(topic, type_name, hash, qos, move |Raw(body)| inbox.push(DynamicReceived(body)))
     }
 
     pub(crate) fn dynamic_client(&self, service: &str, ty: &ServiceDescription) -> Result<DynamicClient> {

@@ -68,7 +68,7 @@ pub trait Action: Clone + Debug + Default + Send + Sync + Unpin + 'static {
 }
 
 pub(crate) fn type_id<T: Message>() -> Option<TypeId> {
-    Some(TypeId { name: T::TYPE_NAME, hash: T::TYPE_HASH })
+    Some(TypeId::of(T::TYPE_NAME, T::TYPE_HASH))
 }
 
 pub(crate) struct Publisher<T>(RawPublisher, PhantomData<fn(T)>);

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     qos::QosProfile,
     queue::Inbox,
-    registry::{ServiceDescription, TypeDescription},
+    registry::{self, ServiceDescription, TypeDescription},
 };
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value;
@@ -21,16 +21,16 @@ use std::{
 /// Little-endian CDR.
 const ENCAPSULATION: [u8; 4] = [0, 1, 0, 0];
 
-pub(crate) struct DynamicPublisher {
+pub(crate) struct RawPublisher {
     inner: Held<r2r::PublisherUntyped>,
-    ty: &'static TypeDescription,
     topic: String,
 }
 
-impl DynamicPublisher {
-    pub(crate) fn publish(&self, value: &Value) -> Result<()> {
-        let mut bytes = ENCAPSULATION.to_vec();
-        bytes.extend(self.ty.encode(value)?);
+impl RawPublisher {
+    pub(crate) fn publish_body(&self, body: &[u8]) -> Result<()> {
+        let mut bytes = Vec::with_capacity(ENCAPSULATION.len() + body.len());
+        bytes.extend_from_slice(&ENCAPSULATION);
+        bytes.extend_from_slice(body);
         self.inner.with(|publisher| publisher.publish_raw(&bytes)).unwrap_or(Ok(())).map_err(fail(format!("publish on {}", self.topic)))
     }
 
@@ -39,17 +39,29 @@ impl DynamicPublisher {
     }
 }
 
+pub(crate) struct DynamicPublisher(RawPublisher, &'static TypeDescription);
+
+impl DynamicPublisher {
+    pub(crate) fn publish(&self, value: &Value) -> Result<()> {
+        self.0.publish_body(&self.1.encode(value)?)
+    }
+
+    pub(crate) fn subscriber_count(&self, node: &Node) -> usize {
+        self.0.subscriber_count(node)
+    }
+}
+
 /// Encapsulation and body.
 pub(crate) struct DynamicReceived(Vec<u8>);
 
 impl DynamicReceived {
     pub(crate) fn decode(self, ty: &TypeDescription) -> Result<Value> {
-        ty.decode(&self.into_body(ty)?)
+        ty.decode(&self.into_body(ty.name)?)
     }
 
-    pub(crate) fn into_body(mut self, ty: &TypeDescription) -> Result<Vec<u8>> {
+    pub(crate) fn into_body(mut self, type_name: &str) -> Result<Vec<u8>> {
         if self.0.len() < ENCAPSULATION.len() || !self.0.starts_with(&ENCAPSULATION[..2]) {
-            return Err(Error::Decode { type_name: ty.name.into(), reason: "it is not little-endian CDR".into() });
+            return Err(Error::Decode { type_name: type_name.into(), reason: "it is not little-endian CDR".into() });
         }
         self.0.drain(..ENCAPSULATION.len());
         Ok(self.0)
@@ -81,26 +93,45 @@ impl DynamicClient {
     }
 }
 
+/// rcl announces the definition that is installed, which is the one compiled in: what somebody else's site says of a type must
+/// be that, or bytes of one definition would be read as another.
+fn known(type_name: &str, hash: &str) -> Result<()> {
+    match registry::message(type_name) {
+        Ok(ty) if ty.hash != hash => {
+            Err(Error::OtherDefinition { type_name: type_name.into(), published: hash.into(), known: ty.hash.into() })
+        }
+        // r2r refuses what it does not have.
+        _ => Ok(()),
+    }
+}
+
 impl Node {
     pub(crate) fn dynamic_publisher(&self, topic: &str, ty: &'static TypeDescription, qos: QosProfile) -> Result<DynamicPublisher> {
-        let name = topic.to_string();
-        let created = self.spinner.with(move |turn| turn.node.create_publisher_untyped(&name, ty.name, quality(qos)))?;
+        self.raw_publisher(topic, ty.name, ty.hash, qos).map(|raw| DynamicPublisher(raw, ty))
+    }
+
+    pub(crate) fn raw_publisher(&self, topic: &str, type_name: &str, hash: &str, qos: QosProfile) -> Result<RawPublisher> {
+        known(type_name, hash)?;
+        let (name, ty) = (topic.to_string(), type_name.to_string());
+        let created = self.spinner.with(move |turn| turn.node.create_publisher_untyped(&name, &ty, quality(qos)))?;
         let inner = Held::new(created.map_err(fail(format!("publish on {topic}")))?, &self.spinner, |turn, publisher| {
             turn.node.destroy_publisher_untyped(publisher);
         });
-        Ok(DynamicPublisher { inner, ty, topic: topic.to_string() })
+        Ok(RawPublisher { inner, topic: topic.to_string() })
     }
 
-    pub(crate) fn dynamic_subscribe(
+    pub(crate) fn raw_subscribe(
         &self,
         topic: &str,
-        ty: &'static TypeDescription,
+        type_name: &str,
+        hash: &str,
         qos: QosProfile,
         inbox: Arc<Inbox<DynamicReceived>>,
     ) -> Result<Subscription> {
-        let name = topic.to_string();
+        known(type_name, hash)?;
+        let (name, ty) = (topic.to_string(), type_name.to_string());
         let alive = self.spinner.with(move |turn| {
-            let stream = turn.node.subscribe_raw(&name, ty.name, reading(qos))?;
+            let stream = turn.node.subscribe_raw(&name, &ty, reading(qos))?;
             Ok(turn.pump(stream, move |bytes| inbox.push(DynamicReceived(bytes))))
         })?;
         alive.map_err(fail(format!("subscribe {topic}")))

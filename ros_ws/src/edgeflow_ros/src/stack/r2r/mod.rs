@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use dynamic::{DynamicClient, DynamicPublisher, DynamicReceived};
+pub(crate) use dynamic::{DynamicClient, DynamicPublisher, DynamicReceived, RawPublisher};
 pub(crate) use log::LogOutlet;
 use spinner::Spinner;
 pub(crate) use spinner::Subscription;

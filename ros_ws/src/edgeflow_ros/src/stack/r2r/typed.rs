@@ -70,7 +70,7 @@ pub(crate) fn type_id<T: Message>() -> Option<TypeId> {
     let path: Vec<_> = std::any::type_name::<T>().split("::").collect();
     let kind = path.iter().rposition(|module| matches!(*module, "msg" | "srv" | "action"))?;
     let name = format!("{}/{}/{}", path.get(kind.checked_sub(1)?)?, path[kind], path[kind + 1..].join("_"));
-    registry::message(&name).ok().map(|ty| TypeId { name: ty.name, hash: ty.hash })
+    registry::message(&name).ok().map(|ty| TypeId::of(ty.name, ty.hash))
 }
 
 /// Encapsulation and body, as published.
