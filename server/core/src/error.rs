@@ -116,4 +116,40 @@ pub enum CoreError {
     /// A filter or order that does not read.
     #[error(transparent)]
     BadSearch(#[from] crate::search::SearchError),
+    /// What was to be logged breaks a rule of experiments, runs or models.
+    #[error("{reason}")]
+    BadTracking {
+        /// What is wrong with it, and what it may be.
+        reason: String,
+    },
+    /// A parameter is there with another value.
+    #[error("parameter {key:?} of run {run} is {old:?} already and cannot become {new:?}: parameters never change")]
+    ParamChanged {
+        /// Of which run.
+        run: String,
+        /// Which.
+        key: String,
+        /// Its value.
+        old: String,
+        /// What it was to become.
+        new: String,
+    },
+    /// Something that was removed is used.
+    #[error("{what} {name} was deleted: restore it first")]
+    Deleted {
+        /// Kind of thing.
+        what: &'static str,
+        /// Which.
+        name: String,
+    },
+    /// What was asked of something that was removed and must not be, or the other way.
+    #[error("{what} {name} is not {state}")]
+    WrongState {
+        /// Kind of thing.
+        what: &'static str,
+        /// Which.
+        name: String,
+        /// What it would have to be.
+        state: &'static str,
+    },
 }

@@ -49,6 +49,10 @@ pub enum Action {
     ReadArtifactPath,
     /// Put artifacts under paths, and remove them.
     WriteArtifactPath,
+    /// Read experiments, runs and logged models.
+    ReadRun,
+    /// Make experiments, runs and logged models, and log to them.
+    WriteRun,
     /// Read deployments.
     ReadDeployment,
     /// Change what robots shall run.
@@ -80,6 +84,8 @@ impl Action {
             Action::ReadArtifact => "read_artifact",
             Action::ReadArtifactPath => "read_artifact_path",
             Action::WriteArtifactPath => "write_artifact_path",
+            Action::ReadRun => "read_run",
+            Action::WriteRun => "write_run",
             Action::ReadDeployment => "read_deployment",
             Action::Deploy => "deploy",
             Action::SetPolicy => "set_policy",
@@ -199,6 +205,8 @@ mod tests {
             (Action::BootstrapTarget, Resource::Target(name("r1"))),
             (Action::IssueCertificate, Resource::Target(name("r2"))),
             (Action::ReadAudit, Resource::Organisation),
+            (Action::ReadRun, Resource::Organisation),
+            (Action::WriteRun, Resource::Organisation),
         ] {
             let refusal = decide(&robot, action, resource).unwrap_err().to_string();
             assert!(refusal.starts_with("robot:r1 may not "), "{refusal}");

@@ -1,6 +1,6 @@
 //! Opening and closing the control plane.
 
-use edgeflow_core::{Clock, retention::Policy};
+use edgeflow_core::{Clock, OrganisationId, retention::Policy};
 use edgeflow_store_sqlite::Sqlite;
 use std::{
     path::PathBuf,
@@ -66,6 +66,7 @@ impl App {
         let stores = sqlite.stores();
         let now_us = clock.now_us();
         stores.server.identity(now_us).await?;
+        stores.experiments.ensure_default_experiment(&OrganisationId::first(), now_us / 1000).await?;
         if options.restored {
             let identity = stores.server.raise_epoch(now_us).await?;
             tracing::warn!(server.epoch = identity.server_epoch, "the data folder was restored: server epoch raised");

@@ -11,10 +11,13 @@ pub mod conformance;
 mod deployment;
 mod entry;
 mod error;
+mod experiment;
 mod identity;
 mod lineage;
+mod logged_model;
 mod model;
 mod retention;
+mod run;
 mod server;
 mod target;
 mod telemetry;
@@ -26,10 +29,13 @@ pub use command::CommandStore;
 pub use deployment::DeploymentStore;
 pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
+pub use experiment::{ExperimentStore, Slice};
 pub use identity::IdentityStore;
 pub use lineage::LineageStore;
+pub use logged_model::{LoggedModelStore, ModelSearch};
 pub use model::{AuditStore, ModelStore};
 pub use retention::{KindAge, RetentionStore};
+pub use run::RunStore;
 pub use server::ServerStore;
 pub use target::TargetStore;
 pub use telemetry::TelemetryStore;
@@ -51,6 +57,12 @@ pub struct Stores {
     pub artifacts: Arc<dyn ArtifactStore>,
     /// Models and versions.
     pub models: Arc<dyn ModelStore>,
+    /// Experiments.
+    pub experiments: Arc<dyn ExperimentStore>,
+    /// Runs and what is logged to them.
+    pub runs: Arc<dyn RunStore>,
+    /// Logged models.
+    pub logged_models: Arc<dyn LoggedModelStore>,
     /// The audit trail.
     pub audit: Arc<dyn AuditStore>,
     /// Robots' logs and what follows from them.

@@ -11,6 +11,8 @@ const MAX_CONDITIONS: usize = 200;
 const MAX_VALUES: usize = 10_000;
 /// Most wildcards of one pattern: matching takes time that grows with them.
 const MAX_WILDCARDS: usize = 32;
+/// Most bytes of a pattern: SQLite matches none of over 50,000, and escaping makes them longer.
+const MAX_PATTERN_BYTES: usize = 10_000;
 
 pub(super) fn filter(text: &str, grammar: &Grammar) -> Result<Filter, SearchError> {
     let tokens = tokens(text, "filter")?;
@@ -181,9 +183,10 @@ impl<'a> Parser<'a> {
         for (word, ignore_case) in [("like", false), ("ilike", true)] {
             if self.word(word) {
                 let pattern = self.text()?;
-                if pattern.chars().filter(|c| matches!(c, '%' | '_')).count() > MAX_WILDCARDS {
+                let wildcards = pattern.chars().filter(|c| matches!(c, '%' | '_')).count();
+                if wildcards > MAX_WILDCARDS || pattern.len() > MAX_PATTERN_BYTES {
                     self.at = self.at.saturating_sub(1);
-                    return Err(self.error(format!("a pattern has at most {MAX_WILDCARDS} of % and _")));
+                    return Err(self.error(format!("a pattern has at most {MAX_WILDCARDS} of % and _, and {MAX_PATTERN_BYTES} bytes")));
                 }
                 return Ok(Test::Like { pattern, ignore_case });
             }

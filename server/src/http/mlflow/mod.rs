@@ -7,10 +7,17 @@
 
 mod artifacts;
 mod error;
+mod experiments;
+mod log;
+mod logged_models;
+mod metrics;
 mod model_versions;
+mod page;
 mod registered_models;
-#[allow(dead_code, reason = "the resources that read requests stand beside it")]
 mod request;
+mod runs;
+mod server;
+mod shape;
 mod unserved;
 
 use axum::{
@@ -27,7 +34,7 @@ const PREFIXES: [&str; 4] = ["/api/2.0", "/api/3.0", "/ajax-api/2.0", "/ajax-api
 
 /// Everything a client of MLflow may ask, from the root of the server.
 pub(crate) fn routes() -> Router<Shared> {
-    let mut all = Router::new().route("/model-versions/get-artifact", get(model_versions::artifact));
+    let mut all = server::routes().route("/model-versions/get-artifact", get(model_versions::artifact));
     for prefix in PREFIXES {
         all = all.nest(&format!("{prefix}/mlflow"), tracking()).nest(&format!("{prefix}/mlflow-artifacts"), artifacts::routes());
     }
@@ -40,6 +47,12 @@ fn tracking() -> Router<Shared> {
     Router::new()
         .merge(registered_models::routes())
         .merge(model_versions::routes())
+        .merge(experiments::routes())
+        .merge(runs::routes())
+        .merge(log::routes())
+        .merge(metrics::routes())
+        .merge(logged_models::routes())
+        .route("/server-info", get(server::info))
         .route("/{*rest}", any(unserved::answer))
         .method_not_allowed_fallback(unserved::wrong_method)
 }

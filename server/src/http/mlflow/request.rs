@@ -87,7 +87,7 @@ pub(crate) fn required(field: Option<String>, name: &'static str) -> Result<Stri
 }
 
 /// The error about a field that is not there.
-pub(crate) fn missing(name: &'static str) -> MlflowError {
+pub(crate) fn missing(name: &str) -> MlflowError {
     MlflowError::invalid(format!("Missing value for required parameter '{name}'"))
 }
 

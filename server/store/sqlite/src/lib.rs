@@ -12,14 +12,21 @@ mod connect;
 mod decode;
 mod deployment;
 mod entry;
+mod experiment;
 mod identity;
 mod ingest;
+mod input;
 mod lineage;
+mod log;
+mod logged_model;
 mod model;
 mod model_change;
 mod project;
 mod retention;
 mod rollup;
+mod run;
+mod run_read;
+mod search;
 mod server;
 mod target;
 mod telemetry;
@@ -37,8 +44,8 @@ pub struct Sqlite {
     telemetry: Arc<Telemetry>,
 }
 
-/// `registry.db`.
-struct Registry(Database);
+/// `registry.db`, and the lane on which metrics are written.
+struct Registry(Database, log::Lane);
 /// `fleet.db`.
 struct Fleet(Database);
 /// `telemetry.db`.
@@ -48,7 +55,10 @@ impl Sqlite {
     /// Opens the files in `dir`, making and migrating them as needed. The folder must exist.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         Ok(Self {
-            registry: Arc::new(Registry(Database::open(&dir.join("registry.db"), sqlx::migrate!("./migrations/registry")).await?)),
+            registry: Arc::new(Registry(
+                Database::open(&dir.join("registry.db"), sqlx::migrate!("./migrations/registry")).await?,
+                log::Lane::default(),
+            )),
             fleet: Arc::new(Fleet(Database::open(&dir.join("fleet.db"), sqlx::migrate!("./migrations/fleet")).await?)),
             telemetry: Arc::new(Telemetry(Database::open(&dir.join("telemetry.db"), sqlx::migrate!("./migrations/telemetry")).await?)),
         })
@@ -64,6 +74,9 @@ impl Sqlite {
             deployments: self.fleet.clone(),
             artifacts: self.registry.clone(),
             models: self.registry.clone(),
+            experiments: self.registry.clone(),
+            runs: self.registry.clone(),
+            logged_models: self.registry.clone(),
             audit: self.registry.clone(),
             entries: self.telemetry.clone(),
             telemetry: self.telemetry.clone(),

@@ -86,11 +86,12 @@ impl Writer {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
         T: Send + 'static,
     {
-        let closed = || lost("the store is closed".to_owned());
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(Typed { work: Some(work), result: None, reply });
-        self.sender.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        self.handle().run(work).await
+    }
+
+    /// One for tasks that outlive whoever started them. It keeps nothing open.
+    pub(crate) fn handle(&self) -> WriterHandle {
+        WriterHandle(self.sender.clone())
     }
 
     /// Commits what is waiting and closes the connection.
@@ -101,6 +102,30 @@ impl Writer {
         {
             tracing::error!(%error, "the writer of a database file did not end well");
         }
+    }
+}
+
+/// A way to the writer.
+#[derive(Clone)]
+pub(crate) struct WriterHandle(mpsc::WeakSender<Box<dyn Job>>);
+
+impl WriterHandle {
+    /// As [`Writer::run`].
+    pub(crate) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let closed = || lost("the store is closed".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Typed { work: Some(work), result: None, reply });
+        self.0.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Whether nothing can be written any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.upgrade().is_none_or(|sender| sender.is_closed())
     }
 }
 

@@ -12,6 +12,7 @@ mod fleet;
 mod identity;
 mod registry;
 mod retention;
+mod tracking;
 
 pub use artifact::*;
 pub use entry::*;
@@ -19,6 +20,7 @@ pub use fleet::*;
 pub use identity::*;
 pub use registry::*;
 pub use retention::*;
+pub use tracking::*;
 
 /// Makes one test per promise. `$open` is an async function that opens an empty database: it gives [`Stores`](crate::Stores)
 /// and whatever must stay alive beside them.
@@ -52,6 +54,19 @@ macro_rules! conformance_tests {
             bytes_are_doubted_until_it_is_known_who_refers_to_them
             robots_are_found_by_what_they_are_told_to_have
             artifacts_are_known_to_the_organisation_that_refers_to_them
+            experiments_are_numbered_named_once_and_tagged
+            a_race_for_an_experiments_name_has_one_winner
+            an_experiment_goes_and_comes_back_with_its_runs
+            experiments_are_searched
+            a_run_is_begun_changed_and_ended
+            metrics_are_kept_once_and_the_latest_is_by_step_time_and_value
+            metrics_of_many_clients_are_all_kept
+            a_metric_of_several_runs_is_read_at_steps
+            a_parameter_never_changes_and_a_refused_batch_leaves_nothing
+            what_went_in_and_came_out_is_kept_once
+            runs_are_searched_and_sorted
+            a_logged_model_is_made_finalized_and_deleted
+            logged_models_are_searched_by_what_was_measured
             the_audit_trail_is_read_newest_first
             a_batch_is_stored_once_however_often_it_comes
             a_gap_is_out_of_order_and_stores_nothing

@@ -1,0 +1,374 @@
+//! What runs log, fast: metrics that wait are written together, many rows to a statement, whichever run they are of.
+//!
+//! A training logs one value at a time and waits for each. So requests with nothing but metrics queue on a [`Lane`]; while one
+//! group of them is committed the next one gathers.
+
+use edgeflow_core::{
+    CoreError,
+    experiment::{Lifecycle, Pair},
+    run::{LogBatch, Metric, NAME_TAG, NewMetric},
+};
+use edgeflow_store::StoreError;
+use futures::FutureExt;
+use sqlx::SqliteConnection;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    connect::failed,
+    decode::{get, get_name},
+    writer::WriterHandle,
+};
+
+/// Most rows of one group: bounds how long the first of them waits.
+const GROUP_ROWS: usize = 20_000;
+/// Most runs that are remembered to be active.
+const KNOWN_RUNS: usize = 10_000;
+/// Rows of statements. A batch takes the next larger one and repeats its last row, which changes nothing: so there are few
+/// statements, and all of them are prepared once.
+const SIZES: [usize; 12] = [1, 2, 4, 8, 16, 32, 64, 100, 128, 256, 512, 1000];
+
+static INSERT_METRICS: LazyLock<Vec<String>> =
+    LazyLock::new(|| statements("INSERT OR IGNORE INTO metrics (run, key, timestamp_ms, step, value, is_nan) VALUES ", ""));
+static UPDATE_LATEST: LazyLock<Vec<String>> = LazyLock::new(|| {
+    statements(
+        "INSERT INTO latest_metrics (run, key, timestamp_ms, step, value, is_nan) VALUES ",
+        " ON CONFLICT (run, key) DO UPDATE SET timestamp_ms = excluded.timestamp_ms, step = excluded.step, value = excluded.value, \
+         is_nan = excluded.is_nan WHERE (excluded.step, excluded.timestamp_ms, excluded.value) > (step, timestamp_ms, value)",
+    )
+});
+
+fn statements(head: &str, tail: &str) -> Vec<String> {
+    SIZES.iter().map(|rows| format!("{head}{}{tail}", vec!["(?, ?, ?, ?, ?, ?)"; *rows].join(", "))).collect()
+}
+
+/// Requests that wait to be written together.
+#[derive(Clone, Default)]
+pub(crate) struct Lane(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Rows of active runs by organisation and id. Read, filled and emptied by jobs of the writer only, which come one after
+    /// another: what was deleted is out of it before the next metric is written.
+    known: Mutex<HashMap<(String, String), i64>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Whether somebody writes them.
+    served: bool,
+}
+
+struct Waiting {
+    organisation: String,
+    run: String,
+    metrics: Vec<NewMetric>,
+    reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<(), StoreError>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds it can panic half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lane {
+    /// Logs metrics with whatever else waits. When this returns `Ok`, they are durable.
+    pub(crate) async fn log(
+        &self,
+        writer: WriterHandle,
+        organisation: String,
+        run: String,
+        metrics: Vec<NewMetric>,
+    ) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let begin = {
+            let mut queue = lock(&self.0.queue);
+            queue.waiting.push_back(Waiting { organisation, run, metrics, reply });
+            !std::mem::replace(&mut queue.served, true)
+        };
+        if begin {
+            // A task of its own: whoever asked first may go away, the others still want their answer.
+            tokio::spawn(serve(self.clone(), writer));
+        }
+        answer.await.map_err(|_| lost("the group did not run"))?
+    }
+
+    /// Forgets which runs are active. For jobs of the writer, before one is deleted.
+    pub(crate) fn forget_all(&self) {
+        lock(&self.0.known).clear();
+    }
+
+    fn next_group(&self) -> Vec<Waiting> {
+        let mut queue = lock(&self.0.queue);
+        let mut rows = 0;
+        let mut group = Vec::new();
+        while rows < GROUP_ROWS
+            && let Some(next) = queue.waiting.pop_front()
+        {
+            rows += next.metrics.len();
+            group.push(next);
+        }
+        group
+    }
+
+    /// Whether there is more to write. If not, the next request begins anew.
+    fn goes_on(&self, writer: &WriterHandle) -> bool {
+        let mut queue = lock(&self.0.queue);
+        if writer.is_closed() {
+            // Their senders go with them, which tells them.
+            queue.waiting.clear();
+        }
+        queue.served = !queue.waiting.is_empty();
+        queue.served
+    }
+
+    /// The row of a run that may be logged to.
+    pub(crate) async fn run_row(&self, connection: &mut SqliteConnection, organisation: &str, id: &str) -> Result<i64, StoreError> {
+        let name = (organisation.to_owned(), id.to_owned());
+        if let Some(row) = lock(&self.0.known).get(&name) {
+            return Ok(*row);
+        }
+        let row = active_run(connection, organisation, id).await?;
+        let mut known = lock(&self.0.known);
+        if known.len() >= KNOWN_RUNS {
+            known.clear();
+        }
+        known.insert(name, row);
+        Ok(row)
+    }
+}
+
+fn lost(reason: &str) -> StoreError {
+    StoreError::Failed { operation: "logging", source: reason.into() }
+}
+
+async fn serve(lane: Lane, writer: WriterHandle) {
+    loop {
+        // The job takes the group when it runs, not before: what comes while it waits goes with it.
+        let mine = lane.clone();
+        let written = writer
+            .run(move |connection| {
+                async move {
+                    let group = mine.next_group();
+                    write(&mine, connection, group).await
+                }
+                .boxed()
+            })
+            .await;
+        match written {
+            Ok(answers) => {
+                for (reply, result) in answers {
+                    // A caller that went away does not need the answer.
+                    let _ = reply.send(result);
+                }
+            }
+            // Those of the group were told by their dropped senders.
+            Err(error) => tracing::error!(%error, "a group of metrics was not committed"),
+        }
+        if !lane.goes_on(&writer) {
+            return;
+        }
+    }
+}
+
+/// Writes a group: a request that is refused leaves the others alone, a failing database fails all of them.
+async fn write(
+    lane: &Lane,
+    connection: &mut SqliteConnection,
+    group: Vec<Waiting>,
+) -> Result<Vec<(Reply, Result<(), StoreError>)>, StoreError> {
+    let mut answers = Vec::with_capacity(group.len());
+    let mut accepted = Vec::with_capacity(group.len());
+    for Waiting { organisation, run, metrics, reply } in group {
+        match check(lane, connection, &organisation, &run, &metrics).await {
+            Ok((row, models)) => {
+                accepted.push((row, models, metrics));
+                answers.push((reply, Ok(())));
+            }
+            Err(refusal) => answers.push((reply, Err(refusal))),
+        }
+    }
+    let rows: Vec<(i64, &Metric)> = accepted.iter().flat_map(|(row, _, metrics)| metrics.iter().map(|new| (*row, &new.metric))).collect();
+    insert_metrics(connection, &rows).await?;
+    for (row, models, metrics) in accepted.iter().filter(|(_, models, _)| !models.is_empty()) {
+        insert_model_metrics(connection, *row, models, metrics).await?;
+    }
+    Ok(answers)
+}
+
+async fn check(
+    lane: &Lane,
+    connection: &mut SqliteConnection,
+    organisation: &str,
+    run: &str,
+    metrics: &[NewMetric],
+) -> Result<(i64, HashMap<String, i64>), StoreError> {
+    let row = lane.run_row(connection, organisation, run).await?;
+    Ok((row, model_rows(connection, organisation, metrics).await?))
+}
+
+/// Writes a whole batch; `Err` when any of it is refused.
+pub(crate) async fn write_batch(
+    lane: &Lane,
+    connection: &mut SqliteConnection,
+    organisation: &str,
+    id: &str,
+    batch: &LogBatch,
+) -> Result<(), StoreError> {
+    let run = lane.run_row(connection, organisation, id).await?;
+    for param in &batch.params {
+        insert_param(connection, run, id, param).await?;
+    }
+    for tag in &batch.tags {
+        insert_tag(connection, run, tag).await?;
+    }
+    let models = model_rows(connection, organisation, &batch.metrics).await?;
+    let rows: Vec<(i64, &Metric)> = batch.metrics.iter().map(|new| (run, &new.metric)).collect();
+    insert_metrics(connection, &rows).await?;
+    if models.is_empty() { Ok(()) } else { insert_model_metrics(connection, run, &models, &batch.metrics).await }
+}
+
+async fn active_run(connection: &mut SqliteConnection, organisation: &str, id: &str) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT run, lifecycle FROM runs WHERE organisation = ?1 AND id = ?2")
+        .bind(organisation)
+        .bind(id)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("looking for a run"))?;
+    let row = row.ok_or_else(|| StoreError::Missing { what: "run", name: id.to_owned() })?;
+    match get_name::<Lifecycle>(&row, "lifecycle")? {
+        Lifecycle::Active => get(&row, "run"),
+        Lifecycle::Deleted => Err(CoreError::Deleted { what: "run", name: id.to_owned() }.into()),
+    }
+}
+
+/// Rows of the logged models that metrics were measured of; `Missing` when one is not there.
+async fn model_rows(
+    connection: &mut SqliteConnection,
+    organisation: &str,
+    metrics: &[NewMetric],
+) -> Result<HashMap<String, i64>, StoreError> {
+    let mut rows = HashMap::new();
+    for id in metrics.iter().filter_map(|new| new.model_id.as_ref()) {
+        if !rows.contains_key(id) {
+            rows.insert(id.clone(), crate::logged_model::row_of(connection, organisation, id).await?);
+        }
+    }
+    Ok(rows)
+}
+
+/// Statement for at least so many rows.
+fn sized(statements: &'static [String], rows: usize) -> (&'static str, usize) {
+    let place = SIZES.iter().position(|size| *size >= rows).unwrap_or(SIZES.len() - 1);
+    let size = SIZES.get(place).copied().unwrap_or(1);
+    (statements.get(place).map_or("", String::as_str), size)
+}
+
+async fn insert_metrics(connection: &mut SqliteConnection, rows: &[(i64, &Metric)]) -> Result<(), StoreError> {
+    insert_rows(connection, &INSERT_METRICS, rows).await?;
+    let mut latest: HashMap<(i64, &str), &Metric> = HashMap::with_capacity(rows.len().min(64));
+    for (run, metric) in rows {
+        let slot = latest.entry((*run, metric.key.as_str())).or_insert(metric);
+        if metric.rank().partial_cmp(&slot.rank()) == Some(std::cmp::Ordering::Greater) {
+            *slot = metric;
+        }
+    }
+    let latest: Vec<(i64, &Metric)> = latest.into_iter().map(|((run, _), metric)| (run, metric)).collect();
+    insert_rows(connection, &UPDATE_LATEST, &latest).await
+}
+
+async fn insert_rows(connection: &mut SqliteConnection, statements: &'static [String], rows: &[(i64, &Metric)]) -> Result<(), StoreError> {
+    for chunk in rows.chunks(1000) {
+        let (sql, size) = sized(statements, chunk.len());
+        let mut query = sqlx::query(sql);
+        let last = chunk.last().into_iter().cycle();
+        for (run, metric) in chunk.iter().chain(last).take(size) {
+            let nan = metric.value.is_nan();
+            query = query
+                .bind(*run)
+                .bind(metric.key.as_str())
+                .bind(metric.timestamp_ms)
+                .bind(metric.step)
+                .bind(if nan { 0.0 } else { metric.value })
+                .bind(nan);
+        }
+        query.execute(&mut *connection).await.map_err(failed("logging metrics"))?;
+    }
+    Ok(())
+}
+
+async fn insert_model_metrics(
+    connection: &mut SqliteConnection,
+    run: i64,
+    models: &HashMap<String, i64>,
+    metrics: &[NewMetric],
+) -> Result<(), StoreError> {
+    for NewMetric { metric, model_id, dataset_name, dataset_digest } in metrics {
+        let Some(model) = model_id.as_ref().and_then(|id| models.get(id)) else { continue };
+        let nan = metric.value.is_nan();
+        sqlx::query(
+            "INSERT OR IGNORE INTO logged_model_metrics \
+             (model, key, timestamp_ms, step, run, dataset_name, dataset_digest, value, is_nan) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )
+        .bind(*model)
+        .bind(&metric.key)
+        .bind(metric.timestamp_ms)
+        .bind(metric.step)
+        .bind(run)
+        .bind(dataset_name)
+        .bind(dataset_digest)
+        .bind(if nan { 0.0 } else { metric.value })
+        .bind(nan)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed("logging a model's metrics"))?;
+    }
+    Ok(())
+}
+
+async fn insert_param(connection: &mut SqliteConnection, run: i64, id: &str, param: &Pair) -> Result<(), StoreError> {
+    let added = sqlx::query("INSERT OR IGNORE INTO run_params (run, key, value) VALUES (?1, ?2, ?3)")
+        .bind(run)
+        .bind(&param.key)
+        .bind(&param.value)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed("logging a parameter"))?;
+    if added.rows_affected() == 1 {
+        return Ok(());
+    }
+    let row = sqlx::query("SELECT value FROM run_params WHERE run = ?1 AND key = ?2")
+        .bind(run)
+        .bind(&param.key)
+        .fetch_one(connection)
+        .await
+        .map_err(failed("reading a parameter"))?;
+    let old: String = get(&row, "value")?;
+    if old == param.value {
+        return Ok(());
+    }
+    Err(CoreError::ParamChanged { run: id.to_owned(), key: param.key.clone(), old, new: param.value.clone() }.into())
+}
+
+/// Sets a run's tag; the one that is its name names it.
+pub(crate) async fn insert_tag(connection: &mut SqliteConnection, run: i64, tag: &Pair) -> Result<(), StoreError> {
+    let setting = failed("setting a run's tag");
+    sqlx::query("INSERT INTO run_tags (run, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value")
+        .bind(run)
+        .bind(&tag.key)
+        .bind(&tag.value)
+        .execute(&mut *connection)
+        .await
+        .map_err(&setting)?;
+    if tag.key == NAME_TAG {
+        sqlx::query("UPDATE runs SET name = ?2 WHERE run = ?1").bind(run).bind(&tag.value).execute(connection).await.map_err(&setting)?;
+    }
+    Ok(())
+}
