@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use edgeflow_core::CoreError;
+use edgeflow_core::{CoreError, search::SearchError};
 
 use crate::{app::AppError, http::error::HttpError};
 
@@ -97,6 +97,12 @@ impl From<AppError> for MlflowError {
 
 impl From<CoreError> for MlflowError {
     fn from(error: CoreError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<SearchError> for MlflowError {
+    fn from(error: SearchError) -> Self {
         Self::invalid(error.to_string())
     }
 }
