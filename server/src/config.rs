@@ -1,6 +1,6 @@
 //! Configuration: flag, then environment, then file, then default.
 
-use crate::app::well_formed_name;
+use crate::{app::well_formed_name, mqtt::BrokerOptions};
 use clap::Parser;
 use edgeflow_core::{CoreError, retention::Policy};
 use serde::Deserialize;
@@ -59,6 +59,15 @@ pub enum ConfigError {
     /// A door without TLS beside one without TLS.
     #[error("local_listen is set without tls: listen serves this machine without TLS already")]
     LocalWithoutTls,
+    /// Two doors for the same robots.
+    #[error("mqtt_listen and mqtt_broker are both set: robots come through the one or the other; drop mqtt_listen to use the broker")]
+    TwoBrokers,
+    /// What belongs to a broker without one.
+    #[error("{key} is set without mqtt_broker, to which it belongs")]
+    NoBroker {
+        /// Which key.
+        key: &'static str,
+    },
     /// A name that cannot stand in a certificate.
     #[error("tls_names {given:?} is neither a host name nor an address: give what robots write in front of the port")]
     TlsName {
@@ -86,6 +95,21 @@ pub struct Args {
     /// Where robots connect by MQTT; without --tls loopback only, port 0 takes a free one [default: 127.0.0.1:1883].
     #[arg(long, env = "EDGEFLOW_MQTT_LISTEN", value_name = "HOST:PORT")]
     pub mqtt_listen: Option<String>,
+    /// An MQTT broker of yours in the place of the one inside of the server, mqtts://host:port [default: empty, the one inside].
+    #[arg(long, env = "EDGEFLOW_MQTT_BROKER", value_name = "URL")]
+    pub mqtt_broker: Option<String>,
+    /// Certificates among which the broker's is, PEM [default: the control plane's own CA].
+    #[arg(long, env = "EDGEFLOW_MQTT_BROKER_CA", value_name = "FILE")]
+    pub mqtt_broker_ca: Option<PathBuf>,
+    /// What the server shows the broker of itself, PEM [default: a certificate of its own CA for edgeflow.control-plane].
+    #[arg(long, env = "EDGEFLOW_MQTT_BROKER_CERTIFICATE", value_name = "FILE")]
+    pub mqtt_broker_certificate: Option<PathBuf>,
+    /// The key of that certificate, PEM.
+    #[arg(long, env = "EDGEFLOW_MQTT_BROKER_KEY", value_name = "FILE")]
+    pub mqtt_broker_key: Option<PathBuf>,
+    /// A program that has the broker read the list of revoked certificates again; EDGEFLOW_REVOKED names the file to it.
+    #[arg(long, env = "EDGEFLOW_MQTT_BROKER_RELOAD", value_name = "PROGRAM")]
+    pub mqtt_broker_reload: Option<PathBuf>,
     /// Where robots connect by zenoh, always with certificates; port 0 takes a free one [default: empty, no zenoh].
     #[arg(long, env = "EDGEFLOW_ZENOH_LISTEN", value_name = "HOST:PORT")]
     pub zenoh_listen: Option<String>,
@@ -101,6 +125,9 @@ pub struct Args {
     /// The data folder was put back from a backup: raise the server epoch, so that robots follow it again.
     #[arg(long)]
     pub restored: bool,
+    /// The newest list of revoked certificates there is (revoked.pem): what it names is revoked here, too. For use with --restored.
+    #[arg(long, value_name = "FILE")]
+    pub revocations: Option<PathBuf>,
     /// Sign documents with the next key from now on. Robots that enrolled or renewed since the last time know it already.
     #[arg(long)]
     pub rotate_document_key: bool,
@@ -113,6 +140,11 @@ struct File {
     data_dir: Option<PathBuf>,
     listen: Option<String>,
     mqtt_listen: Option<String>,
+    mqtt_broker: Option<String>,
+    mqtt_broker_ca: Option<PathBuf>,
+    mqtt_broker_certificate: Option<PathBuf>,
+    mqtt_broker_key: Option<PathBuf>,
+    mqtt_broker_reload: Option<PathBuf>,
     local_listen: Option<String>,
     zenoh_listen: Option<String>,
     tls: Option<bool>,
@@ -166,6 +198,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where robots connect.
     pub mqtt_listen: SocketAddr,
+    /// The broker through which robots come instead, if there is one.
+    pub mqtt_broker: Option<BrokerOptions>,
     /// Where people of this machine connect without TLS, if they may.
     pub local_listen: Option<SocketAddr>,
     /// Where robots connect by zenoh, if they may.
@@ -180,6 +214,8 @@ pub struct Config {
     pub log: String,
     /// The data folder was put back from a backup.
     pub restored: bool,
+    /// A list of revoked certificates that may know more than the data folder.
+    pub revocations: Option<PathBuf>,
     /// Sign documents with the next key from now on.
     pub rotate_document_key: bool,
     /// What is kept of robots' logs, and how long.
@@ -199,7 +235,32 @@ impl Config {
         if let Some(given) = tls_names.iter().find(|name| !well_formed_name(name)) {
             return Err(ConfigError::TlsName { given: given.clone() });
         }
+        let given = |path: Option<PathBuf>, file: Option<PathBuf>| path.or(file).filter(|path| !path.as_os_str().is_empty());
+        let broker = BrokerOptions {
+            url: text(args.mqtt_broker, file.mqtt_broker, ""),
+            ca: given(args.mqtt_broker_ca, file.mqtt_broker_ca),
+            certificate: given(args.mqtt_broker_certificate, file.mqtt_broker_certificate),
+            key: given(args.mqtt_broker_key, file.mqtt_broker_key),
+            reload: given(args.mqtt_broker_reload, file.mqtt_broker_reload),
+        };
+        let mqtt_broker = if broker.url.is_empty() {
+            let belongs = [
+                ("mqtt_broker_ca", &broker.ca),
+                ("mqtt_broker_certificate", &broker.certificate),
+                ("mqtt_broker_key", &broker.key),
+                ("mqtt_broker_reload", &broker.reload),
+            ];
+            if let Some((key, _)) = belongs.into_iter().find(|(_, value)| value.is_some()) {
+                return Err(ConfigError::NoBroker { key });
+            }
+            None
+        } else if args.mqtt_listen.is_some() || file.mqtt_listen.is_some() {
+            return Err(ConfigError::TwoBrokers);
+        } else {
+            Some(broker)
+        };
         Ok(Self {
+            mqtt_broker,
             data_dir: args.data_dir.or(file.data_dir).unwrap_or_else(|| "edgeflow-data".into()),
             listen: address("listen", &text(args.listen, file.listen, "127.0.0.1:5000"), tls)?,
             local_listen: match text(args.local_listen, file.local_listen, "").as_str() {
@@ -217,6 +278,7 @@ impl Config {
             max_model_bytes: file.max_model_bytes.unwrap_or(2 << 30),
             log: text(args.log, file.log, "info"),
             restored: args.restored,
+            revocations: args.revocations,
             rotate_document_key: args.rotate_document_key,
             retention: file.retention.policy()?,
         })
@@ -253,7 +315,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 9 + 9, "one line per field of `File` and of `Retention`");
+        assert_eq!(keys.count(), 14 + 9, "one line per field of `File` and of `Retention`");
     }
 
     #[test]
@@ -261,6 +323,21 @@ mod tests {
         let args = Args { listen: Some("127.0.0.1:1".into()), ..Args::default() };
         let config = with_file("listen = \"127.0.0.1:2\"\nmqtt_listen = \"127.0.0.1:3\"", args).unwrap();
         assert_eq!((config.listen.port(), config.mqtt_listen.port()), (1, 3));
+    }
+
+    #[test]
+    fn a_broker_of_ones_own_takes_the_place_of_the_one_inside() {
+        let broker = |args| Config::load(args).map(|config| config.mqtt_broker);
+        assert_eq!(broker(Args::default()).unwrap(), None);
+        let url = || Some("mqtts://broker:8883".to_owned());
+        let config =
+            with_file("mqtt_broker = \"mqtts://other\"\nmqtt_broker_ca = \"ca.pem\"", Args { mqtt_broker: url(), ..Args::default() });
+        let expected = BrokerOptions { url: "mqtts://broker:8883".into(), ca: Some("ca.pem".into()), ..BrokerOptions::default() };
+        assert_eq!(config.unwrap().mqtt_broker, Some(expected));
+        let both = Args { mqtt_broker: url(), mqtt_listen: Some("127.0.0.1:1".into()), ..Args::default() };
+        assert!(broker(both).unwrap_err().to_string().contains("drop mqtt_listen"));
+        let error = broker(Args { mqtt_broker_reload: Some("reload".into()), ..Args::default() }).unwrap_err().to_string();
+        assert!(error.contains("mqtt_broker_reload is set without mqtt_broker"), "{error}");
     }
 
     #[test]

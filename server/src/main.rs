@@ -9,7 +9,7 @@ use edgeflow_server::{
     background,
     config::{Args, Config},
     http,
-    mqtt::{Gateway, Limits},
+    mqtt::{BrokerDoor, Gateway, GatewayMetrics, Limits},
     tls::{self, ClientCertificate},
     zenoh::ZenohDoor,
 };
@@ -60,6 +60,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     let options = AppOptions {
         restored: config.restored,
+        revocations: config.revocations,
         rotate_document_key: config.rotate_document_key,
         max_model_bytes: config.max_model_bytes,
         retention: config.retention,
@@ -68,10 +69,18 @@ async fn run(args: Args) -> anyhow::Result<()> {
     };
     let app = App::open(options, Arc::new(SystemClock)).await.with_context(|| format!("cannot open {}", config.data_dir.display()))?;
     let acceptor = |client, alpn: &[&[u8]]| config.tls.then(|| tls::acceptor(app.authority(), client, alpn)).transpose();
-    let gateway = Gateway::bind(config.mqtt_listen, Limits::default(), acceptor(ClientCertificate::Required, &[])?).await?;
+    let robots = match config.mqtt_broker.clone() {
+        Some(broker) => Robots::Broker(BrokerDoor::open(app.clone(), broker, Limits::default())?),
+        None => {
+            let tls = acceptor(ClientCertificate::Required, &[])?;
+            Robots::Gateway(Gateway::bind(config.mqtt_listen, Limits::default(), tls).await?)
+        }
+    };
     let https = acceptor(ClientCertificate::Optional, &[b"http/1.1"])?;
-    app.set_mqtt_address(gateway.address());
-    app.metrics().register(|registry| gateway.metrics().register(registry));
+    if let Robots::Gateway(gateway) = &robots {
+        app.set_mqtt_address(gateway.address());
+    }
+    app.metrics().register(|registry| robots.metrics().register(registry));
     let zenoh = match config.zenoh_listen {
         Some(listen) => Some(ZenohDoor::open(app.clone(), listen).await?),
         None => None,
@@ -85,13 +94,22 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let doors = Doors { http: http_address, local: local_address, mqtt: gateway.address(), zenoh: zenoh_address, tls: config.tls };
+    let mqtt = match (&robots, config.mqtt_broker) {
+        (Robots::Broker(_), Some(broker)) => format!("broker {}", broker.url),
+        (Robots::Gateway(gateway), _) if config.tls => format!("mqtts://{}", gateway.address()),
+        (Robots::Gateway(gateway), _) => format!("mqtt://{}", gateway.address()),
+        (Robots::Broker(_), None) => String::new(),
+    };
+    let doors = Doors { http: http_address, local: local_address, mqtt, zenoh: zenoh_address, tls: config.tls };
     announce(&doors, made.as_deref())?;
 
     let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
     let retainer = tokio::spawn(background::retain(app.clone(), shutdown.clone()));
     let collector = tokio::spawn(background::collect(app.clone(), shutdown.clone()));
-    let robots = tokio::spawn(gateway.serve(app.clone(), shutdown.clone()));
+    let robots = match robots {
+        Robots::Gateway(gateway) => tokio::spawn(gateway.serve(app.clone(), shutdown.clone())),
+        Robots::Broker(door) => tokio::spawn(door.serve(shutdown.clone())),
+    };
     let zenoh = zenoh.map(|door| tokio::spawn(door.serve(shutdown.clone())));
     let authority = tokio::spawn(background::refresh_authority(app.clone(), shutdown.clone()));
     let mut people = match https {
@@ -128,11 +146,27 @@ async fn run(args: Args) -> anyhow::Result<()> {
     result.context("the HTTP door broke")?.context("cannot serve HTTP")
 }
 
+/// By which way robots come over MQTT.
+enum Robots {
+    Gateway(Gateway),
+    Broker(BrokerDoor),
+}
+
+impl Robots {
+    fn metrics(&self) -> GatewayMetrics {
+        match self {
+            Robots::Gateway(gateway) => gateway.metrics(),
+            Robots::Broker(door) => door.metrics(),
+        }
+    }
+}
+
 /// Where we listen.
 struct Doors {
     http: SocketAddr,
     local: Option<SocketAddr>,
-    mqtt: SocketAddr,
+    /// As it is told: address, or the broker's.
+    mqtt: String,
     zenoh: Option<SocketAddr>,
     tls: bool,
 }
@@ -142,7 +176,7 @@ fn announce(doors: &Doors, made: Option<&str>) -> anyhow::Result<()> {
     let Doors { http, local, mqtt, zenoh, tls } = doors;
     let s = if *tls { "s" } else { "" };
     let more = |scheme: &str, address: &Option<SocketAddr>| address.map(|address| format!(" {scheme}://{address}")).unwrap_or_default();
-    writeln!(out, "edgeflow-server listening on http{s}://{http} mqtt{s}://{mqtt}{}{}", more("zenoh", zenoh), more("http", local))?;
+    writeln!(out, "edgeflow-server listening on http{s}://{http} {mqtt}{}{}", more("zenoh", zenoh), more("http", local))?;
     if let Some(token) = made {
         writeln!(out, "admin token (shown once): {token}")?;
     }

@@ -5,7 +5,7 @@
 use edgeflow_identity::Tunnel;
 use edgeflow_wire::Topics;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, QoS, SubscribeFilter,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Packet, QoS, SubscribeFilter,
     SubscribeReasonCode, Transport,
 };
 use std::{fmt, net::IpAddr, time::Duration};
@@ -102,6 +102,7 @@ impl Mqtt {
         options
             .set_keep_alive(self.config.keep_alive)
             .set_clean_session(true)
+            .set_last_will(LastWill::new(self.topics.alive(), [], QoS::AtLeastOnce, true))
             .set_max_packet_size(MAX_INCOMING_BYTES, edgeflow_wire::MAX_DOCUMENT_BYTES);
         let (client, mut events) = AsyncClient::new(options, 32);
         let mut network = NetworkOptions::new();
@@ -139,6 +140,10 @@ impl Connect for Mqtt {
                 Packet::SubAck(answer) if forwarder.is_none() => {
                     if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
                         return "the broker refused a subscription: check that the robot's name and token belong together".to_owned();
+                    }
+                    // Not before we can hear what whoever hears this will say.
+                    if let Err(error) = client.try_publish(self.topics.alive(), QoS::AtLeastOnce, true, "1") {
+                        return format!("could not say that the robot is here: {error}");
                     }
                     let (outbox, documents) = Outbox::new();
                     forwarder = Some(AbortOnDrop(tokio::spawn(forward(client.clone(), self.topics.telemetry(), documents))));

@@ -41,7 +41,8 @@ impl Topics {
         format!("{}/telemetry/ack", self.base)
     }
 
-    /// What an uplink with liveliness holds here while it is up. Not a topic: nothing is ever published on it.
+    /// Robot to whoever stands between: that it is here. zenoh holds it as a token of liveliness; over MQTT it is a retained message
+    /// with any content, which the robot's will takes away (an empty one, retained). It carries nothing else.
     pub fn alive(&self) -> String {
         format!("{}/alive", self.base)
     }

@@ -39,6 +39,8 @@ pub enum Action {
     IssueCertificate,
     /// Take a robot's identity away.
     RevokeTarget,
+    /// Give an external broker its certificate.
+    CertifyBroker,
     /// Read models and versions.
     ReadModel,
     /// Make models and register versions.
@@ -79,6 +81,7 @@ impl Action {
             Action::BootstrapTarget => "bootstrap_target",
             Action::IssueCertificate => "issue_certificate",
             Action::RevokeTarget => "revoke_target",
+            Action::CertifyBroker => "certify_broker",
             Action::ReadModel => "read_model",
             Action::WriteModel => "write_model",
             Action::ReadArtifact => "read_artifact",

@@ -4,6 +4,13 @@
 //! its keys are readable by this user only. The certificate of our own listeners is made anew at each start and before it
 //! expires, so nothing of it has to be kept.
 
+mod brokers;
+mod revoked;
+
+pub use brokers::CONTROL_PLANE;
+pub(crate) use brokers::ClientIdentity;
+pub(crate) use revoked::plain;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use edgeflow_core::identity::{Certificate, Fingerprint};
 use edgeflow_wire::{DocumentKind, Envelope, Signature, WIRE_VERSION};
@@ -84,6 +91,8 @@ pub struct Authority {
     next_documents: DocumentSigner,
     /// Revoked certificates, so that a handshake can refuse them without asking the store. The store decides.
     revoked: RwLock<HashSet<Fingerprint>>,
+    /// The list of them for others, PEM.
+    revoked_pem: RwLock<String>,
 }
 
 struct DocumentSigner {
@@ -137,7 +146,18 @@ impl Authority {
         let (documents, next_documents) = (DocumentSigner::open(&present)?, DocumentSigner::open(&next)?);
         let names = LOOPBACK.iter().map(|name| (*name).to_owned()).chain(names.iter().cloned()).collect::<Vec<_>>();
         let server = RwLock::new(serve(&folder, &issuer, &ca, &names, now_us)?);
-        Ok(Self { folder, issuer, ca, ca_pem, names, server, documents, next_documents, revoked: RwLock::default() })
+        Ok(Self {
+            folder,
+            issuer,
+            ca,
+            ca_pem,
+            names,
+            server,
+            documents,
+            next_documents,
+            revoked: RwLock::default(),
+            revoked_pem: RwLock::default(),
+        })
     }
 
     /// SHA-256 of the authority's certificate: what a robot pins before it first speaks to us.
@@ -187,16 +207,29 @@ impl Authority {
     /// Signs a robot's request (PKCS#10, PEM, ECDSA on P-256). The name is ours to give: what the request says is not read.
     pub(crate) fn issue(&self, name: &str, request_pem: &str, from_us: i64, until_us: i64) -> Result<Issued, AppError> {
         let key = requested_key(request_pem)?;
-        let mut params = CertificateParams::default();
+        let (certificate, serial) = self.certify(name, &[], ExtendedKeyUsagePurpose::ClientAuth, &key, (from_us, until_us))?;
+        Ok(Issued { pem: certificate.pem(), fingerprint: fingerprint(certificate.der()), serial })
+    }
+
+    /// A certificate for a key, and its serial number: whose, under which names and addresses, what for, from when until when.
+    fn certify(
+        &self,
+        name: &str,
+        names: &[String],
+        purpose: ExtendedKeyUsagePurpose,
+        key: &impl PublicKeyData,
+        (from_us, until_us): (i64, i64),
+    ) -> Result<(rcgen::Certificate, String), AppError> {
+        let mut params = CertificateParams::new(names)
+            .map_err(|error| AppError::Invalid(format!("{names:?} cannot stand in a certificate: {error}")))?;
         params.distinguished_name = common_name(name);
         (params.not_before, params.not_after) = (at(from_us)?, at(until_us)?);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![purpose];
         params.use_authority_key_identifier_extension = true;
         let serial = serial()?;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        let certificate = params.signed_by(&key, &self.issuer).map_err(crypto)?;
-        Ok(Issued { pem: certificate.pem(), fingerprint: fingerprint(certificate.der()), serial: hex::encode(serial) })
+        Ok((params.signed_by(key, &self.issuer).map_err(crypto)?, hex::encode(serial)))
     }
 
     /// An envelope around a document, signed.

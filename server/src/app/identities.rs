@@ -128,8 +128,7 @@ impl App {
             after = Some(last.id.name.to_string());
             for target in page {
                 let certificates = self.stores.identities.certificates(&organisation, &target.id.name).await?;
-                let mut alive = certificates.iter().filter(|certificate| certificate.not_after_us > now_us).peekable();
-                if alive.peek().is_some() && alive.all(|certificate| certificate.revoked_at_us.is_none()) {
+                if stands(&certificates, now_us) {
                     robots.insert(target.id.name);
                 }
             }
@@ -176,4 +175,10 @@ impl App {
         let (ca, document_keys) = (self.authority.ca_pem().to_owned(), self.authority.document_keys());
         IssuedIdentity { name, certificate, ca, not_after_us, document_keys }
     }
+}
+
+/// Whether a name says enough: one of its certificates stands, and none is revoked and could still be shown.
+pub(super) fn stands(certificates: &[identity::Certificate], now_us: i64) -> bool {
+    let mut alive = certificates.iter().filter(|certificate| certificate.not_after_us > now_us).peekable();
+    alive.peek().is_some() && alive.all(|certificate| certificate.revoked_at_us.is_none())
 }

@@ -8,6 +8,7 @@ mod artifacts;
 mod audit;
 mod auth;
 mod authority;
+mod brokers;
 mod commands;
 mod deployments;
 mod door;
@@ -38,7 +39,8 @@ mod upload;
 mod visits;
 
 pub use artifacts::ArtifactBytes;
-pub use authority::{Authority, AuthorityFiles, DocumentKey, well_formed_name};
+pub use authority::{Authority, AuthorityFiles, CONTROL_PLANE, DocumentKey, well_formed_name};
+pub use brokers::BrokerCertificate;
 pub use deployments::DeploymentRequest;
 pub use door::{Door, DoorMetrics, Outcome};
 pub use error::AppError;
@@ -57,6 +59,7 @@ pub use telemetry::TelemetryRequest;
 pub use upload::Upload;
 
 pub(crate) use live::certificate_name;
+pub(crate) use authority::ClientIdentity;
 pub(crate) use robots::decode_upstream;
 pub(crate) use sessions::{Place, Sessions, Signals};
 pub(crate) use visits::Visits;

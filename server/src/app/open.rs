@@ -9,7 +9,7 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-use crate::app::{App, AppError, Metrics, artifacts::Artifacts, authority::Authority, hub::Hub, live::Places, presence::Presence};
+use crate::app::{App, AppError, Metrics, artifacts::Artifacts, authority::Authority, brokers, hub::Hub, live::Places, presence::Presence};
 
 /// Robots whose change can wait to be told before a slow listener re-reads all of them.
 const CHANGES: usize = 4096;
@@ -21,6 +21,8 @@ pub struct AppOptions {
     pub data_dir: PathBuf,
     /// The folder was put back from a backup: raise the server epoch.
     pub restored: bool,
+    /// A list of revoked certificates that may know more than the folder: those on it are revoked here, too.
+    pub revocations: Option<PathBuf>,
     /// Sign documents with the next key from now on.
     pub rotate_document_key: bool,
     /// Most bytes of one uploaded bundle.
@@ -37,6 +39,7 @@ impl AppOptions {
         Self {
             data_dir: data_dir.into(),
             restored: false,
+            revocations: None,
             rotate_document_key: false,
             max_model_bytes: 2 << 30,
             tls_names: Vec::new(),
@@ -72,7 +75,21 @@ impl App {
             tracing::warn!(server.epoch = identity.server_epoch, "the data folder was restored: server epoch raised");
         }
         let authority = Authority::open(&options.data_dir, &options.tls_names, options.rotate_document_key, now_us)?;
-        authority.revoke(stores.identities.revoked_certificates(now_us).await?);
+        match &options.revocations {
+            Some(file) => {
+                let robots = brokers::revoke_listed(&stores, &authority, file, now_us).await?;
+                let names = robots.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+                tracing::warn!(robots = names, "revoked again what the list of revoked certificates names");
+            }
+            None if options.restored => tracing::warn!(
+                "robots that were revoked after the backup are let in again: revoke them again, or start with --revocations and the newest \
+                 list of revoked certificates there is (a broker has it, or whoever fetched /api/v1/revoked.pem)"
+            ),
+            None => {}
+        }
+        let revoked = stores.identities.revoked_certificates(now_us).await?;
+        authority.list_revoked(&revoked, now_us)?;
+        authority.revoke(revoked.iter().map(|certificate| certificate.fingerprint));
         let (enrolled, _) = broadcast::channel(CHANGES);
         let (desired, _) = broadcast::channel(CHANGES);
         let (revoked, _) = broadcast::channel(CHANGES);

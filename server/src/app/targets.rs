@@ -64,6 +64,7 @@ impl App {
         }
         let certificates = self.stores.identities.certificates(&principal.organisation, name).await?;
         self.authority.revoke(certificates.iter().map(|certificate| certificate.fingerprint));
+        self.list_revoked().await;
         // An error means that no door is open for robots.
         drop(self.revoked.send(App::robot_id(&principal.organisation, name)));
         self.record(principal, Action::RevokeTarget, &format!("target/{name}"), serde_json::Value::Null).await;

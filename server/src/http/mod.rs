@@ -1,10 +1,11 @@
 //! The HTTP door: translation between requests and use-cases, one file per resource.
 //!
-//! Every route under `/api` but `/enroll` wants `Authorization: Bearer`; `/healthz`, `/metrics` and the dashboard's files do not.
+//! Every route under `/api` but `/enroll` and `/revoked.pem` wants `Authorization: Bearer`; `/healthz`, `/metrics` and the dashboard's files do not.
 
 mod artifacts;
 mod audit;
 mod auth;
+mod brokers;
 mod commands;
 mod dashboard;
 mod deployments;
@@ -68,6 +69,8 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/targets/{target}/bootstrap", post(identities::bootstrap))
         .route("/targets/{target}/certificates", get(identities::list).post(identities::renew))
         .route("/enroll", post(identities::enroll))
+        .route("/brokers/certificates", post(brokers::certify))
+        .route("/revoked.pem", get(brokers::revoked))
         .route("/targets/{target}/log", get(targets::log))
         .route("/targets/{target}/entries", get(targets::entries))
         .route("/targets/{target}/commands", get(commands::list).post(commands::give))

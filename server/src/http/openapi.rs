@@ -9,7 +9,7 @@ use utoipa::{
 use crate::http::{
     artifacts, audit,
     auth::Caller,
-    commands, deployments, drift,
+    brokers, commands, deployments, drift,
     error::{ErrorBody, HttpError},
     events, identities, lineage, live, model_versions, models, policies, retention, server, stream, targets, telemetry, uplink, watch,
 };
@@ -23,7 +23,7 @@ use crate::http::{
     ),
     paths(
         server::get, targets::list, targets::enrol, targets::get, targets::revoke,
-        identities::bootstrap, identities::list, identities::renew, identities::enroll, targets::log, targets::entries,
+        identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
         commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, models::list, models::create, models::get, models::update, models::delete,
         models::set_tag, models::delete_tag, models::set_alias, models::delete_alias, model_versions::register, model_versions::get,

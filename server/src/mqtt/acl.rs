@@ -9,6 +9,8 @@ pub(super) enum Inbound {
     Telemetry,
     /// Acknowledgements of commands.
     CommandAck,
+    /// That it is here, which an external broker wants to be told.
+    Alive,
 }
 
 /// What a robot may subscribe to.
@@ -40,6 +42,8 @@ impl Acl {
             Some(Inbound::Telemetry)
         } else if topic.strip_prefix(&self.topics.command()) == Some("/ack") {
             Some(Inbound::CommandAck)
+        } else if topic == self.topics.alive() {
+            Some(Inbound::Alive)
         } else {
             None
         }
@@ -65,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_robot_has_exactly_five_topics() {
+    fn a_robot_has_exactly_six_topics() {
         let acl = Acl::new("robot-1").unwrap();
         let levels = [
             "deploy",
@@ -75,6 +79,7 @@ mod tests {
             "telemetry/ack",
             "command",
             "command/ack",
+            "alive",
             "",
             "#",
             "+",
@@ -99,6 +104,7 @@ mod tests {
                 format!("subscribe {base}/telemetry/ack TelemetryAck"),
                 format!("subscribe {base}/command Command"),
                 format!("publish {base}/command/ack CommandAck"),
+                format!("publish {base}/alive Alive"),
             ]
         );
         for filter in ["#", "+", "edgeflow/#", "edgeflow/targets/#", "$SYS/#", "$share/g/edgeflow/targets/robot-1/deploy", ""] {

@@ -1,7 +1,7 @@
 //! From the first byte to a robot that is who it says.
 
 use edgeflow_core::identity::Presented;
-use rumqttc::mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
+use rumqttc::mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, LastWill, Packet};
 use std::time::Duration;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    acl::Acl,
+    acl::{Acl, Inbound},
     limits::Limits,
     metrics::Outcome,
     packets::{End, Packets},
@@ -68,7 +68,9 @@ async fn check<P: RobotPort>(
         Ok(acl) => acl,
         Err(error) => return refuse(ConnectReturnCode::BadClientId, Outcome::BadCredentials, error.to_string()),
     };
-    if let Some(will) = &connect.last_will {
+    // One will makes no difference: that the robot is gone, in words for an external broker.
+    let foreign = |will: &&LastWill| acl.publish(&will.topic) != Some(Inbound::Alive) || !will.message.is_empty();
+    if let Some(will) = connect.last_will.as_ref().filter(foreign) {
         let reason = format!("{name} has a will on {:?}: wills are not served, facts travel in the edge log", will.topic);
         return refuse(ConnectReturnCode::NotAuthorized, Outcome::AclViolation, reason);
     }

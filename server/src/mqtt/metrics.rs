@@ -22,6 +22,7 @@ pub struct GatewayMetrics {
     pub(super) telemetry: Counter,
     pub(super) telemetry_bytes: Counter,
     pub(super) sent: Counter,
+    pub(super) dropped: Counter,
     ended: Family<OutcomeLabel, Counter>,
 }
 
@@ -34,6 +35,11 @@ impl GatewayMetrics {
         registry.register("edgeflow_mqtt_telemetry_messages", "Telemetry messages received", self.telemetry.clone());
         registry.register("edgeflow_mqtt_telemetry_bytes", "Bytes of telemetry messages received", self.telemetry_bytes.clone());
         registry.register("edgeflow_mqtt_sent_messages", "Messages sent to robots", self.sent.clone());
+        registry.register(
+            "edgeflow_mqtt_dropped_messages",
+            "Messages from an external broker that were not kept, since their robot sends faster than is ingested; it sends them again",
+            self.dropped.clone(),
+        );
         registry.register("edgeflow_mqtt_ended", "Connections ended, by outcome", self.ended.clone());
     }
 
@@ -45,6 +51,11 @@ impl GatewayMetrics {
     /// Robots connected now.
     pub fn robots(&self) -> i64 {
         self.robots.get()
+    }
+
+    /// Messages from an external broker that were not kept.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.get()
     }
 
     /// TCP connections open now.

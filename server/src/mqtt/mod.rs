@@ -14,7 +14,7 @@
 //!
 //! What remains to be served is small: identity, a topic list that is compared and never matched (so wildcards cannot
 //! reach anything), a desired state per robot that is looked up in the store instead of retained in memory, and
-//! acknowledgements. The packet codec is `rumqttc`'s. An external broker can still take this module's place.
+//! acknowledgements. The packet codec is `rumqttc`'s. An external broker can still take the gateway's place ([`BrokerDoor`]): we are its client then.
 //!
 //! Robots come over TLS with their own certificate, which is looked at in the handshake, at CONNECT and, for its revocation and
 //! expiry, before every packet; on loopback, for development, they may come in the clear with a token instead.
@@ -24,6 +24,7 @@
 
 mod acl;
 mod app;
+mod broker;
 #[cfg(any(test, fuzzing))]
 pub mod feed;
 mod gateway;
@@ -37,6 +38,7 @@ mod session;
 mod tests;
 mod v5;
 
+pub use broker::{BrokerDoor, BrokerError, BrokerOptions};
 pub use gateway::{Gateway, GatewayError};
 pub use limits::Limits;
 pub use metrics::{GatewayMetrics, Outcome};

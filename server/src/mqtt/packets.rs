@@ -52,6 +52,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
         Self { stream, input: BytesMut::new(), output: BytesMut::new(), max_bytes, takes_bytes, begun: false, v5: None }
     }
 
+    /// A stream to a server, with which we began to speak 3.1.1.
+    pub(super) fn client(stream: S, max_bytes: usize) -> Self {
+        Self { begun: true, ..Self::new(stream, max_bytes, max_bytes) }
+    }
+
+    /// Bytes that were pushed and not yet written.
+    pub(super) fn unwritten(&self) -> usize {
+        self.output.len()
+    }
+
     /// Most messages the client takes without acknowledging them.
     pub(super) fn receive_maximum(&self) -> usize {
         self.v5.as_ref().map_or(usize::MAX, V5::receive_maximum)

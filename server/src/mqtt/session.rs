@@ -211,8 +211,9 @@ where
                 self.waiting.push_back(publish);
                 Ok(())
             }
-            Some(Inbound::CommandAck) => {
-                // The truth about a command is an entry of the edge log; this copy only tells an external broker's tools.
+            Some(Inbound::CommandAck | Inbound::Alive) => {
+                // The truth about a command is an entry of the edge log, and its connection says that a robot is here: both copies
+                // only tell an external broker.
                 self.acknowledge(publish.qos, publish.pkid)
             }
             None => Err(End::new(Outcome::AclViolation, format!("may not publish on {:?}", publish.topic))),

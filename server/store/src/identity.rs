@@ -34,6 +34,6 @@ pub trait IdentityStore: Send + Sync {
     /// The newest certificate of each robot, where that expires before `before_us`; the first to expire first.
     async fn expiring_certificates(&self, before_us: i64) -> Result<Vec<Certificate>, StoreError>;
 
-    /// Revoked certificates that would not have expired by `now_us`.
-    async fn revoked_certificates(&self, now_us: i64) -> Result<Vec<Fingerprint>, StoreError>;
+    /// Revoked certificates that would not have expired by `now_us`, by robot.
+    async fn revoked_certificates(&self, now_us: i64) -> Result<Vec<Certificate>, StoreError>;
 }

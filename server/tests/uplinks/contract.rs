@@ -27,6 +27,15 @@ fn event(ack: &LogAck) -> u64 {
     ack.next.iter().find(|Ack { class, .. }| *class == Class::Event).expect("no word about events").next_seq
 }
 
+/// Says something and is told that this is the next seq. A broker may first bring answers to what the connection before this one said.
+async fn told(way: Way, connection: &mut Connection, upstream: Upstream, next: u64) {
+    let mut heard = event(&connection.say(upstream).await);
+    while way == Way::Broker && heard < next {
+        heard = event(&connection.answer().await);
+    }
+    assert_eq!(heard, next);
+}
+
 /// Out of order, doubled, overlapping.
 pub(crate) async fn batches(way: Way) {
     let world = World::of(way).await;
@@ -91,13 +100,13 @@ pub(crate) async fn reconnect(way: Way) {
     let mut connection = world.connect(way, &robot).await;
     let next = event(&connection.say(hello(&robot, 11)).await);
     assert!(next == 6 || next == 11, "{next}");
-    assert_eq!(event(&connection.say(Upstream::Batch(second)).await), 11);
+    told(way, &mut connection, Upstream::Batch(second), 11).await;
     // Again, at once and without a goodbye that anybody waits for.
     drop(connection);
     let mut connection = world.connect(way, &robot).await;
-    assert_eq!(event(&connection.say(hello(&robot, 11)).await), 11);
+    told(way, &mut connection, hello(&robot, 11), 11).await;
     let third = robot.append(Class::Event, bodies(1));
-    assert_eq!(event(&connection.say(Upstream::Batch(third)).await), 12);
+    told(way, &mut connection, Upstream::Batch(third), 12).await;
     assert_eq!(world.account("robot-1").await, (11, 0, 0, 0));
     assert_eq!(world.server.get("/targets/robot-1").await["online"], true);
     drop(connection);
@@ -129,7 +138,12 @@ pub(crate) async fn desired(way: Way) {
     world.server.deploy("1", &["robot-1"]).await;
     world.server.deploy("1", &["robot-1"]).await;
     let mut connection = world.connect(way, &robot).await;
-    assert_eq!(connection.desired().await.version.generation, 5);
+    let mut desired = connection.desired().await;
+    // What a broker retains is what it was told until then: the newest comes soon after.
+    while way == Way::Broker && desired.version.generation < 5 {
+        desired = connection.desired().await;
+    }
+    assert_eq!(desired.version.generation, 5);
     drop(connection);
     world.stop().await;
 }
@@ -168,6 +182,14 @@ pub(crate) async fn identity(way: Way) {
     let (robot, other) = (world.enrol("robot-1").await, world.enrol("robot-2").await);
     for (name, proof) in [("robot-1", world.proof(&other)), ("robot-1", world.forged("robot-1")), ("ghost", world.proof(&robot))] {
         let mut connection = Connection::start(&*world.uplink(way, name, &proof));
+        if way == Way::Broker && !proof.token.ends_with("nonsense") {
+            // A broker goes by the certificate whatever the client says, so it comes in as who it is, and speaks to nobody.
+            connection.up().await;
+            assert!(connection.put(edgeflow_wire::encode(&hello(&robot, 1)).unwrap()));
+            let answer = connection.hears(Duration::from_millis(300)).await;
+            assert!(!answer, "{name} was answered with another's proof");
+            continue;
+        }
         let reason = connection.down().await;
         assert!(["token", "certificate"].iter().any(|what| reason.contains(what)) || way == Way::Zenoh, "{reason}");
         assert!(!connection.comes_up(Duration::from_millis(300)).await, "{name} came in with another's proof");

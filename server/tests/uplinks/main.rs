@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
+mod broker;
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
@@ -10,6 +11,7 @@ mod fallback;
 mod faults;
 mod http;
 mod live;
+mod mosquitto;
 mod secure;
 mod world;
 mod zenoh;
@@ -74,4 +76,5 @@ contract! {
     over_zenoh: Zenoh,
     over_mqtt_with_certificates: Mqtts,
     over_http_with_certificates: Https,
+    over_a_broker: Broker,
 }

@@ -52,7 +52,7 @@ pub(crate) fn uplink_to(way: Way, address: SocketAddr, robot: &str, proof: &Proo
     let (roots, pem) = (Roots::Ca(read(&proof.ca)), read(&proof.pem));
     let tunnel = |address: SocketAddr| Tunnel::open(&address.to_string(), move || client_config(&roots, Some(&pem))).unwrap();
     let (retry_first, retry_cap) = (Duration::from_millis(10), Duration::from_millis(50));
-    if way == Way::Mqtts {
+    if way != Way::Https {
         let config = MqttConfig::new(address.to_string(), robot, "");
         Box::new(Mqtt::new(MqttConfig { tunnel: Some(tunnel(address)), retry_first, retry_cap, ..config }).unwrap())
     } else {

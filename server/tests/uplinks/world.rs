@@ -2,12 +2,13 @@
 
 use crate::{
     common::{Robot, Server, bundle, options},
+    mosquitto::Mosquitto,
     secure::Doors,
 };
 use edgeflow_bridge::{Clock, LogHandle, LogThread, Recorder};
 use edgeflow_core::{Principal, TargetName};
 use edgeflow_server::{
-    mqtt::{Gateway, Limits as GatewayLimits},
+    mqtt::{BrokerDoor, Gateway, GatewayMetrics, Limits as GatewayLimits},
     zenoh::ZenohDoor,
 };
 use edgeflow_uplink::{
@@ -35,12 +36,14 @@ pub(crate) enum Way {
     Mqtts,
     /// HTTP over TLS with certificates.
     Https,
+    /// MQTT with certificates, through Debian's mosquitto.
+    Broker,
 }
 
 impl Way {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Way::Mqtt | Way::Mqtts => "mqtt",
+            Way::Mqtt | Way::Mqtts | Way::Broker => "mqtt",
             Way::Http | Way::Https => "http",
             Way::Zenoh => "zenoh",
         }
@@ -62,6 +65,7 @@ pub(crate) struct World {
     pub(crate) mqtt: SocketAddr,
     pub(crate) zenoh: Option<SocketAddr>,
     pub(crate) secure: Doors,
+    pub(crate) broker: Option<Mosquitto>,
     stop: CancellationToken,
     doors: Vec<JoinHandle<()>>,
     folder: tempfile::TempDir,
@@ -76,7 +80,7 @@ impl World {
         let (mqtt, stop) = (gateway.address(), CancellationToken::new());
         let doors = vec![tokio::spawn(gateway.serve(server.app.clone(), stop.clone()))];
         let secure = Doors::open(&server.app, &stop).await;
-        Self { server, mqtt, zenoh: None, secure, stop, doors, folder }
+        Self { server, mqtt, zenoh: None, secure, broker: None, stop, doors, folder }
     }
 
     /// With zenoh too.
@@ -89,9 +93,24 @@ impl World {
         world
     }
 
+    /// With a broker of its own, too; whether that is told of revoked certificates.
+    pub(crate) async fn with_broker(reload: bool) -> (Self, GatewayMetrics) {
+        let mut world = Self::start().await;
+        let broker = Mosquitto::start(&world.server.app).await;
+        let door = BrokerDoor::open(world.server.app.clone(), broker.options(reload), GatewayLimits::default()).unwrap();
+        let metrics = door.metrics();
+        world.doors.push(tokio::spawn(door.serve(world.stop.clone())));
+        world.broker = Some(broker);
+        (world, metrics)
+    }
+
     /// With what this uplink needs.
     pub(crate) async fn of(way: Way) -> Self {
-        if way == Way::Zenoh { Self::with_zenoh().await } else { Self::start().await }
+        match way {
+            Way::Zenoh => Self::with_zenoh().await,
+            Way::Broker => Self::with_broker(true).await.0,
+            _ => Self::start().await,
+        }
     }
 
     pub(crate) async fn stop(self) {
@@ -154,7 +173,7 @@ impl World {
                 let config = ZenohConfig::new(address, robot, &proof.ca, &proof.pem, &proof.pem);
                 Box::new(Zenoh::new(ZenohConfig { retry_first, retry_cap, patience: Duration::from_secs(2), ..config }).unwrap())
             }
-            Way::Mqtts | Way::Https => crate::secure::uplink_to(way, address.parse().unwrap(), robot, proof),
+            Way::Mqtts | Way::Https | Way::Broker => crate::secure::uplink_to(way, address.parse().unwrap(), robot, proof),
         }
     }
 
@@ -164,6 +183,7 @@ impl World {
             Way::Mqtt => self.mqtt,
             Way::Http => self.http(),
             Way::Zenoh => self.zenoh.unwrap(),
+            Way::Broker => self.broker.as_ref().unwrap().address,
             Way::Mqtts | Way::Https => return self.secure.uplink(way, robot, proof),
         };
         Self::uplink_to(way, address, robot, proof)
@@ -279,6 +299,11 @@ impl Connection {
     /// Says something and hears the answer.
     pub(crate) async fn say(&mut self, upstream: Upstream) -> LogAck {
         assert!(self.put(encode(&upstream).unwrap()));
+        self.answer().await
+    }
+
+    /// The next answer.
+    pub(crate) async fn answer(&mut self) -> LogAck {
         let ack = self.must("an answer", |event| if let LinkEvent::Ack(bytes) = event { Some(bytes.clone()) } else { None }).await;
         decode(&ack).unwrap()
     }
@@ -293,6 +318,11 @@ impl Connection {
         let pick = |event: &LinkEvent| if let LinkEvent::Command(bytes) = event { Some(bytes.clone()) } else { None };
         let envelope: Envelope = decode(&self.must("a command", pick).await).unwrap();
         decode(envelope.payload.as_bytes()).unwrap()
+    }
+
+    /// Whether an answer comes within this time.
+    pub(crate) async fn hears(&mut self, patience: Duration) -> bool {
+        self.next("an answer", patience, |event| matches!(event, LinkEvent::Ack(_)).then_some(())).await.is_some()
     }
 
     /// Whether it comes up within this time.

@@ -23,6 +23,8 @@ const EXPIRING: &str = "SELECT c.*, t.organisation FROM certificates c JOIN targ
      WHERE t.revoked_at_us IS NULL AND c.revoked_at_us IS NULL AND c.not_after_us < ?1 AND NOT EXISTS \
      (SELECT 1 FROM certificates n WHERE n.target = c.target AND n.revoked_at_us IS NULL AND n.not_after_us > c.not_after_us) \
      ORDER BY c.not_after_us, c.target";
+const REVOKED: &str = "SELECT c.*, t.organisation FROM certificates c JOIN targets t ON t.name = c.target \
+     WHERE c.revoked_at_us IS NOT NULL AND c.not_after_us > ?1 ORDER BY c.target, c.fingerprint";
 
 #[async_trait]
 impl IdentityStore for Fleet {
@@ -97,13 +99,9 @@ impl IdentityStore for Fleet {
         rows.iter().map(certificate_of).collect()
     }
 
-    async fn revoked_certificates(&self, now_us: i64) -> Result<Vec<Fingerprint>, StoreError> {
-        let rows = sqlx::query("SELECT fingerprint FROM certificates WHERE revoked_at_us IS NOT NULL AND not_after_us > ?1")
-            .bind(now_us)
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("listing revoked certificates"))?;
-        rows.iter().map(|row| get_hash(row, "fingerprint").map(Fingerprint)).collect()
+    async fn revoked_certificates(&self, now_us: i64) -> Result<Vec<Certificate>, StoreError> {
+        let rows = sqlx::query(REVOKED).bind(now_us).fetch_all(&self.0.readers).await.map_err(failed("listing revoked certificates"))?;
+        rows.iter().map(certificate_of).collect()
     }
 }
 
