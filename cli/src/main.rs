@@ -59,6 +59,9 @@ enum Command {
     /// On a robot: get its certificate, with a one-time token.
     #[command(visible_alias = "enrol")]
     Enroll(enroll::EnrollArguments),
+    /// An MQTT broker of your own, in the place of the one inside of the control plane.
+    #[command(subcommand)]
+    Broker(api::BrokerCommand),
     /// Take a robot's identity away: its connections end at once, its certificates and token are worth nothing.
     Revoke(api::RevokeArguments),
     /// The models that the control plane knows.
@@ -96,6 +99,7 @@ async fn main() -> ExitCode {
         Command::Ros(arguments) => ros::run(arguments).await,
         Command::Targets(command) => api::targets(command).await,
         Command::Enroll(arguments) => enroll::enroll(arguments).await,
+        Command::Broker(command) => api::broker(command).await,
         Command::Revoke(arguments) => api::revoke(arguments).await,
         Command::Model(command) => api::model(command).await,
         Command::Deploy(arguments) => api::deploy(arguments).await,

@@ -1,5 +1,6 @@
 //! The control plane's HTTP API from a terminal: what a script or a person in a hurry needs of it.
 
+mod broker;
 mod client;
 mod command;
 mod deploy;
@@ -9,6 +10,7 @@ mod model;
 mod policy;
 mod targets;
 
+pub(crate) use broker::{BrokerCommand, broker};
 #[cfg(feature = "zenoh")]
 pub(crate) use client::{Client, encode};
 pub(crate) use command::{CommandCommand, command};

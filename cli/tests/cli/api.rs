@@ -69,6 +69,12 @@ async fn certificates(headers: HeaderMap, Path(name): Path<String>) -> Answer {
     Ok(Json(json!([certificate("ab", None), certificate("cd", Some(1_700_000_001_000_000))])))
 }
 
+async fn certify_broker(State(plane): State<Plane>, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
+    allowed(&headers)?;
+    plane.asked.lock().unwrap().push(body);
+    Ok(Json(json!({ "certificate": "cert", "ca": "ca", "revoked": "list", "not_after_us": 1_700_000_000_000_000_i64 })))
+}
+
 async fn push(State(plane): State<Plane>, headers: HeaderMap, Path(model): Path<String>, mut form: Multipart) -> Answer {
     allowed(&headers)?;
     let mut parts = BTreeMap::new();
@@ -170,6 +176,7 @@ async fn start() -> (Plane, String) {
         .route("/api/v1/targets/{target}", axum::routing::delete(revoke))
         .route("/api/v1/targets/{target}/bootstrap", post(bootstrap))
         .route("/api/v1/targets/{target}/certificates", get(certificates))
+        .route("/api/v1/brokers/certificates", post(certify_broker))
         .route("/api/v1/models/{model}/versions", post(push))
         .route("/api/v1/deployments", post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
@@ -277,6 +284,29 @@ cdcdcdcdcdcdcdcd  2023-11-14T22:13:20.000Z  2023-12-14T22:13:20.000Z  2023-11-14
     let mut missing = edgeflow("https://127.0.0.1:1", &["targets", "list"]);
     missing.env_remove("EDGEFLOW_CA");
     assert!(run(missing).await.failed().contains("EDGEFLOW_CA is not set"));
+}
+
+#[tokio::test]
+async fn a_broker_gets_a_certificate_and_its_key_stays_where_it_was_made() {
+    use std::os::unix::fs::PermissionsExt;
+    let (plane, url) = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("edgeflow");
+    let certificate = ["broker", "certificate", "--names", "broker.example,10.0.0.5", "--out", out.to_str().unwrap()];
+    let said = ran(&url, &certificate).await.ok();
+    assert!(said.contains("broker.example, 10.0.0.5") && said.contains("2023-11-14T22:13:20"), "{said}");
+    let asked = plane.asked.lock().unwrap().remove(0);
+    assert_eq!(asked["names"], json!(["broker.example", "10.0.0.5"]));
+    assert!(asked["csr"].as_str().unwrap().contains("BEGIN CERTIFICATE REQUEST"));
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    assert_eq!([read("broker.pem"), read("ca.pem"), read("revoked.pem")], ["cert", "ca", "list"]);
+    let key = read("broker.key");
+    assert!(key.contains("PRIVATE KEY") && !asked.to_string().contains("PRIVATE KEY"));
+    assert_eq!(std::fs::metadata(out.join("broker.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = ran(&url, &certificate).await.failed();
+    assert!(again.contains("--force") && read("broker.key") == key, "{again}");
+    ran(&url, &[&certificate[..], &["--force"]].concat()).await.ok();
+    assert_ne!(read("broker.key"), key);
 }
 
 #[tokio::test]

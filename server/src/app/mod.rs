@@ -58,8 +58,8 @@ pub use targets::{EnrolledTarget, TargetRequest};
 pub use telemetry::TelemetryRequest;
 pub use upload::Upload;
 
-pub(crate) use live::certificate_name;
 pub(crate) use authority::ClientIdentity;
+pub(crate) use live::certificate_name;
 pub(crate) use robots::decode_upstream;
 pub(crate) use sessions::{Place, Sessions, Signals};
 pub(crate) use visits::Visits;

@@ -30,6 +30,19 @@ async fn a_robot_with_its_token_gets_in_and_others_are_told_why_not() {
             ConnectReturnCode::NotAuthorized,
             Outcome::AclViolation,
         ),
+        // Nor does the one will that is taken: its own, that it is gone.
+        (
+            "robot-1",
+            |o| o.set_last_will(LastWill::new("edgeflow/targets/robot-2/alive", "", QoS::AtLeastOnce, true)),
+            ConnectReturnCode::NotAuthorized,
+            Outcome::AclViolation,
+        ),
+        (
+            "robot-1",
+            |o| o.set_last_will(LastWill::new("edgeflow/targets/robot-1/alive", "x", QoS::AtLeastOnce, true)),
+            ConnectReturnCode::NotAuthorized,
+            Outcome::AclViolation,
+        ),
     ];
     for (index, (name, change, code, outcome)) in cases.into_iter().enumerate() {
         let before = server.metrics.ended(outcome);
@@ -47,16 +60,16 @@ async fn a_robot_with_its_token_gets_in_and_others_are_told_why_not() {
 
 /// Every verb on every topic of the robot itself and of another one, wildcards included.
 #[tokio::test]
-async fn a_robot_reaches_its_five_topics_and_nothing_else() {
+async fn a_robot_reaches_its_six_topics_and_nothing_else() {
     let server = start_default().await;
     let mut topics: Vec<String> =
         ["#", "+", "+/+/+/+", "edgeflow/#", "$SYS/#", "$share/x/edgeflow/targets/robot-1/deploy", "other"].map(String::from).into();
     for name in ["robot-1", "robot-2", "+"] {
-        for level in ["deploy", "deploy/ack", "telemetry", "telemetry/ack", "command", "command/ack", "#", "+", "telemetry/#"] {
+        for level in ["deploy", "deploy/ack", "telemetry", "telemetry/ack", "command", "command/ack", "alive", "#", "+", "telemetry/#"] {
             topics.push(format!("edgeflow/targets/{name}/{level}"));
         }
     }
-    let may_publish = ["edgeflow/targets/robot-1/telemetry", "edgeflow/targets/robot-1/command/ack"];
+    let may_publish = ["telemetry", "command/ack", "alive"].map(|level| format!("edgeflow/targets/robot-1/{level}"));
     let may_subscribe = ["edgeflow/targets/robot-1/deploy", "edgeflow/targets/robot-1/telemetry/ack", "edgeflow/targets/robot-1/command"];
     let payload = edgeflow_wire::encode(&hello("e")).unwrap();
     let mut violations = 0;
@@ -67,7 +80,7 @@ async fn a_robot_reaches_its_five_topics_and_nothing_else() {
                 let mut publish = rumqttc::Publish::new(topic.clone(), qos, payload.clone());
                 (publish.retain, publish.pkid) = (retain, u16::from(qos == QoS::AtLeastOnce));
                 raw.write(&Packet::Publish(publish)).await;
-                if may_publish.contains(&topic.as_str()) {
+                if may_publish.contains(topic) {
                     raw.write(&Packet::PingReq).await;
                     let answer = raw.read().await.unwrap();
                     assert!(matches!(answer, Packet::PubAck(_) | Packet::PingResp), "{topic}: {answer:?}");
