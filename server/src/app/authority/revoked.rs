@@ -1,8 +1,8 @@
 //! The list of revoked certificates (X.509 CRL): for brokers, which cannot ask us, and for a control plane that is restored from a
 //! backup, which has forgotten.
 //!
-//! Its date is of an hour ago and moves by a second at least with each list: OpenSSL takes none that begins later than its own clock, and of
-//! two with the same date the first that it read. It names what was revoked within the longest life of a certificate, whether or not
+//! Its date is of an hour ago and moves by a second at least with each list: with one that begins later than its own clock OpenSSL lets
+//! nobody in, and who is given several takes the one with the latest date. It names what was revoked within the longest life of a certificate, whether or not
 //! the store still knows.
 
 use edgeflow_core::identity::{CERTIFICATE_LIFETIME_S, Certificate};

@@ -15,7 +15,7 @@ async fn a_robot_with_its_token_gets_in_and_others_are_told_why_not() {
 
     type Change = fn(&mut rumqttc::MqttOptions) -> &mut rumqttc::MqttOptions;
     const REFUSED: ConnectReturnCode = ConnectReturnCode::BadUserNamePassword;
-    let cases: [(&str, Change, ConnectReturnCode, Outcome); 8] = [
+    let cases: [(&str, Change, ConnectReturnCode, Outcome); 10] = [
         ("robot-1", |o| o.set_credentials("robot-1", "wrong"), REFUSED, Outcome::BadCredentials),
         ("robot-1", |o| o.set_credentials("robot-1", ""), REFUSED, Outcome::BadCredentials),
         ("robot-1", |o| o.set_credentials("robot-1", "token-of-robot-2"), REFUSED, Outcome::BadCredentials),
