@@ -4,7 +4,7 @@ use edgeflow_core::Principal;
 use edgeflow_server::{app::App, mqtt::BrokerOptions};
 use std::{
     fs::{self, Permissions},
-    io::Write,
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -120,7 +120,7 @@ fn start(folder: &Path, port: u16) -> (Child, SocketAddr) {
         fs::write(folder.join("pid"), process.id().to_string()).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         while process.try_wait().unwrap().is_none() {
-            if TcpStream::connect(address).is_ok() {
+            if TcpStream::connect(address).is_ok_and(answers) {
                 return (process, address);
             }
             assert!(Instant::now() < deadline, "mosquitto never listens");
@@ -129,6 +129,13 @@ fn start(folder: &Path, port: u16) -> (Child, SocketAddr) {
         let log = fs::read_to_string(folder.join("log")).unwrap();
         assert!(Instant::now() < deadline && log.contains("Address already in use"), "mosquitto ended:\n{log}");
     }
+}
+
+/// Whether somebody already reads what comes, and ends a connection that is no TLS. It listens before it knows SIGHUP, which ends it then.
+fn answers(mut stream: TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(b"no handshake of any kind\n").is_ok()
+        && stream.read_to_end(&mut Vec::new()).map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true)
 }
 
 /// Debian keeps it where the PATH of people does not lead.

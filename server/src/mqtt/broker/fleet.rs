@@ -155,6 +155,19 @@ impl Fleet {
         });
     }
 
+    /// Forgets what came over a connection that was ended.
+    pub(super) fn drop_news(&self, name: &str) {
+        let mut entries = self.lock();
+        let Entries { by_name, bytes } = &mut *entries;
+        if let Some(entry) = by_name.get_mut(name) {
+            *bytes -= entry.bytes;
+            entry.bytes = 0;
+            // But for whether it is here in the end.
+            let last = entry.news.drain(..).rev().find(|news| matches!(news, News::Here(false)));
+            entry.news.extend(last);
+        }
+    }
+
     /// All that are known: which of them were revoked is not.
     pub(super) fn all(&self) -> Vec<String> {
         self.lock().by_name.keys().cloned().collect()

@@ -78,6 +78,7 @@ impl Fleet {
                     // Nothing of it counts, and it is thrown out.
                     self.metrics.count_end(Outcome::Revoked);
                     self.places.take(&self.app, name).await;
+                    self.drop_news(name);
                     self.clear(topics).await
                 }
             };
