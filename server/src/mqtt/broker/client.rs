@@ -127,9 +127,9 @@ impl BrokerDoor {
     }
 
     async fn read(&self, link: &mut Link, fleet: &Arc<Fleet>) -> End {
-        let filter = |leaf: &str, qos| SubscribeFilter::new(format!("edgeflow/targets/+/{leaf}"), qos);
-        // What of the telemetry is lost on the way is sent again anyway; who is here is told once.
-        let filters = vec![filter("telemetry", QoS::AtMostOnce), filter("alive", QoS::AtLeastOnce)];
+        // QoS 1 proves nothing, but a broker keeps it when it drops what another robot floods it with.
+        let filter = |leaf: &str| SubscribeFilter::new(format!("edgeflow/targets/+/{leaf}"), QoS::AtLeastOnce);
+        let filters = vec![filter("telemetry"), filter("alive")];
         let read = async {
             link.subscribe(filters, |publish| fleet.heard(&publish)).await?;
             info!(broker = self.options.url, "connected to the broker");

@@ -1,4 +1,4 @@
-//! One connection to the broker: a reader that never waits for the writer, so that what is to be said cannot hold up what is heard.
+//! One connection to the broker: its reader and its writer run beside each other, so that what is to be said does not hold up what is heard.
 
 use bytes::Bytes;
 use rumqttc::mqttbytes::{
@@ -184,7 +184,6 @@ impl Link {
         match &packet {
             Packet::PubAck(ack) => self.outbox.in_flight.free(ack.pkid),
             Packet::Publish(publish) if publish.qos != QoS::AtMostOnce => {
-                // Rare: the telemetry comes with QoS 0.
                 let ack = Packet::PubAck(PubAck::new(publish.pkid));
                 self.outbox.packets.send(ack).await.map_err(|_| End::new(Outcome::Broken, "the connection was lost"))?;
             }
