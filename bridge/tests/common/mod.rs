@@ -197,6 +197,10 @@ impl ControlPlane {
                     }
                     Packet::Publish(message) => {
                         answers.send(Packet::PubAck(PubAck::new(message.pkid)))?;
+                        // What a robot says of itself being there is no document.
+                        if topics.as_ref().is_some_and(|topics| message.topic != topics.telemetry()) {
+                            continue;
+                        }
                         let Some(ack) = self.ingest(&message.payload) else { return Ok(()) };
                         let topic = topics.as_ref().ok_or("no connect")?.telemetry_ack();
                         answers.send(publish_packet(topic, encode(&ack)?))?;
