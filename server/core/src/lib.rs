@@ -28,6 +28,7 @@ mod name;
 pub mod page;
 pub mod policy;
 pub mod principal;
+pub mod provenance;
 pub mod retention;
 pub mod rollup;
 pub mod run;

@@ -1,9 +1,10 @@
-//! `/targets/{target}/lineage` and `/lineage/robots`: what ran where, and when.
+//! `/targets/{target}/lineage` and `/lineage/**`: what ran where and when, and where that comes from.
 
 use axum::{Json, extract::State};
 use edgeflow_core::{
     Page, TargetName,
     lineage::{Interval, IntervalFilter, Ran},
+    provenance::{Provenance, Registered},
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,23 +63,93 @@ pub(crate) async fn of_target(
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct ProvenanceQuery {
+    /// Digest of the bundle, `sha256:` and 64 hex digits, as robots attest it.
+    digest: String,
+}
+
+/// Where a bundle comes from: versions, the runs that led to it with their parameters and metrics, and the datasets they took in.
+#[utoipa::path(get, path = "/api/v1/lineage/provenance", tag = "lineage", params(ProvenanceQuery), responses(
+    (status = 200, body = Provenance), (status = 400, body = ErrorBody)))]
+pub(crate) async fn provenance(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Params(query): Params<ProvenanceQuery>,
+) -> Result<Json<Provenance>, HttpError> {
+    Ok(Json(shared.app.provenance(&who, &query.digest).await?))
+}
+
+/// Which dataset.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VersionsQuery {
+    /// Digest of the dataset, as the client that logged it computed it.
+    dataset: String,
+}
+
+/// Versions that come from a dataset: trained on it, or on a model that was, however many runs lie between. Oldest first.
+#[utoipa::path(get, path = "/api/v1/lineage/versions", tag = "lineage", params(VersionsQuery), responses((status = 200, body = Page<Registered>)))]
+pub(crate) async fn versions(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Params(query): Params<VersionsQuery>,
+) -> Result<Json<Page<Registered>>, HttpError> {
+    Ok(Json(Page { items: shared.app.made_from(&who, &query.dataset).await?, next: None }))
+}
+
+/// Of what.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RobotsQuery {
     /// Digest of a bundle, `sha256:` and 64 hex digits.
-    digest: String,
+    digest: Option<String>,
+    /// Instead: digest of a dataset; bundles that come from it.
+    dataset: Option<String>,
     /// `next` of the page before.
     after: Option<String>,
     /// At most so many robots, 1 to 1000; 100 by default.
     limit: Option<u32>,
 }
 
-/// Robots that run a bundle or ever ran it, by their own word.
+/// A robot that ran a bundle.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct RanView {
+    /// The robot, and when it said so.
+    #[serde(flatten)]
+    ran: Ran,
+    /// Of a dataset: which of the versions that come from it.
+    version: Option<Registered>,
+}
+
+/// Robots that run a bundle or ever ran it, by their own word; of a dataset, any bundle that comes from it, bundle after bundle.
 #[utoipa::path(get, path = "/api/v1/lineage/robots", tag = "lineage", params(RobotsQuery), responses(
-    (status = 200, body = Page<Ran>), (status = 400, body = ErrorBody)))]
+    (status = 200, body = Page<RanView>), (status = 400, body = ErrorBody)))]
 pub(crate) async fn robots(
     State(shared): State<Shared>,
     Caller(who): Caller,
     Params(query): Params<RobotsQuery>,
-) -> Result<Json<Page<Ran>>, HttpError> {
-    let (after, limit) = (number(query.after.as_deref())?, limit(query.limit)?);
-    Ok(Json(shared.app.ran(&who, &query.digest, after, limit).await?))
+) -> Result<Json<Page<RanView>>, HttpError> {
+    let limit = limit(query.limit)?;
+    let page = match (&query.digest, &query.dataset) {
+        (Some(digest), None) => {
+            let page = shared.app.ran(&who, digest, number(query.after.as_deref())?, limit).await?;
+            Page { items: page.items.into_iter().map(|ran| RanView { ran, version: None }).collect(), next: page.next }
+        }
+        (None, Some(dataset)) => {
+            let (items, next) = shared.app.ran_from(&who, dataset, place(query.after.as_deref())?, limit).await?;
+            let items = items.into_iter().map(|(version, ran)| RanView { ran, version: Some(version) }).collect();
+            Page { items, next: next.map(|(bundle, robot)| format!("{bundle}.{robot}")) }
+        }
+        _ => return Err(HttpError::invalid("give digest of a bundle, or dataset")),
+    };
+    Ok(Json(page))
+}
+
+/// A place in the robots of a dataset.
+fn place(after: Option<&str>) -> Result<Option<(usize, i64)>, HttpError> {
+    let Some(text) = after else { return Ok(None) };
+    let parts = text.split_once('.').and_then(|(bundle, robot)| Some((bundle.parse().ok()?, robot.parse().ok()?)));
+    parts.map(Some).ok_or_else(|| HttpError::invalid(format!("after {text:?} is no place in this list: give the \"next\" of a page")))
 }

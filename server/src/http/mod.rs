@@ -86,6 +86,8 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/targets/{target}/removals", get(retention::removals))
         .route("/targets/{target}/lineage", get(lineage::of_target))
         .route("/lineage/robots", get(lineage::robots))
+        .route("/lineage/provenance", get(lineage::provenance))
+        .route("/lineage/versions", get(lineage::versions))
         .route("/retention", get(retention::get))
         .route("/models", get(models::list).post(models::create))
         .route("/models/{model}", get(models::get).patch(models::update).delete(models::delete))

@@ -31,7 +31,7 @@ pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
 pub use experiment::{ExperimentStore, Slice};
 pub use identity::IdentityStore;
-pub use lineage::LineageStore;
+pub use lineage::{LineageStore, ProvenanceStore};
 pub use logged_model::{LoggedModelStore, ModelSearch};
 pub use model::{AuditStore, ModelStore};
 pub use retention::{KindAge, RetentionStore};
@@ -71,6 +71,8 @@ pub struct Stores {
     pub telemetry: Arc<dyn TelemetryStore>,
     /// What ran where, and when.
     pub lineage: Arc<dyn LineageStore>,
+    /// Where what ran comes from.
+    pub provenance: Arc<dyn ProvenanceStore>,
     /// What is kept of logs and series.
     pub retention: Arc<dyn RetentionStore>,
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use edgeflow_core::{
     OrganisationId, RobotId,
     lineage::{Interval, IntervalFilter, Ran},
+    provenance::{Registered, Via},
 };
 
 use crate::StoreError;
@@ -16,4 +17,17 @@ pub trait LineageStore: Send + Sync {
 
     /// Robots that ever said they ran a bundle, in a fixed order: those behind `after`, each with its cursor, at most `limit`.
     async fn ran(&self, organisation: &OrganisationId, digest: &str, after: i64, limit: u32) -> Result<Vec<(i64, Ran)>, StoreError>;
+}
+
+/// Which runs and datasets versions come from, over all that was ever registered: what was deleted too.
+#[async_trait]
+pub trait ProvenanceStore: Send + Sync {
+    /// What these bundles are registered as, the newest first.
+    async fn registered(&self, organisation: &OrganisationId, digests: &[String]) -> Result<Vec<Registered>, StoreError>;
+
+    /// Runs that led to this one, itself first, then the nearest, at most `limit`.
+    async fn ancestors(&self, organisation: &OrganisationId, run_id: &str, limit: u32) -> Result<Vec<(String, Via)>, StoreError>;
+
+    /// Versions that come from a run that was trained on a dataset of this digest, or from one that such a run led to; oldest first.
+    async fn made_from(&self, organisation: &OrganisationId, dataset_digest: &str) -> Result<Vec<Registered>, StoreError>;
 }

@@ -22,6 +22,7 @@ mod logged_model;
 mod model;
 mod model_change;
 mod project;
+mod provenance;
 mod retention;
 mod rollup;
 mod run;
@@ -81,6 +82,7 @@ impl Sqlite {
             entries: self.telemetry.clone(),
             telemetry: self.telemetry.clone(),
             lineage: self.telemetry.clone(),
+            provenance: self.registry.clone(),
             retention: self.telemetry.clone(),
         }
     }

@@ -64,6 +64,7 @@ macro_rules! conformance_tests {
             a_metric_of_several_runs_is_read_at_steps
             a_parameter_never_changes_and_a_refused_batch_leaves_nothing
             what_went_in_and_came_out_is_kept_once
+            versions_come_from_datasets_through_runs
             runs_are_searched_and_sorted
             a_logged_model_is_made_finalized_and_deleted
             logged_models_are_searched_by_what_was_measured

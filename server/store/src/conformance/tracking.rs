@@ -1,14 +1,17 @@
 //! Promises about experiments, runs and logged models.
 
 use edgeflow_core::{
+    ModelName,
     dataset::{Dataset, DatasetInput},
     experiment::{EXPERIMENTS, Experiment, Lifecycle, NewExperiment, Pair, View},
     logged_model::{LOGGED_MODELS, LoggedModel, ModelOrder, ModelStatus, NewLoggedModel},
+    model::{NewModelVersion, Origin},
+    provenance::{PARENT_TAG, Via},
     run::{CONTEXT_TAG, LogBatch, Metric, ModelLink, NAME_TAG, NewMetric, NewRun, RUNS, Run, RunChange, RunStatus},
     search::{Filter, Order},
 };
 
-use super::fixtures::{org, other_org};
+use super::fixtures::{org, other_org, version};
 use crate::{ModelSearch, Slice, StoreError, Stores};
 
 const ALL: Slice = Slice { offset: 0, limit: 1000 };
@@ -305,6 +308,61 @@ pub async fn what_went_in_and_came_out_is_kept_once(stores: Stores) {
         summaries.iter().map(|d| (d.name.as_str(), d.digest.as_str(), d.context.as_deref().unwrap_or_default())).collect();
     assert_eq!(summaries, [("d1", "y", "eval"), ("d2", "x", "eval"), ("d2", "x", "train"), ("d2", "z", "train")]);
     assert!(matches!(stores.runs.log_outputs(&org(), "no", &[]).await.unwrap_err(), StoreError::Missing { .. }));
+}
+
+/// Provenance: from a dataset through runs to versions, and back.
+pub async fn versions_come_from_datasets_through_runs(stores: Stores) {
+    default_experiment(&stores).await;
+    let (runs, link) = (&stores.runs, |id: &str| ModelLink { model_id: id.into(), step: 0 });
+    for id in ["base", "judge", "parent", "tuned", "child"] {
+        runs.create_run(&org(), &new_run(id, 1)).await.unwrap();
+    }
+    // base is trained on x and makes m-base; tuned takes that in, is a child of parent, which was given y, and makes m-tuned, by its word.
+    runs.log_inputs(&org(), "base", &[input("d", "x", "training")], &[]).await.unwrap();
+    let made = NewLoggedModel { source_run_id: "base".into(), ..new_model("base", 1) };
+    stores.logged_models.create_logged_model(&org(), &made).await.unwrap();
+    runs.log_inputs(&org(), "parent", &[input("e", "y", "")], &[]).await.unwrap();
+    runs.log_inputs(&org(), "tuned", &[input("v", "z", "Validation")], &[link("m-base")]).await.unwrap();
+    runs.log_outputs(&org(), "tuned", &[link("m-tuned")]).await.unwrap();
+    let parent = LogBatch { tags: vec![Pair::new(PARENT_TAG, "parent")], ..LogBatch::default() };
+    runs.log(&org(), "tuned", parent).await.unwrap();
+    // Runs in a circle end somewhere.
+    runs.log_inputs(&org(), "base", &[], &[link("m-tuned")]).await.unwrap();
+    runs.log_inputs(&org(), "judge", &[input("d", "x", "eval")], &[link("m-x")]).await.unwrap();
+    let register = |content: &str, run: Option<&str>, model: Option<&str>| {
+        let origin = Origin { run_id: run.map(Into::into), model_id: model.map(Into::into), ..Origin::default() };
+        let new = NewModelVersion { origin, ..version("reader", content) };
+        let models = stores.models.clone();
+        async move { models.create_model_version(&org(), &new).await.unwrap().0 }
+    };
+    let one = register("one", Some("base"), Some("m-base")).await;
+    register("two", Some("tuned"), None).await;
+    register("three", None, Some("m-tuned")).await;
+    register("four", Some("judge"), None).await;
+    register("five", None, None).await;
+    let made_from = |digest: &'static str| {
+        let provenance = stores.provenance.clone();
+        async move { provenance.made_from(&org(), digest).await.unwrap().into_iter().map(|one| one.version).collect::<Vec<_>>() }
+    };
+    assert_eq!(made_from("x").await, ["1", "2", "3"], "judged by it is not trained on it");
+    assert_eq!(made_from("y").await, ["1", "2", "3"], "what its parent was given a run was given, and here they go in a circle");
+    assert!(made_from("z").await.is_empty() && made_from("nothing").await.is_empty());
+    let ancestors = stores.provenance.ancestors(&org(), "tuned", 10).await.unwrap();
+    assert_eq!(ancestors[0], ("tuned".to_owned(), Via::Made));
+    assert_eq!(ancestors.len(), 3, "{ancestors:?}");
+    assert!(ancestors.contains(&("base".to_owned(), Via::Model)) && ancestors.contains(&("parent".to_owned(), Via::Parent)));
+    assert_eq!(stores.provenance.ancestors(&org(), "tuned", 1).await.unwrap().len(), 1);
+    assert!(stores.provenance.ancestors(&org(), "nobody", 10).await.unwrap().is_empty());
+    let digest = one.registered.bundle.unwrap().digest;
+    let registered = |organisation| {
+        let (provenance, digest) = (stores.provenance.clone(), digest.clone());
+        async move { provenance.registered(&organisation, &[digest]).await.unwrap() }
+    };
+    let [known] = &registered(org()).await[..] else { panic!("one version") };
+    assert_eq!((known.version.as_str(), known.run_id.as_deref(), known.deleted), ("1", Some("base"), false));
+    stores.models.delete_model_version(&org(), &ModelName::new("reader").unwrap(), 1, 9).await.unwrap();
+    assert!(registered(org()).await[0].deleted, "a robot may have run it");
+    assert!(registered(other_org()).await.is_empty());
 }
 
 /// Searching runs: the answers are those of MLflow's own server on the same runs.

@@ -1,0 +1,117 @@
+//! Which runs and datasets versions come from, in `registry.db`.
+
+use async_trait::async_trait;
+use edgeflow_core::{
+    OrganisationId,
+    provenance::{JUDGED_BY, Registered, Via},
+};
+use edgeflow_store::{ProvenanceStore, StoreError};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    Registry,
+    connect::failed,
+    decode::{corrupt, get, json},
+};
+
+macro_rules! registered {
+    ($of:literal) => {
+        concat!(
+            "SELECT m.name, v.number, v.digest, v.run_id, v.model_id, v.created_at_us, v.created_by, v.deleted_at_us \
+             FROM model_versions v JOIN models m ON m.id = v.model WHERE v.organisation = ?1 AND ",
+            $of
+        )
+    };
+}
+
+const BY_DIGEST: &str =
+    registered!("v.digest IN (SELECT value FROM json_each(?2)) ORDER BY v.created_at_us DESC, v.model DESC, v.number DESC");
+
+/// A run leads to the runs that take in a model of its, whether it is the model's source or said that it came out, and to its children.
+/// Ways are cut where they could only go in circles.
+const ANCESTORS: &str = "WITH RECURSIVE up (run, id, via, depth) AS ( \
+       SELECT r.run, r.id, 'made', 0 FROM runs r WHERE r.organisation = ?1 AND r.id = ?2 \
+       UNION SELECT s.run, s.id, 'model', u.depth + 1 FROM up u JOIN run_models i ON i.run = u.run AND i.direction = 'in' \
+         JOIN logged_models m ON m.organisation = ?1 AND m.id = i.model JOIN runs s ON s.organisation = ?1 AND s.id = m.source_run_id \
+         WHERE u.depth < 50 \
+       UNION SELECT s.run, s.id, 'model', u.depth + 1 FROM up u JOIN run_models i ON i.run = u.run AND i.direction = 'in' \
+         JOIN run_models o ON o.model = i.model AND o.direction = 'out' JOIN runs s ON s.run = o.run AND s.organisation = ?1 \
+         WHERE u.depth < 50 \
+       UNION SELECT s.run, s.id, 'parent', u.depth + 1 FROM up u JOIN run_tags t ON t.run = u.run AND t.key = 'mlflow.parentRunId' \
+         JOIN runs s ON s.organisation = ?1 AND s.id = t.value WHERE u.depth < 50) \
+     SELECT id, via, MIN(depth) AS depth FROM up GROUP BY id ORDER BY MIN(depth), run DESC LIMIT ?3";
+
+const MADE_FROM: &str = concat!(
+    "WITH RECURSIVE down (run, id) AS ( \
+       SELECT r.run, r.id FROM datasets d JOIN run_datasets x ON x.dataset = d.dataset JOIN runs r ON r.run = x.run \
+         WHERE d.organisation = ?1 AND d.digest = ?2 AND NOT EXISTS ( \
+           SELECT 1 FROM run_dataset_tags t JOIN json_each(?3) j ON t.value LIKE j.value || '%' \
+           WHERE t.run = x.run AND t.dataset = x.dataset AND t.key = 'mlflow.data.context') \
+       UNION SELECT r.run, r.id FROM down u JOIN logged_models m ON m.organisation = ?1 AND m.source_run_id = u.id \
+         JOIN run_models i ON i.model = m.id AND i.direction = 'in' JOIN runs r ON r.run = i.run AND r.organisation = ?1 \
+       UNION SELECT r.run, r.id FROM down u JOIN run_models o ON o.run = u.run AND o.direction = 'out' \
+         JOIN run_models i ON i.model = o.model AND i.direction = 'in' JOIN runs r ON r.run = i.run AND r.organisation = ?1 \
+       UNION SELECT r.run, r.id FROM down u JOIN run_tags t ON t.value = u.id AND t.key = 'mlflow.parentRunId' \
+         JOIN runs r ON r.run = t.run AND r.organisation = ?1) ",
+    registered!(
+        "(v.run_id IN (SELECT id FROM down) OR v.model_id IN (SELECT o.model FROM run_models o JOIN down u ON u.run = o.run \
+         WHERE o.direction = 'out')) ORDER BY v.created_at_us, v.model, v.number"
+    )
+);
+
+#[async_trait]
+impl ProvenanceStore for Registry {
+    async fn registered(&self, organisation: &OrganisationId, digests: &[String]) -> Result<Vec<Registered>, StoreError> {
+        let rows = sqlx::query(BY_DIGEST)
+            .bind(organisation.as_str())
+            .bind(json(&digests)?)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("looking for versions of a bundle"))?;
+        rows.iter().map(registered_of).collect()
+    }
+
+    async fn ancestors(&self, organisation: &OrganisationId, run_id: &str, limit: u32) -> Result<Vec<(String, Via)>, StoreError> {
+        let rows = sqlx::query(ANCESTORS)
+            .bind(organisation.as_str())
+            .bind(run_id)
+            .bind(limit)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("following runs to their origin"))?;
+        let ancestor = |row| {
+            let via = match get::<&str>(row, "via")? {
+                "made" => Via::Made,
+                "model" => Via::Model,
+                "parent" => Via::Parent,
+                other => return Err(corrupt("via")(&other)),
+            };
+            Ok((get(row, "id")?, via))
+        };
+        rows.iter().map(ancestor).collect()
+    }
+
+    async fn made_from(&self, organisation: &OrganisationId, dataset_digest: &str) -> Result<Vec<Registered>, StoreError> {
+        let rows = sqlx::query(MADE_FROM)
+            .bind(organisation.as_str())
+            .bind(dataset_digest)
+            .bind(json(&JUDGED_BY)?)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("following a dataset to its models"))?;
+        rows.iter().map(registered_of).collect()
+    }
+}
+
+fn registered_of(row: &SqliteRow) -> Result<Registered, StoreError> {
+    Ok(Registered {
+        model: get(row, "name")?,
+        version: get::<i64>(row, "number")?.to_string(),
+        digest: get(row, "digest")?,
+        run_id: get(row, "run_id")?,
+        model_id: get(row, "model_id")?,
+        created_at_us: get(row, "created_at_us")?,
+        created_by: get(row, "created_by")?,
+        deleted: get::<Option<i64>>(row, "deleted_at_us")?.is_some(),
+    })
+}
