@@ -9,7 +9,7 @@ use edgeflow_wire::{Batch, Class, Content, Entry, WIRE_VERSION};
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 fn model(name: &str) -> Model {
-    Model { name: name.parse().unwrap(), description: String::new(), created_at_us: 1 }
+    Model::new(name.parse().unwrap(), 1, "ada".into())
 }
 
 #[tokio::test]
