@@ -2,6 +2,8 @@
 
 use clap::Args;
 use serde::Deserialize;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     client::{Client, encode},
@@ -19,12 +21,13 @@ use crate::{
 Times are UTC: 2026-03-03T14:03:00Z, 2026-03-03T14:03 or 2026-03-03.
 
 Examples:
-  edgeflow lineage robot-07                          all it ever ran
-  edgeflow lineage robot-07 --at 2026-03-03T14:03    what ran at that moment
-  edgeflow lineage --digest sha256:41d0...           robots that run or ever ran this bundle")]
+  edgeflow lineage robot-07                          all it ever ran, and which run made it of which dataset
+  edgeflow lineage robot-07 --at 2026-03-03T14:03    the same of one moment
+  edgeflow lineage --digest sha256:41d0...           robots that run or ever ran this bundle
+  edgeflow lineage --dataset 5c8a1e9b                robots that run or ever ran what was made from this dataset")]
 pub(crate) struct LineageArguments {
     /// The robot.
-    #[arg(value_name = "ROBOT", required_unless_present = "digest")]
+    #[arg(value_name = "ROBOT", required_unless_present_any = ["digest", "dataset"])]
     target: Option<String>,
     /// Only what ran at this moment.
     #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with_all = ["since", "until"], requires = "target")]
@@ -38,6 +41,9 @@ pub(crate) struct LineageArguments {
     /// Instead: robots that ever said they ran this bundle.
     #[arg(long, conflicts_with = "target")]
     digest: Option<String>,
+    /// Instead: robots that ever said they ran a bundle that comes from the dataset of this digest, however many runs lie between.
+    #[arg(long, value_name = "DIGEST", conflicts_with_all = ["target", "digest"])]
+    dataset: Option<String>,
     /// At most so many rows.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u32,
@@ -63,7 +69,33 @@ struct Interval {
 }
 
 #[derive(Deserialize)]
+struct Provenance {
+    runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    run_id: String,
+    name: String,
+    datasets: Vec<Dataset>,
+}
+
+#[derive(Deserialize)]
+struct Dataset {
+    name: String,
+    digest: String,
+    trained_on: bool,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    model: String,
+    version: String,
+}
+
+#[derive(Deserialize)]
 struct Ran {
+    version: Option<Version>,
     target: String,
     first_us: i64,
     last_us: i64,
@@ -73,10 +105,11 @@ struct Ran {
 
 pub(crate) async fn lineage(arguments: LineageArguments) -> Result<(), CliError> {
     let client = Client::from_environment()?;
-    match (&arguments.target, &arguments.digest) {
-        (Some(target), _) => of_target(&client, target, &arguments).await,
-        (None, Some(digest)) => robots(&client, digest, &arguments).await,
-        (None, None) => Ok(()), // clap asks for one of them
+    match (&arguments.target, &arguments.digest, &arguments.dataset) {
+        (Some(target), _, _) => of_target(&client, target, &arguments).await,
+        (None, Some(digest), _) => robots(&client, ("digest", digest), &arguments).await,
+        (None, None, Some(dataset)) => robots(&client, ("dataset", dataset), &arguments).await,
+        (None, None, None) => Ok(()), // clap asks for one of them
     }
 }
 
@@ -88,33 +121,59 @@ async fn of_target(client: &Client, target: &str, arguments: &LineageArguments) 
     }
     let path = format!("/targets/{}/lineage", encode(target));
     let answer = client.get(&path, &query).await?;
+    let digests: BTreeSet<String> = {
+        let Lineage { intervals } = document(answer.clone(), &path)?;
+        intervals.into_iter().map(|one| one.digest).collect()
+    };
+    let mut provenances = BTreeMap::new();
+    for digest in digests {
+        let query = [("digest", digest.clone())];
+        provenances.insert(digest, client.get("/lineage/provenance", &query).await?);
+    }
     if arguments.json {
-        return json(&answer);
+        return json(&json!({ "lineage": answer, "provenance": provenances }));
     }
     let Lineage { intervals } = document(answer, &path)?;
+    let mut made = BTreeMap::new();
+    for (digest, provenance) in provenances {
+        let Provenance { runs } = document(provenance, "/lineage/provenance")?;
+        made.insert(digest, made_by(&runs));
+    }
     if intervals.is_empty() {
         return output::line("the robot has not said that anything ran in this time");
     }
     let row = |one: Interval| {
         let until = one.to_us.map_or_else(|| format!("now (said {})", when(one.last_us)), when);
-        [one.slot, format!("{} {}", one.model, one.version), short(&one.digest), when(one.from_us), until]
+        let (run, datasets) = made.get(&one.digest).cloned().unwrap_or_default();
+        [one.slot, format!("{} {}", one.model, one.version), short(&one.digest), when(one.from_us), until, run, datasets]
     };
-    output::table(["SLOT", "MODEL", "DIGEST", "FROM", "UNTIL"], &intervals.into_iter().map(row).collect::<Vec<_>>())
+    output::table(["SLOT", "MODEL", "DIGEST", "FROM", "UNTIL", "RUN", "DATASETS"], &intervals.into_iter().map(row).collect::<Vec<_>>())
 }
 
-async fn robots(client: &Client, digest: &str, arguments: &LineageArguments) -> Result<(), CliError> {
-    let query = [("digest", digest.to_owned()), ("limit", arguments.limit.to_string())];
+/// The run that made a bundle, and what it and those before it were trained on.
+fn made_by(runs: &[Run]) -> (String, String) {
+    let Some(run) = runs.first() else { return ("-".to_owned(), "-".to_owned()) };
+    let id: String = run.run_id.chars().take(8).collect();
+    let trained = runs.iter().flat_map(|run| &run.datasets).filter(|dataset| dataset.trained_on);
+    let datasets: BTreeSet<String> = trained.map(|dataset| format!("{} {}", dataset.name, dataset.digest)).collect();
+    let datasets = if datasets.is_empty() { "-".to_owned() } else { datasets.into_iter().collect::<Vec<_>>().join(", ") };
+    (format!("{} {id}", run.name), datasets)
+}
+
+async fn robots(client: &Client, (of, digest): (&'static str, &str), arguments: &LineageArguments) -> Result<(), CliError> {
+    let query = [(of, digest.to_owned()), ("limit", arguments.limit.to_string())];
     let list = client.get("/lineage/robots", &query).await?;
     if arguments.json {
         return json(&list);
     }
     let robots = items::<Ran>(&list, "/lineage/robots")?;
     if robots.is_empty() {
-        return output::line("no robot has ever said that it ran this bundle");
+        return output::line("no robot has ever said that it ran this");
     }
     let row = |one: Ran| {
         let running = if one.now { "yes" } else { "no" };
-        [one.target, running.to_owned(), when(one.first_us), when(one.last_us), one.intervals.to_string()]
+        let version = one.version.map_or_else(|| short(digest), |version| format!("{} {}", version.model, version.version));
+        [one.target, version, running.to_owned(), when(one.first_us), when(one.last_us), one.intervals.to_string()]
     };
-    output::table(["ROBOT", "RUNS IT", "FIRST SAID", "LAST SAID", "TIMES"], &robots.into_iter().map(row).collect::<Vec<_>>())
+    output::table(["ROBOT", "MODEL", "RUNS IT", "FIRST SAID", "LAST SAID", "TIMES"], &robots.into_iter().map(row).collect::<Vec<_>>())
 }

@@ -126,11 +126,23 @@ async fn lineage(headers: HeaderMap, Path(target): Path<String>, Query(query): Q
     ]})))
 }
 
+async fn provenance(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Answer {
+    allowed(&headers)?;
+    assert_eq!(json!(query), json!({"digest": DIGEST}));
+    let dataset = |digest: &str, trained_on: bool| json!({"name": "digits", "digest": digest, "trained_on": trained_on});
+    Ok(Json(json!({"digest": DIGEST, "versions": [], "runs": [
+        {"run_id": "0123456789abcdef", "name": "wide", "datasets": [dataset("5c8a", true), dataset("77aa", false)]},
+        {"run_id": "fedc", "name": "base", "datasets": [dataset("1111", true), dataset("5c8a", true)]},
+    ]})))
+}
+
 async fn ran_it(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Answer {
     allowed(&headers)?;
-    assert_eq!(json!(query), json!({"limit": "100", "digest": DIGEST}));
+    let version = query.contains_key("dataset").then(|| json!({"model": "reader", "version": "3"}));
     let us = 1_700_000_000_000_000_i64;
-    Ok(Json(json!({"items": [{"target": "robot-1", "first_us": us, "last_us": us, "intervals": 2, "now": true}], "next": null})))
+    Ok(Json(
+        json!({"items": [{"target": "robot-1", "first_us": us, "last_us": us, "intervals": 2, "now": true, "version": version}], "next": null}),
+    ))
 }
 
 async fn set_policy(State(plane): State<Plane>, headers: HeaderMap, Path(target): Path<String>, Json(body): Json<Value>) -> Answer {
@@ -183,6 +195,7 @@ async fn start() -> (Plane, String) {
         .route("/api/v1/events", get(events))
         .route("/api/v1/targets/{target}/lineage", get(lineage))
         .route("/api/v1/lineage/robots", get(ran_it))
+        .route("/api/v1/lineage/provenance", get(provenance))
         .route("/api/v1/targets/{target}/commands", post(give).get(commands))
         .route("/api/v1/targets/{target}/commands/{id}", get(ended))
         .route("/api/v1/targets/{target}/policy", put(set_policy).get(policy))
@@ -353,15 +366,18 @@ async fn what_ran_is_told_of_a_robot_of_a_moment_and_of_a_bundle() {
     assert_eq!(
         table.lines().map(str::to_owned).collect::<Vec<_>>(),
         [
-            "SLOT     MODEL     DIGEST               FROM                      UNTIL".to_owned(),
-            format!("default  reader 2  {digest}  2023-11-14T22:13:21.000Z  now (said 2023-11-14T22:13:21.000Z)"),
-            format!("default  reader 1  {digest}  2023-11-14T22:13:20.000Z  2023-11-14T22:13:21.000Z"),
+            "SLOT     MODEL     DIGEST               FROM                      UNTIL                                RUN            DATASETS"
+                .to_owned(),
+            format!("default  reader 2  {digest}  2023-11-14T22:13:21.000Z  now (said 2023-11-14T22:13:21.000Z)  wide 01234567  digits 1111, digits 5c8a"),
+            format!("default  reader 1  {digest}  2023-11-14T22:13:20.000Z  2023-11-14T22:13:21.000Z             wide 01234567  digits 1111, digits 5c8a"),
         ]
     );
     let nothing = ran(&url, &["lineage", "robot-1", "--at", "2023-11-14T22:13:19.5Z"]).await.ok();
     assert_eq!(nothing, "the robot has not said that anything ran in this time\n");
     let robots = ran(&url, &["lineage", "--digest", DIGEST]).await.ok();
-    assert!(robots.contains("robot-1  yes      2023-11-14T22:13:20.000Z"), "{robots}");
+    assert!(robots.contains(&format!("robot-1  {digest}  yes      2023-11-14T22:13:20.000Z")), "{robots}");
+    let robots = ran(&url, &["lineage", "--dataset", "5c8a"]).await.ok();
+    assert!(robots.contains("robot-1  reader 3  yes"), "{robots}");
     let bad = ran(&url, &["lineage", "robot-1", "--at", "noon"]).await;
     assert!(bad.code != Some(0) && bad.err.contains("2026-03-03"), "{}", bad.err);
 }
