@@ -105,15 +105,15 @@ async fn create(State(shared): State<Shared>, ask: Ask<Create>) -> Result<Json<V
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Number {
+    enum Given {
         Text(String),
         Number(u64),
         None,
     }
-    Ok(match Number::deserialize(from)? {
-        Number::Text(text) => Some(text),
-        Number::Number(number) => Some(number.to_string()),
-        Number::None => None,
+    Ok(match Given::deserialize(from)? {
+        Given::Text(text) => Some(text),
+        Given::Number(number) => Some(number.to_string()),
+        Given::None => None,
     })
 }
 
