@@ -308,3 +308,59 @@ async fn what_the_server_is_is_said_without_a_token() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_mlflow_logs_is_what_the_native_api_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = Client::start(&folder).await;
+    let id = client.run("0").await;
+    let metrics: Vec<_> =
+        (0..10).map(|step| json!({ "key": "train/loss", "value": 1.0 / f64::from(step + 1), "timestamp": 7, "step": step })).collect();
+    client.post("/runs/log-batch", json!({ "run_id": id, "metrics": metrics, "params": [{ "key": "p", "value": "x" }] })).await;
+    client.post("/runs/set-tag", json!({ "run_id": id, "key": "mlflow.source.git.commit", "value": "abc" })).await;
+    let dataset = json!({ "dataset": { "name": "d", "digest": "1", "source_type": "s", "source": "x" } });
+    client.post("/runs/log-inputs", json!({ "run_id": id, "datasets": [dataset] })).await;
+    let run = client.0.get(&format!("/runs/{id}")).await;
+    assert_eq!((&run["started_at_us"], &run["code_version"], &run["datasets"][0]["digest"]), (&json!(5000), &json!("abc"), &json!("1")));
+    assert_eq!(run["metrics"], json!([{ "key": "train/loss", "value": 0.1, "step": 9, "t_us": 7000 }]));
+    let history = client.0.get(&format!("/runs/{id}/metrics/train/loss?limit=4&after=4")).await;
+    assert_eq!((&history["items"][0]["step"], &history["next"]), (&json!(4), &json!("8")));
+    let chart = client.0.get(&format!("/run-metrics?runs={id}&key=train/loss&steps=4")).await;
+    let steps: Vec<_> = chart["items"].as_array().unwrap().iter().map(|item| item["step"].as_i64().unwrap()).collect();
+    assert_eq!((steps, &chart["items"][0]["run"]), (vec![0, 3, 6, 9], &json!(id)));
+    let found = client.0.get("/experiments/0/runs?filter=params.p+%3D+%27x%27&order_by=metrics.%22train/loss%22+DESC,start_time").await;
+    assert_eq!(found["items"][0]["id"], json!(id));
+    for (path, says) in [
+        ("/experiments/0/runs?filter=params.p+%3D+x", "character 12"),
+        ("/experiments?view=some", "active, deleted or all"),
+        ("/experiments?after=x", "next"),
+        ("/run-metrics?runs=&key=m", "1 to 100 runs"),
+    ] {
+        let (status, body) = answer(client.0.request(Method::GET, path)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}: {body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains(says), "{path}: {body}");
+    }
+    // And the other way round.
+    let (status, made) = client.0.post("/experiments", json!({ "name": "native", "tags": { "a": "1" } })).await;
+    assert_eq!((status, &made["id"]), (StatusCode::CREATED, &json!("1")), "{made}");
+    let (status, begun) = client.0.post("/runs", json!({ "experiment": "1", "name": "n", "started_at_us": 9000 })).await;
+    assert_eq!(status, StatusCode::CREATED, "{begun}");
+    let native = begun["id"].as_str().unwrap();
+    let body = json!({ "metrics": [{ "key": "m", "value": "NaN", "step": 1 }], "params": { "q": "1" }, "tags": { "t": "2" } });
+    assert_eq!(client.0.post(&format!("/runs/{native}/log"), body).await.0, StatusCode::NO_CONTENT);
+    let put = |path: String, body: Value| answer(client.0.request(Method::PUT, &path).json(&body));
+    let (status, ended) = put(format!("/runs/{native}"), json!({ "status": "FINISHED", "ended_at_us": 10_000 })).await;
+    assert_eq!((status, &ended["status"], &ended["metrics"][0]["value"]), (StatusCode::OK, &json!("FINISHED"), &json!("NaN")), "{ended}");
+    let read = client.get(&format!("/runs/get?run_id={native}")).await;
+    assert_eq!((&read["run"]["info"]["end_time"], &read["run"]["data"]["params"][0]["value"]), (&json!(10), &json!("1")));
+    let (status, changed) = put("/experiments/1".into(), json!({ "name": "again", "tags": { "a": null, "b": "2" } })).await;
+    assert_eq!((status, &changed["tags"]), (StatusCode::OK, &json!([{ "key": "b", "value": "2" }])), "{changed}");
+    assert_eq!(answer(client.0.request(Method::DELETE, &format!("/runs/{native}"))).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(answer(client.0.request(Method::DELETE, "/experiments/1")).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(client.0.get("/experiments?view=deleted").await["items"][0]["name"], "again");
+    let model = client.post("/logged-models", json!({ "experiment_id": "0", "name": "m", "source_run_id": id })).await;
+    let model_id = model["model"]["info"]["model_id"].as_str().unwrap();
+    assert_eq!(client.0.get(&format!("/logged-models/{model_id}")).await["source_run"], json!(id));
+    assert_eq!(client.0.get("/experiments/0/logged-models?filter=name+%3D+%27m%27").await["items"][0]["id"], model_id);
+    client.0.stop().await;
+}

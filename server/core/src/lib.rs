@@ -32,6 +32,7 @@ pub mod provenance;
 pub mod retention;
 pub mod rollup;
 pub mod run;
+pub mod run_view;
 pub mod search;
 pub mod server;
 pub mod target;

@@ -4,6 +4,10 @@
 
 use edgeflow_core::{OrganisationId, Principal, RobotId, TargetName};
 use sha2::{Digest, Sha256};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 use subtle::ConstantTimeEq;
 
 use crate::app::{App, AppError};
@@ -26,6 +30,31 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], AppError> {
     Ok(bytes)
 }
 
+/// How long the hash of the administrator's token is taken for what the store has.
+const ADMIN_HASH_FRESH: Duration = Duration::from_secs(1);
+
+/// What the store last said of the administrator's token.
+#[derive(Default)]
+pub(crate) struct AdminHash(Mutex<Option<(Instant, [u8; 32])>>);
+
+impl AdminHash {
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, [u8; 32])>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fresh(&self) -> Option<[u8; 32]> {
+        self.lock().filter(|(since, _)| since.elapsed() < ADMIN_HASH_FRESH).map(|(_, hash)| hash)
+    }
+
+    fn keep(&self, hash: [u8; 32]) {
+        *self.lock() = Some((Instant::now(), hash));
+    }
+
+    fn forget(&self) {
+        *self.lock() = None;
+    }
+}
+
 impl App {
     /// Makes sure there is an administrator's token: `given`, else the one from before, else a new one, which is returned
     /// to be shown once.
@@ -37,6 +66,7 @@ impl App {
                 ));
             }
             self.stores.server.set_admin_token_hash(hash(token)).await?;
+            self.admin_hash.forget();
             return Ok(None);
         }
         if self.stores.server.admin_token_hash().await?.is_some() {
@@ -44,13 +74,25 @@ impl App {
         }
         let token = random_hex()?;
         self.stores.server.set_admin_token_hash(hash(&token)).await?;
+        self.admin_hash.forget();
         Ok(Some(token))
+    }
+
+    /// The hash of the administrator's token, read from the store once in a while: every request asks, and another server on
+    /// the same store may change it.
+    async fn admin_hash(&self) -> Result<[u8; 32], AppError> {
+        if let Some(hash) = self.admin_hash.fresh() {
+            return Ok(hash);
+        }
+        let hash = self.stores.server.admin_token_hash().await?.unwrap_or_default();
+        self.admin_hash.keep(hash);
+        Ok(hash)
     }
 
     /// Who a bearer token belongs to.
     pub async fn authenticate(&self, token: &str) -> Result<Principal, AppError> {
         let given = hash(token);
-        let admin = self.stores.server.admin_token_hash().await?.unwrap_or_default();
+        let admin = self.admin_hash().await?;
         if bool::from(given.ct_eq(&admin)) {
             return Ok(Principal::administrator());
         }

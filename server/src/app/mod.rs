@@ -76,6 +76,7 @@ pub struct App {
     artifacts: artifacts::Artifacts,
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
+    admin_hash: auth::AdminHash,
     pub(crate) hub: hub::Hub,
     pub(crate) presence: presence::Presence,
     live: live::Places,

@@ -110,6 +110,7 @@ impl App {
             zenoh_address: OnceLock::new(),
             started_at_us: now_us,
             clock,
+            admin_hash: Default::default(),
             max_model_bytes: options.max_model_bytes,
             retention: options.retention,
             telling: tokio::sync::RwLock::new(()),

@@ -13,6 +13,7 @@ mod drain;
 mod drift;
 mod error;
 mod events;
+mod experiments;
 mod extract;
 mod headers;
 mod identities;
@@ -24,6 +25,7 @@ mod models;
 mod openapi;
 mod policies;
 mod retention;
+mod runs;
 mod secure;
 mod server;
 mod stream;
@@ -97,6 +99,16 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/models/{model}/versions/{version}", get(model_versions::get).patch(model_versions::update).delete(model_versions::delete))
         .route("/models/{model}/versions/{version}/tags/{key}", put(model_versions::set_tag).delete(model_versions::delete_tag))
         .route("/artifacts/{sha256}", get(artifacts::get))
+        .route("/experiments", get(experiments::list).post(experiments::create))
+        .route("/experiments/{experiment}", get(experiments::get).put(experiments::change).delete(experiments::remove))
+        .route("/experiments/{experiment}/runs", get(experiments::runs))
+        .route("/experiments/{experiment}/logged-models", get(experiments::logged_models))
+        .route("/runs", post(runs::create))
+        .route("/runs/{run}", get(runs::get).put(runs::change).delete(runs::remove))
+        .route("/runs/{run}/log", post(runs::log))
+        .route("/runs/{run}/metrics/{*key}", get(runs::metric))
+        .route("/run-metrics", get(runs::compare))
+        .route("/logged-models/{model}", get(runs::logged_model))
         .route("/deployments", get(deployments::list).post(deployments::create))
         .route("/deployments/{id}", get(deployments::get))
         .route("/drift", get(drift::fleet))

@@ -11,7 +11,8 @@ use crate::http::{
     auth::Caller,
     brokers, commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, identities, lineage, live, model_versions, models, policies, retention, server, stream, targets, telemetry, uplink, watch,
+    events, experiments, identities, lineage, live, model_versions, models, policies, retention, runs, server, stream, targets, telemetry,
+    uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -25,7 +26,11 @@ use crate::http::{
         server::get, targets::list, targets::enrol, targets::get, targets::revoke,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
         commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
-        telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions, models::list, models::create, models::get, models::update, models::delete,
+        telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions,
+        experiments::list, experiments::create, experiments::get, experiments::change, experiments::remove, experiments::runs,
+        experiments::logged_models,
+        runs::create, runs::get, runs::change, runs::remove, runs::log, runs::metric, runs::compare, runs::logged_model,
+        models::list, models::create, models::get, models::update, models::delete,
         models::set_tag, models::delete_tag, models::set_alias, models::delete_alias, model_versions::register, model_versions::get,
         model_versions::update, model_versions::delete, model_versions::set_tag, model_versions::delete_tag, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
         audit::list, retention::get, retention::removals, retention::losses, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics

@@ -23,7 +23,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The name is taken.
-    #[error("there is a {what} {name:?} already")]
+    #[error("{what} {name:?} is there already")]
     Taken {
         /// Kind of thing.
         what: &'static str,

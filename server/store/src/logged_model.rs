@@ -18,6 +18,7 @@ pub struct ModelSearch {
     /// What must hold.
     pub filter: Filter,
     /// Conditions on metrics are about values on one of these datasets, `(name, digest)`; no digest is any, none is all.
+    /// Without such a condition there must be some value on one of them.
     pub datasets: Vec<(String, Option<String>)>,
     /// How they are sorted; ties and no order: the newest first.
     pub orders: Vec<ModelOrder>,

@@ -195,7 +195,7 @@ fn faults() -> Result<Counts> {
 
 /// Each fuzz target for a while, from its seeds and what earlier runs found. Without a sanitizer, so the stable toolchain will do.
 fn fuzz() -> Result<Counts> {
-    const TARGETS: [(&str, &[&str]); 3] = [("wire", &[]), ("edge_log", &[]), ("gateway", &["--features", "gateway"])];
+    const TARGETS: [(&str, &[&str]); 4] = [("wire", &[]), ("edge_log", &[]), ("search", &[]), ("gateway", &["--features", "gateway"])];
     const SECONDS: u32 = 20;
     /// Asks for the target that brings the whole control plane with it. What it looks for, proptest looks for on every run.
     const GATEWAY: &str = "EDGEFLOW_FUZZ_GATEWAY";

@@ -53,7 +53,7 @@ pub(super) fn order(text: &str, grammar: &Grammar) -> Result<Order, SearchError>
         parser.at = place;
         let known =
             if grammar.sortable.is_empty() { "its attributes, metrics, params or tags".to_owned() } else { grammar.sortable.join(", ") };
-        return Err(parser.error(format!("a {} is not sorted by this: use {known}", grammar.entity)));
+        return Err(parser.error(format!("{}s are not sorted by this: use {known}", grammar.entity)));
     }
     let descending = parser.word("desc");
     if !descending {
@@ -108,7 +108,7 @@ impl<'a> Parser<'a> {
 
     fn field(&mut self, grammar: &Grammar, sorting: bool) -> Result<Field, SearchError> {
         let Some(token) = self.peek() else {
-            return Err(self.error(format!("the name of what a {} is searched by belongs here", grammar.entity)));
+            return Err(self.error(format!("the name of what {}s are searched by belongs here", grammar.entity)));
         };
         let (first, rest) = match &token.what {
             What::Name { first, rest } => (first.as_str(), rest.as_deref()),
@@ -136,7 +136,7 @@ impl<'a> Parser<'a> {
             },
             None => {
                 let names = grammar.scopes.iter().map(|scope| scope_name(*scope)).chain(["attributes"]).collect::<Vec<_>>().join(", ");
-                return Err(self.error(format!("{first:?} is nothing a {} has: before the dot stands one of {names}", grammar.entity)));
+                return Err(self.error(format!("{first:?} is nothing {}s have: before the dot stands one of {names}", grammar.entity)));
             }
         };
         self.at += 1;
@@ -147,7 +147,7 @@ impl<'a> Parser<'a> {
         let found = grammar.attributes.iter().find(|attribute| attribute.name == name || attribute.aliases.contains(&name));
         found.map(Field::Attribute).ok_or_else(|| {
             let known = grammar.attributes.iter().map(|attribute| attribute.name).collect::<Vec<_>>().join(", ");
-            self.error(format!("a {} has no attribute {name:?}; it has {known}", grammar.entity))
+            self.error(format!("{}s have no attribute {name:?}; they have {known}", grammar.entity))
         })
     }
 

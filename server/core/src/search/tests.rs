@@ -84,7 +84,7 @@ fn what_does_not_read_points_at_the_place() {
         ("params.a = x", 12, "in quotes"),
         ("params.a = 3", 12, "in quotes"),
         ("colour.a = 'x'", 1, "before the dot"),
-        ("colour = 'x'", 1, "it has run_name, status, start_time"),
+        ("colour = 'x'", 1, "they have run_name, status, start_time"),
         ("metrics.a > 1 OR metrics.b > 1", 15, "no OR"),
         ("metrics.a > 1 AND", 18, "name"),
         ("params.a = 'x", 12, "never closed"),

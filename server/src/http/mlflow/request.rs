@@ -12,7 +12,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, Visitor},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use std::{fmt, marker::PhantomData};
 
 use crate::http::{
@@ -98,7 +98,14 @@ pub(crate) fn int64<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D
 
 /// `#[serde(default, deserialize_with = "double")]`: a number, also as text, also none or an infinite one.
 pub(crate) fn double<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    from.deserialize_any(Scalar(PhantomData))
+    // As text: what serde_json makes of digits may be off in the last place, and what was logged is to be read back.
+    let raw = Box::<RawValue>::deserialize(from)?;
+    let read = match raw.get() {
+        "null" => return Ok(None),
+        quoted if quoted.starts_with('"') => serde_json::from_str::<String>(quoted).ok().and_then(|text| text.trim().parse().ok()),
+        digits => digits.parse().ok(),
+    };
+    read.map(Some).ok_or_else(|| de::Error::custom(format!("{} is no number", raw.get())))
 }
 
 /// `#[serde(default, deserialize_with = "boolean")]`: also as text.
@@ -144,23 +151,6 @@ impl FromScalar for i64 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked: the cast is the value")]
     fn of_float(float: f64) -> Option<Self> {
         (float.fract() == 0.0 && float.abs() < i64::MAX as f64).then_some(float as i64)
-    }
-}
-
-impl FromScalar for f64 {
-    const WHAT: &'static str = "a number";
-    fn of_text(text: &str) -> Option<Self> {
-        match text.trim() {
-            "" => None,
-            text => text.parse().ok(),
-        }
-    }
-    #[allow(clippy::cast_precision_loss, reason = "a double was asked for")]
-    fn of_int(int: i64) -> Option<Self> {
-        Some(int as f64)
-    }
-    fn of_float(float: f64) -> Option<Self> {
-        Some(float)
     }
 }
 
@@ -259,6 +249,8 @@ mod tests {
     fn null_is_not_there_and_what_is_no_number_is_refused() {
         let read: Fields = serde_json::from_str(r#"{"name": null, "step": null, "value": null, "deep": null, "ids": null}"#).unwrap();
         assert!(read.name.is_none() && read.step.is_none() && read.value.is_none() && read.deep.is_none() && read.ids.is_empty());
+        let exact: Fields = serde_json::from_str(r#"{"value": 1.3900000000000001}"#).unwrap();
+        assert_eq!(exact.value.map(f64::to_bits), Some((1.0_f64 + 0.39).to_bits()));
         let read: Fields = serde_json::from_str(r#"{"step": 1e3, "value": "NaN"}"#).unwrap();
         assert!(read.step == Some(1000) && read.value.is_some_and(f64::is_nan));
         for bad in [r#"{"step": 1.5}"#, r#"{"step": "x"}"#, r#"{"value": true}"#, r#"{"value": ""}"#, r#"{"deep": 3}"#] {

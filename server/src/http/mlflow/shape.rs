@@ -107,12 +107,10 @@ pub(crate) fn run(run: &Run) -> Value {
     let mut inputs = Map::new();
     put(&mut inputs, "dataset_inputs", run.datasets.iter().map(dataset_input).collect());
     put(&mut inputs, "model_inputs", run.model_inputs.iter().map(|link| json!({ "model_id": link.model_id })).collect());
-    let mut shown = json!({ "info": info(&run.info), "data": data, "inputs": inputs });
-    if !run.model_outputs.is_empty() {
-        let out = |link: &ModelLink| json!({ "model_id": link.model_id, "step": link.step });
-        shown["outputs"] = json!({ "model_outputs": run.model_outputs.iter().map(out).collect::<Vec<_>>() });
-    }
-    shown
+    let mut outputs = Map::new();
+    let out = |link: &ModelLink| json!({ "model_id": link.model_id, "step": link.step });
+    put(&mut outputs, "model_outputs", run.model_outputs.iter().map(out).collect());
+    json!({ "info": info(&run.info), "data": data, "inputs": inputs, "outputs": outputs })
 }
 
 fn dataset_input(input: &DatasetInput) -> Value {

@@ -5,6 +5,7 @@ use edgeflow_core::{
     CoreError, OrganisationId,
     experiment::{Lifecycle, Pair, View},
     logged_model::{LoggedModel, ModelMetric, ModelOrder, ModelStatus, NewLoggedModel},
+    search::Field,
 };
 use edgeflow_store::{LoggedModelStore, ModelSearch, Slice, StoreError};
 use futures::FutureExt;
@@ -69,6 +70,12 @@ impl LoggedModelStore for Registry {
         push_lifecycles(&mut query, "m.lifecycle", View::Active);
         let datasets = search.datasets.clone();
         SCHEME.push_filter(&mut query, &search.filter, &|query| push_datasets(query, &datasets))?;
+        let about_metrics = search.filter.conditions.iter().any(|condition| matches!(condition.field, Field::Metric(_)));
+        if !search.datasets.is_empty() && !about_metrics {
+            query.push(" AND EXISTS (SELECT 1 ").push(SCHEME.metrics);
+            push_datasets(&mut query, &search.datasets);
+            query.push(")");
+        }
         let narrowed: Vec<_> = search
             .orders
             .iter()

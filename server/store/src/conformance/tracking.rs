@@ -550,6 +550,7 @@ pub async fn logged_models_are_searched_by_what_was_measured(stores: Stores) {
     assert_eq!(search("metrics.acc < .3", &[("d1", None)], None).await, "");
     assert_eq!(search("metrics.acc < .3", &[("d1", None), ("d2", Some("d2-digest"))], None).await, "a");
     assert_eq!(search("metrics.acc < .3", &[("d2", Some("other"))], None).await, "");
+    assert_eq!(search("name LIKE '%'", &[("d2", None)], None).await, "a");
     assert_eq!(search("status = 'PENDING' AND creation_timestamp > 0", &[], None).await, "cb");
     assert_eq!(search("", &[], Some(("metrics.acc", None))).await, "bac");
     assert_eq!(search("", &[], Some(("metrics.acc DESC", Some("d1")))).await, "abc");
