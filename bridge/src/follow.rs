@@ -2,7 +2,7 @@
 //!
 //! Routes have more to watch over (`policy::run`); triggers and captures only need the messages.
 
-use edgeflow_ros::{Durability, Node, Reliability, registry, registry::TypeDescription};
+use edgeflow_ros::{Durability, Node, Reliability, registry::TypeDescription};
 use futures::StreamExt;
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,10 @@ use std::{
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
-use crate::policy::{RosTopic, Source};
+use crate::{
+    policy::{RosTopic, Source},
+    types,
+};
 
 /// Publishers are looked at this often, whatever the graph says.
 const LOOK: Duration = Duration::from_secs(1);
@@ -53,7 +56,7 @@ impl Follower {
         publishers.into_iter().map(offer).collect()
     }
 
-    fn resolve(&self, offers: &BTreeSet<Offer>) -> Result<&'static TypeDescription, String> {
+    async fn resolve(&self, offers: &BTreeSet<Offer>) -> Result<&'static TypeDescription, String> {
         let types: BTreeSet<&String> = offers.iter().map(|(name, ..)| name).collect();
         let wanted = match (&self.type_name, types.first(), types.len()) {
             (Some(wanted), ..) if types.contains(wanted) => wanted,
@@ -63,7 +66,7 @@ impl Follower {
             (_, None, _) => return Err("nobody publishes it".to_owned()),
         };
         let hash = offers.iter().find(|(name, ..)| name == wanted).and_then(|(_, hash, ..)| hash.as_deref());
-        registry::resolve(wanted, hash).map_err(|error| error.to_string())
+        types::resolve(&self.node, &self.topic, wanted, hash).await
     }
 
     /// Listens until nobody takes what is heard. `tag` goes with everything.
@@ -74,7 +77,7 @@ impl Follower {
             let subscribed = if offers.is_empty() {
                 None
             } else {
-                let source = self.resolve(&offers).map(|ty| RosTopic { node: self.node.clone(), topic: self.topic.clone(), ty });
+                let source = self.resolve(&offers).await.map(|ty| RosTopic { node: self.node.clone(), topic: self.topic.clone(), ty });
                 match source.and_then(|source| Ok((source.ty, source.subscribe()?))) {
                     Ok(subscribed) => Some(subscribed),
                     Err(problem) => {

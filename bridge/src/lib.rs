@@ -35,6 +35,7 @@ mod summarise;
 mod survive;
 mod trigger;
 mod trust;
+mod types;
 mod uplinks;
 
 pub use clock::{Clock, Moment};

@@ -387,3 +387,37 @@ async fn a_type_that_was_not_compiled_in_is_read_by_its_installed_description() 
     bridge.stop();
     world.context.shutdown().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_is_known_to_its_publisher_only_is_learned_from_it() {
+    use edgeflow_ros::RawType;
+    let mut world = World::new().await;
+    // Here, and not where the bridge looks; and without a description: the interface file alone.
+    let here = tempfile::tempdir().unwrap();
+    let share = here.path().join("share/remote_msgs");
+    std::fs::create_dir_all(share.join("msg")).unwrap();
+    std::fs::write(share.join("package.xml"), "<package/>").unwrap();
+    std::fs::write(share.join("msg/Joint.msg"), "float64 angle\nstring<=8 name\n").unwrap();
+    std::fs::write(share.join("msg/Arm.msg"), "std_msgs/Header header\nJoint[] joints\nbool stopped\n").unwrap();
+    let ty = registry::resolve_in(&[here.path().to_owned()], "remote_msgs/msg/Arm", None).unwrap();
+    let arm = world.robot.publish_described("arm", ty, QosProfile::default()).unwrap();
+    // A type that nobody can describe, its publisher neither.
+    let odd = RawType { name: "unheard_msgs/msg/Of".into(), hash: format!("RIHS01_{}", "5a".repeat(32)) };
+    let _odd = world.robot.create_raw_publisher("odd", &odd, QosProfile::default()).unwrap();
+    let bridge = world.bridge();
+    let arms = json!({"name": "arm", "allow": ["arm"], "fields": [{"path": "joints[*].angle", "reduce": "max"}, "stopped", "joints[1].name"], "samples": {"max_hz": 100}});
+    let odds = json!({"name": "odd", "allow": ["odd"], "fields": ["x"], "window": {"period_s": 1}});
+    world.declare(1, json!({"routes": [arms, odds]}));
+    assert!(arm.wait_for_subscribers(1, PATIENCE).await);
+    let joints = json!([{"angle": 0.5, "name": "elbow"}, {"angle": 1.25, "name": "wrist"}]);
+    arm.publish(&json!({"header": {"frame_id": "base"}, "joints": joints, "stopped": true})).unwrap();
+    world.plane.until("it is reported", |held| samples(held, "arm").len() == 1).await;
+    let sample = samples(&world.plane.held.lock().unwrap(), "arm").remove(0);
+    let expected = json!({"joints[*].angle": 1.25, "stopped": true, "joints[1].name": "wrist"});
+    assert_eq!(serde_json::to_value(&sample.values).unwrap(), expected);
+    let shown = world.status("the other is a problem", |status| route(status, "odd").is_some_and(|route| !route.problem.is_empty())).await;
+    let problem = &route(&shown, "odd").unwrap().problem;
+    assert!(problem.contains("unheard_msgs/msg/Of") && problem.contains("/robot_1/robot does not describe"), "{problem}");
+    bridge.stop();
+    world.context.shutdown().unwrap();
+}

@@ -33,6 +33,7 @@ impl Default for LiveRules {
 }
 
 /// What is asked.
+#[cfg_attr(not(feature = "zenoh"), expect(dead_code, reason = "sessions go over zenoh"))]
 #[derive(Debug)]
 pub(crate) enum Ask {
     Open(LiveRequest),
@@ -41,6 +42,7 @@ pub(crate) enum Ask {
 }
 
 /// A command about live sessions, and where its end is told.
+#[cfg_attr(not(feature = "zenoh"), expect(dead_code, reason = "sessions go over zenoh"))]
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) id: String,
@@ -49,6 +51,7 @@ pub(crate) struct Request {
 }
 
 /// What live sessions need of others.
+#[cfg_attr(not(feature = "zenoh"), expect(dead_code, reason = "sessions go over zenoh"))]
 pub(crate) struct Means {
     pub(crate) node: Node,
     pub(crate) recorder: Recorder,

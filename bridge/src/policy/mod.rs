@@ -13,7 +13,7 @@ mod source;
 mod tests;
 
 use edgeflow_policy::{Budget, Tap};
-use edgeflow_ros::{Node, registry};
+use edgeflow_ros::Node;
 use edgeflow_wire::{
     Class, DesiredState, EntryBody, Escalation, PolicyError, PolicyOutcome, PolicyStatusBody, Route, TelemetryPolicy, VersionedPolicy,
 };
@@ -39,6 +39,7 @@ use crate::{
     Recorder,
     capture::{CaptureLimits, Ruling},
     trigger::{self, Plan},
+    types::Types,
 };
 
 /// The graph is looked at this often, whatever it says.
@@ -137,6 +138,7 @@ pub(crate) struct Ruler {
     /// What this robot allows to be captured, and what the policy wants.
     limits: CaptureLimits,
     captures: watch::Sender<Ruling>,
+    types: Types,
     /// What was told of a route on a topic.
     problems: BTreeMap<(String, String), String>,
 }
@@ -153,8 +155,9 @@ impl Ruler {
     ) -> Self {
         let keep = Keep::open(data_dir);
         let (routes, ruled, running, problems) = (Vec::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let triggers = trigger::Keeper::default();
-        Self { node: node.clone(), common, board, keep, routes, ruled, escalated, reasons, running, triggers, limits, captures, problems }
+        let (triggers, types) = (trigger::Keeper::default(), Types::new(node));
+        let node = node.clone();
+        Self { node, common, board, keep, routes, ruled, escalated, reasons, running, triggers, limits, captures, types, problems }
     }
 
     /// Runs until told to stop; what was gathered is recorded then.
@@ -344,7 +347,8 @@ impl Ruler {
             return Err(format!("more than {MAX_RUNNING} topics are taken by all routes: narrow what they allow"));
         }
         let hash = published.iter().find(|(ty, _)| ty == type_name).and_then(|(_, hash)| hash.as_deref());
-        let ty = registry::resolve(type_name, hash).map_err(|error| error.to_string())?;
+        // While its publishers are asked there is nothing to tell.
+        let Some(ty) = self.types.resolve(topic, type_name, hash)? else { return Ok(None) };
         let (projections, watched) = compile::compile(route, ty)?.into_iter().unzip();
         let counters = Arc::new(Counters::new(route.class()));
         let tap = match route.samples {

@@ -135,6 +135,12 @@ impl App {
         }
     }
 
+    /// Whether such a door may let this robot in.
+    pub(crate) async fn stands_by_common_name(&self, robot: &RobotId) -> Result<bool, AppError> {
+        let certificates = self.stores.identities.certificates(&robot.organisation, &robot.name).await?;
+        Ok(stands(&certificates, self.now_us()))
+    }
+
     /// Makes our listeners' certificate anew before it expires. Whether it did.
     pub fn refresh_authority(&self) -> Result<bool, AppError> {
         self.authority.refresh(self.now_us())

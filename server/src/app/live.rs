@@ -188,11 +188,11 @@ impl App {
     /// Opens a session: the robot is told, and the operator may come to the router for as long as it lasts.
     pub async fn open_live(&self, principal: &Principal, name: &TargetName, order: LiveOrder) -> Result<LiveOpened, AppError> {
         self.permit(principal, Action::Live, Resource::Target(name.clone())).await?;
-        self.readable(principal, name).await?;
+        let robot = self.readable(principal, name).await?;
         let zenoh = self.zenoh_address.get().ok_or_else(|| {
             AppError::Conflict("live sessions go over zenoh, and this control plane has no router: start it with --zenoh-listen".to_owned())
         })?;
-        if !self.robots_by_common_name().await?.contains(name) {
+        if !self.stands_by_common_name(&robot).await? {
             let reason = "has no certificate that the zenoh router lets in: enrol it with `edgeflow enroll`";
             return Err(AppError::Conflict(format!("{name} {reason}")));
         }

@@ -52,6 +52,11 @@ struct Robot {
 
 impl Robot {
     async fn start(world: &World, live: LiveRules) -> Self {
+        Self::start_at(world, live, world.zenoh.unwrap().to_string()).await
+    }
+
+    /// One that looks for the router there.
+    async fn start_at(world: &World, live: LiveRules, zenoh: String) -> Self {
         world.server.enrol("robot-1").await;
         let name = TargetName::new("robot-1").unwrap();
         let token = world.server.app.bootstrap_target(&Principal::administrator(), &name, None).await.unwrap();
@@ -67,7 +72,7 @@ impl Robot {
             secure: Some(Secure::open(&identity, &mqtt, &http).unwrap()),
             mqtt,
             http,
-            zenoh: world.zenoh.unwrap().to_string(),
+            zenoh,
             bandwidth_kbps: 0,
             token: Secret::new(""),
             allowed: Allowed::default(),
@@ -216,6 +221,24 @@ fn rules(from_robot: &[&str], to_robot: &[&str]) -> LiveRules {
     LiveRules { from_robot: owned(from_robot), to_robot: owned(to_robot), max_kbps: 100_000 }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_robot_that_does_not_reach_the_router_says_so() {
+    let world = World::with_zenoh().await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let robot = Robot::start_at(&world, rules(&["**"], &[]), nobody.clone()).await;
+    let (_, _, id) = order_of(&world, "robot-1", 60.0, 100).await;
+    let word = word(&world, &id).await;
+    let message = word["message"].as_str().unwrap();
+    assert!(word["state"] == "failed" && message.contains("zenoh router") && message.contains(&nobody), "{word}");
+    // Nor does one open a session with a robot that has no certificate.
+    world.server.enrol("robot-2").await;
+    let order = json!({"csr": "", "from_robot": ["/a"], "for_s": 60, "max_hz": 1, "max_kbps": 1});
+    let (status, body) = world.server.post("/targets/robot-2/live", order).await;
+    assert!(status == 409 && body.to_string().contains("edgeflow enroll"), "{body}");
+    robot.stop().await;
+    world.stop().await;
+}
+
 /// Waits for an entry of a robot's log about a session's end.
 async fn ended_entry(world: &World) -> Value {
     let find = async {
@@ -238,6 +261,10 @@ async fn a_topic_of_an_unknown_type_appears_at_the_desk_and_one_of_the_desk_on_t
     let desk = Graph::start("desk");
     let (state, secret) = (robot.graph.publisher("/arm/state", &odd()), robot.graph.publisher("/secret", &odd()));
     let mut commands = robot.graph.subscription("/arm/command", &odd());
+    // What was said before anybody looked, and is kept for those who come later.
+    let latched = QosProfile::default().keep_last(1).reliable().transient_local();
+    let map = robot.graph.node.create_raw_publisher("/arm/map", &odd(), latched).unwrap();
+    map.publish(b"the map").unwrap();
 
     // What is not allowed is refused by its name, in each direction by itself.
     for (arguments, names) in [
@@ -253,7 +280,8 @@ async fn a_topic_of_an_unknown_type_appears_at_the_desk_and_one_of_the_desk_on_t
     let (status, body_) = world.server.post("/targets/robot-1/commands", json!({"action": {"kind": "end_live", "session": "x"}})).await;
     assert!(status == 400 && body_.to_string().contains("/live"), "{body_}");
 
-    let arguments = ["robot-1", "/arm/state", "--to-robot", "/arm/command", "--for", "5m", "--max-hz", "1000", "--max-kbps", "100000"];
+    let arguments =
+        ["robot-1", "/arm/state", "/arm/map", "--to-robot", "/arm/command", "--for", "5m", "--max-hz", "1000", "--max-kbps", "100000"];
     let mut live = Live::start(&world, &desk, &arguments);
     live.says("live session").await;
     live.says("/arm/state [unheard_msgs/msg/Of] -> /robot_1/arm/state").await;
@@ -273,8 +301,12 @@ async fn a_topic_of_an_unknown_type_appears_at_the_desk_and_one_of_the_desk_on_t
     }
     drop(secret);
 
+    // Nobody here was there when it was said, nor when it came.
+    let mut maps = desk.node.subscribe_opaque("/robot_1/arm/map", &odd(), latched, Queue::all()).unwrap();
+    assert_eq!(next(&mut maps).await, b"the map");
+
     let listed = world.server.get("/targets/robot-1/live").await;
-    assert_eq!(listed[0]["from_robot"], json!(["/arm/state"]));
+    assert_eq!(listed[0]["from_robot"], json!(["/arm/state", "/arm/map"]));
     live.interrupt().await;
     let gone = |node: &Node| node.count_subscribers("/arm/state").is_ok_and(|count| count == 0);
     assert!(robot.graph.node.wait_for_graph(PATIENCE, gone).await, "the robot still listens");

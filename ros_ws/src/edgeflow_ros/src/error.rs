@@ -115,6 +115,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nobody tells what a published type consists of.
+    #[error("{node} does not describe {type_name}: {reason}")]
+    NotDescribed {
+        /// The type.
+        type_name: String,
+        /// Who was asked.
+        node: String,
+        /// What came of it.
+        reason: String,
+    },
     /// A type is published, or installed, with another definition than the one known here.
     #[error(
         "{type_name} has another definition where it comes from (type hash {published}) than here ({known}): \

@@ -50,6 +50,7 @@ mod service;
 mod stack;
 mod subscription;
 mod time;
+mod type_description;
 
 pub use action::{ActionClient, ActionServer, ClientGoal, GoalId, GoalRequest, GoalStatus, Outcome, ServerGoal};
 pub use client::Client;

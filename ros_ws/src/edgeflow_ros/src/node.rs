@@ -15,6 +15,7 @@ use crate::{
     registry::{self, TypeDescription},
     stack::{self, Message, Service},
     time::{TimeSource, USE_SIM_TIME, system_now},
+    type_description::{self, TypeDescriptions},
 };
 use std::{
     collections::BTreeMap,
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     /// Given from outside, whether or not the node declares them.
     given: BTreeMap<String, ParameterValue>,
     parameters: ParameterServer,
+    _types: TypeDescriptions,
     /// Set as soon as there is a node to hold on to.
     time: OnceLock<TimeSource>,
 }
@@ -88,6 +90,7 @@ impl Node {
         let names = parameters::Names { service: &service, events };
         let parameters = ParameterServer::serve(&inner, &fully_qualified_name, &names)?;
         let _rosout = context.0.logger.join(&inner, &arguments.log_outputs)?;
+        let _types = type_description::serve(&inner, &service(&type_description::service())?)?;
         let time = OnceLock::new();
         let node = Self(Arc::new(Inner {
             context: context.clone(),
@@ -98,6 +101,7 @@ impl Node {
             fully_qualified_name,
             given,
             parameters,
+            _types,
             time,
         }));
         context.0.logger.introduce(&node.0, node.namespace(), node.name());

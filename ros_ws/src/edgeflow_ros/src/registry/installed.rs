@@ -1,8 +1,13 @@
-//! Types that are installed and were not compiled in, from the descriptions which rosidl installs beside each interface
-//! (since Iron; `share/PACKAGE/msg/TYPE.json`). A type that was read once is kept for the life of the program, so there are
-//! never more of them than installed types.
+//! Types that were not compiled in: of the descriptions which rosidl installs beside each interface (since Iron;
+//! `share/PACKAGE/msg/TYPE.json`), of the interface files where there is none (`TYPE.msg`), and of what a publisher's node says of
+//! them. A type that was taken up once is kept for the life of the program, so there are never more of them than types installed
+//! and published.
 
-use super::{Array, ConstantDescription, Element, FieldDescription, TypeDescription};
+use super::{
+    ConstantDescription, TypeDescription,
+    described::{Described, Type, field_of},
+    msg_file,
+};
 use crate::{
     error::{Error, Result},
     installed,
@@ -57,43 +62,13 @@ struct File {
 }
 
 #[derive(Deserialize)]
-struct Described {
-    type_description: Type,
-    #[serde(default)]
-    referenced_type_descriptions: Vec<Type>,
-}
-
-#[derive(Deserialize)]
 struct Hash {
     type_name: String,
     hash_string: String,
 }
 
-#[derive(Deserialize)]
-struct Type {
-    type_name: String,
-    fields: Vec<Field>,
-}
-
-#[derive(Deserialize)]
-struct Field {
-    name: String,
-    #[serde(rename = "type")]
-    ty: FieldType,
-}
-
-#[derive(Deserialize)]
-struct FieldType {
-    type_id: u8,
-    #[serde(default)]
-    capacity: usize,
-    #[serde(default)]
-    string_capacity: usize,
-    #[serde(default)]
-    nested_type_name: String,
-}
-
-/// Reads the description of a type and of all it consists of; `None` when it is not installed.
+/// Reads the description of a type and of all it consists of, or its interface file where there is no description; `None` when
+/// it is not installed.
 fn load(prefixes: &[PathBuf], name: &str) -> Result<Option<&'static TypeDescription>> {
     let Some((package, rest)) = name.split_once('/') else { return Ok(None) };
     // What names a file must not lead elsewhere.
@@ -102,27 +77,60 @@ fn load(prefixes: &[PathBuf], name: &str) -> Result<Option<&'static TypeDescript
     }
     let Some(share) = installed::share(prefixes, package) else { return Ok(None) };
     let path = share.join(format!("{rest}.json"));
-    let fail = |reason: String| Error::Description { type_name: name.into(), path: path.display().to_string(), reason };
+    let fail = |path: &Path, reason: String| Error::Description { type_name: name.into(), path: path.display().to_string(), reason };
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fail(error.to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let known = |name: &str| super::find(name).map(Type::from);
+            let read = msg_file::read(prefixes, name, known).map_err(|(path, reason)| fail(&path, reason))?;
+            let Some(described) = read else { return Ok(None) };
+            let path = share.join(format!("{rest}.msg"));
+            let hashes = described.hashes().map_err(|reason| fail(&path, reason))?;
+            return adopt(&described, &hashes, |name| constants(prefixes, name), |reason| fail(&path, reason)).map(Some);
+        }
+        Err(error) => return Err(fail(&path, error.to_string())),
     };
-    let file: File = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
-    let Described { type_description, referenced_type_descriptions } = file.type_description_msg;
-    if type_description.type_name != name {
-        return Err(fail(format!("it describes {}", type_description.type_name)));
+    let file: File = serde_json::from_slice(&bytes).map_err(|error| fail(&path, error.to_string()))?;
+    let described = file.type_description_msg;
+    if described.type_description.type_name != name {
+        return Err(fail(&path, format!("it describes {}", described.type_description.type_name)));
     }
-    let hash = |name: &str| file.type_hashes.iter().find(|hash| hash.type_name == name).map(|hash| hash.hash_string.as_str());
-    let all: Vec<&Type> = referenced_type_descriptions.iter().chain([&type_description]).collect();
+    let hashes = file.type_hashes.into_iter().map(|hash| (hash.type_name, hash.hash_string)).collect();
+    adopt(&described, &hashes, |name| constants(prefixes, name), |reason| fail(&path, reason)).map(Some)
+}
+
+/// Takes up the type that somebody describes. They are believed because of its hash, which is that of what is published.
+///
+/// # Errors
+/// [`Error::OtherDefinition`] when it is the description of something else, [`Error::Description`] when it cannot be used.
+pub(crate) fn learn(name: &str, hash: &str, described: &Described, origin: &str) -> Result<&'static TypeDescription> {
+    let fail = |reason: String| Error::Description { type_name: name.into(), path: origin.into(), reason };
+    if described.type_description.type_name != name {
+        return Err(fail(format!("it describes {}", described.type_description.type_name)));
+    }
+    let hashes = described.hashes().map_err(fail)?;
+    let computed = hashes.get(name).map(String::as_str).unwrap_or_default();
+    if computed != hash {
+        return Err(Error::OtherDefinition { type_name: name.into(), published: hash.into(), known: computed.into() });
+    }
+    adopt(described, &hashes, |_| Vec::new(), fail)
+}
+
+/// Keeps a type and all it consists of, unless they contradict what is known.
+fn adopt(
+    described: &Described,
+    hashes: &BTreeMap<String, String>,
+    constants: impl Fn(&str) -> Vec<ConstantDescription>,
+    fail: impl Fn(String) -> Error,
+) -> Result<&'static TypeDescription> {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     let mut fresh: Vec<(&Type, &str)> = Vec::new();
-    for ty in &all {
-        let hash = hash(&ty.type_name).ok_or_else(|| fail(format!("it has no hash of {}", ty.type_name)))?;
+    for ty in described.all() {
+        let hash = hashes.get(&ty.type_name).ok_or_else(|| fail(format!("it has no hash of {}", ty.type_name)))?;
         let there = super::find_compiled(&ty.type_name).or_else(|| known.get(ty.type_name.as_str()).copied());
         match there {
             Some(there) if there.hash != hash => {
-                return Err(Error::OtherDefinition { type_name: ty.type_name.clone(), published: hash.into(), known: there.hash.into() });
+                return Err(Error::OtherDefinition { type_name: ty.type_name.clone(), published: hash.clone(), known: there.hash.into() });
             }
             Some(_) => {}
             None => fresh.push((ty, hash)),
@@ -131,17 +139,17 @@ fn load(prefixes: &[PathBuf], name: &str) -> Result<Option<&'static TypeDescript
     if let Some(endless) = endless(&fresh) {
         return Err(fail(format!("{endless} consists of itself")));
     }
-    let mut described = Vec::new();
+    let mut made = Vec::new();
     for (ty, hash) in fresh {
         let mut fields = Vec::new();
-        for field in &ty.fields {
-            let nested = |name: &str| all.iter().any(|ty| ty.type_name == name) || super::find_compiled(name).is_some();
+        for field in ty.members() {
+            let nested = |name: &str| described.all().any(|ty| ty.type_name == name) || super::find_compiled(name).is_some();
             fields.push(field_of(field, nested).map_err(|reason| fail(format!("{}.{}: {reason}", ty.type_name, field.name)))?);
         }
-        described.push((ty.type_name.clone(), hash.to_owned(), fields, constants(prefixes, &ty.type_name)));
+        made.push((ty.type_name.clone(), hash.to_owned(), fields, constants(&ty.type_name)));
     }
     // Nothing can go wrong any more: what is made here stays for the life of the program.
-    for (name, hash, fields, constants) in described {
+    for (name, hash, fields, constants) in made {
         let ty: &'static TypeDescription = Box::leak(Box::new(TypeDescription {
             name: name.leak(),
             hash: hash.leak(),
@@ -150,7 +158,8 @@ fn load(prefixes: &[PathBuf], name: &str) -> Result<Option<&'static TypeDescript
         }));
         known.insert(ty.name, ty);
     }
-    Ok(known.get(name).copied())
+    let name = described.type_description.type_name.as_str();
+    super::find_compiled(name).or_else(|| known.get(name).copied()).ok_or_else(|| fail("it was not kept".to_owned()))
 }
 
 /// A type that contains itself, directly or by another: a message of it would have no end.
@@ -164,44 +173,6 @@ fn endless<'a>(fresh: &[(&'a Type, &str)]) -> Option<&'a str> {
             return left.first().map(|ty| ty.type_name.as_str());
         }
     }
-}
-
-/// What `type_description_interfaces/msg/FieldType` numbers.
-fn field_of(field: &Field, nested: impl Fn(&str) -> bool) -> Result<FieldDescription, String> {
-    const ARRAY: u8 = 48;
-    let FieldType { type_id, capacity, string_capacity, nested_type_name } = &field.ty;
-    let array = match type_id / ARRAY {
-        0 => Array::Single,
-        1 => Array::Fixed(*capacity),
-        2 => Array::Bounded(*capacity),
-        3 => Array::Unbounded,
-        _ => return Err(format!("unknown type id {type_id}")),
-    };
-    let mut string_bound = None;
-    let ty = match type_id % ARRAY {
-        1 if nested(nested_type_name) => Element::Message(nested_type_name.clone().leak()),
-        1 => return Err(format!("{nested_type_name} is not described")),
-        2 => Element::Int8,
-        3 => Element::Uint8,
-        4 => Element::Int16,
-        5 => Element::Uint16,
-        6 => Element::Int32,
-        7 => Element::Uint32,
-        8 => Element::Int64,
-        9 => Element::Uint64,
-        10 => Element::Float32,
-        11 => Element::Float64,
-        13 => Element::Char,
-        15 => Element::Bool,
-        16 => Element::Byte,
-        17 => Element::String,
-        21 => {
-            string_bound = Some(*string_capacity);
-            Element::String
-        }
-        other => return Err(format!("type id {other} (wide strings and the like) is not supported")),
-    };
-    Ok(FieldDescription { name: field.name.clone().leak(), ty, array, string_bound, default: None })
 }
 
 /// Constants are in the interface file only; without it there are none.
@@ -223,6 +194,10 @@ fn constant(line: &str) -> Option<ConstantDescription> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::{
+        Array,
+        described::{Field, described, field_type},
+    };
     use serde_json::{Value, json};
 
     fn install(prefix: &Path, name: &str, description: &Value, msg: &str) {
@@ -288,9 +263,62 @@ mod tests {
             let error = resolve_in(&prefixes, name, None).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
+        std::fs::write(dir.path().join("share/bad_msgs/msg/Plain.msg"), "bad_msgs/Missing part\n").unwrap();
+        let error = resolve_in(&prefixes, "bad_msgs/msg/Plain", None).unwrap_err().to_string();
+        assert!(error.contains("Plain.msg") && error.contains("bad_msgs/msg/Missing is not installed"), "{error}");
         std::fs::write(dir.path().join("share/bad_msgs/msg/Torn.json"), "{").unwrap();
         assert!(resolve_in(&prefixes, "bad_msgs/msg/Torn", None).unwrap_err().to_string().contains("Torn.json"));
         assert!(resolve_in(&prefixes, "bad_msgs/../../x", None).unwrap_err().to_string().contains("no message type"));
         assert!(resolve("sensor_msgs/msg/Image", None).is_ok());
+    }
+
+    #[test]
+    fn an_interface_file_alone_is_enough_and_has_the_hash_that_rosidl_would_give_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let share = dir.path().join("share/plain_msgs");
+        std::fs::create_dir_all(share.join("msg")).unwrap();
+        std::fs::write(share.join("package.xml"), "<package/>").unwrap();
+        std::fs::write(share.join("msg/Inner.msg"), "uint8 LOW=1\nfloat32[2] levels\n").unwrap();
+        std::fs::write(share.join("msg/Outer.msg"), "std_msgs/Header header\nInner[] parts # of this package\nstring<=4 name\n").unwrap();
+        let prefixes = [dir.path().to_owned()];
+        let ty = resolve_in(&prefixes, "plain_msgs/msg/Outer", None).unwrap();
+        let value =
+            json!({"header": {"stamp": {"sec": 1, "nanosec": 2}, "frame_id": "a"}, "parts": [{"levels": [0.5, 1.5]}], "name": "abcd"});
+        assert_eq!(ty.decode(&ty.encode(&value).unwrap()).unwrap(), value);
+        let inner = find("plain_msgs/msg/Inner").unwrap();
+        assert_eq!(inner.constants.iter().map(|constant| constant.name).collect::<Vec<_>>(), ["LOW"]);
+        // Whoever publishes it with rosidl's hash of it is understood, and with another one not.
+        assert!(std::ptr::eq(ty, resolve_in(&[], "plain_msgs/msg/Outer", Some(ty.hash)).unwrap()));
+        assert_eq!(ty.described().hashes().unwrap()["plain_msgs/msg/Outer"], ty.hash);
+    }
+
+    #[test]
+    fn what_somebody_says_of_a_type_is_believed_for_its_hash_only() {
+        let header = crate::registry::message("std_msgs/msg/Header").unwrap();
+        let fields = vec![
+            Field { name: "header".into(), ty: field_type(header.name, Array::Single, None) },
+            Field { name: "force_n".into(), ty: field_type("float64", Array::Unbounded, None) },
+        ];
+        let told = |fields: Vec<Field>| {
+            let parts = header.described();
+            let mut referenced = parts.referenced_type_descriptions;
+            referenced.push(parts.type_description);
+            Described { type_description: described("told_msgs/msg/Grip".into(), fields), referenced_type_descriptions: referenced }
+        };
+        let good = told(fields.clone());
+        let hash = good.hashes().unwrap()["told_msgs/msg/Grip"].clone();
+        let lie = told(fields[..1].to_vec());
+        let error = learn("told_msgs/msg/Grip", &hash, &lie, "/liar").unwrap_err();
+        assert!(matches!(error, Error::OtherDefinition { .. }), "{error}");
+        assert!(find("told_msgs/msg/Grip").is_none(), "nothing is kept of it");
+        // The parts are checked as well: a Header that is another one does not fit the one compiled in.
+        let mut other = told(fields);
+        other.referenced_type_descriptions.iter_mut().find(|ty| ty.type_name == header.name).unwrap().fields.pop();
+        let other_hash = other.hashes().unwrap()["told_msgs/msg/Grip"].clone();
+        let error = learn("told_msgs/msg/Grip", &other_hash, &other, "/liar").unwrap_err();
+        assert!(error.to_string().contains("std_msgs/msg/Header"), "{error}");
+        let ty = learn("told_msgs/msg/Grip", &hash, &good, "/honest").unwrap();
+        assert_eq!((ty.hash, ty.fields.len()), (hash.as_str(), 2));
+        assert!(std::ptr::eq(ty, resolve_in(&[], "told_msgs/msg/Grip", Some(&hash)).unwrap()));
     }
 }

@@ -6,12 +6,16 @@
 
 mod cdr;
 mod definition;
+mod described;
 mod installed;
+mod msg_file;
 mod projection;
 mod value;
 
 use crate::error::{Error, Result};
 
+pub(crate) use described::{Described, Field, FieldType, Type};
+pub(crate) use installed::learn;
 pub use installed::{resolve, resolve_in};
 pub use projection::{Projection, Scalar, Step};
 

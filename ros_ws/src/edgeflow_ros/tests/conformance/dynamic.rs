@@ -80,3 +80,51 @@ async fn messages_of_a_type_that_nobody_knows_are_carried_octet_by_octet() {
     let error = tool.create_raw_publisher("odd", &wrong, QosProfile::default()).err().unwrap().to_string();
     assert!(error.contains("unheard_msgs/msg/Of"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_tells_what_its_types_consist_of_and_no_lie_is_believed() {
+    use edgeflow_ros::{RawType, registry, type_description_interfaces::srv::GetTypeDescription};
+    let world = World::new();
+    let node = Node::create(&world.program(""), "camera", "/robot_1").unwrap();
+    let tool = Node::create(&world.program(""), "tool", "").unwrap();
+    assert_eq!(node.name(), "camera");
+    let client = tool.create_client::<GetTypeDescription::Service>("/robot_1/camera/get_type_description").unwrap();
+    client.wait_for_service(PATIENCE).await.unwrap();
+    let image = registry::message("sensor_msgs/msg/Image").unwrap();
+    let ask = async |type_name: &str, type_hash: &str| {
+        let request = GetTypeDescription::Request { type_name: type_name.into(), type_hash: type_hash.into(), include_type_sources: true };
+        client.call(&request, PATIENCE).await.unwrap()
+    };
+    let answer = ask(image.name, image.hash).await;
+    let told = &answer.type_description;
+    assert!(answer.successful && told.type_description.type_name == image.name, "{answer:?}");
+    assert_eq!(told.type_description.fields.len(), image.fields.len());
+    let parts: Vec<&str> = told.referenced_type_descriptions.iter().map(|ty| ty.type_name.as_str()).collect();
+    assert_eq!(parts, ["builtin_interfaces/msg/Time", "std_msgs/msg/Header"]);
+    let stale = ask(image.name, "RIHS01_00").await;
+    assert!(!stale.successful && stale.failure_reason.contains(image.hash), "{stale:?}");
+    assert!(ask("no_msgs/msg/Such", "").await.failure_reason.contains("no_msgs/msg/Such"));
+
+    // Who does not know, who is not there, and who is known already.
+    let ty = RawType { name: "no_msgs/msg/Such".into(), hash: format!("RIHS01_{}", "0".repeat(64)) };
+    let brief = std::time::Duration::from_millis(500);
+    let error = tool.fetch_type(&ty, "/robot_1/camera", PATIENCE).await.unwrap_err().to_string();
+    assert!(error.starts_with("/robot_1/camera does not describe no_msgs/msg/Such"), "{error}");
+    let error = tool.fetch_type(&ty, "/nobody", brief).await.unwrap_err().to_string();
+    assert!(error.contains("/nobody") && (error.contains("no service") || error.contains("not answered")), "{error}");
+    assert!(std::ptr::eq(tool.fetch_type(&RawType::from(image), "/nobody", brief).await.unwrap(), image));
+
+    // A node of its own making, whose description is of another type.
+    let mut requests = node.create_service::<GetTypeDescription::Service>("/liar/get_type_description").unwrap();
+    let lie = tokio::spawn(async move {
+        let request = next(&mut requests).await;
+        let mut told = answer.type_description;
+        told.type_description.type_name = "lie_msgs/msg/Lie".into();
+        request.respond(GetTypeDescription::Response { successful: true, type_description: told, ..Default::default() }).unwrap();
+    });
+    let ty = RawType { name: "lie_msgs/msg/Lie".into(), hash: format!("RIHS01_{}", "ab".repeat(32)) };
+    let error = tool.fetch_type(&ty, "/liar", PATIENCE).await.unwrap_err().to_string();
+    assert!(error.contains("another definition"), "{error}");
+    assert!(registry::resolve(&ty.name, None).is_err());
+    lie.await.unwrap();
+}

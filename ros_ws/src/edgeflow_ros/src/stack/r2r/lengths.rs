@@ -14,7 +14,7 @@ pub(super) struct Lengths(Option<&'static TypeDescription>);
 
 impl Lengths {
     pub(super) fn of<T: Message>() -> Self {
-        let ty = type_id::<T>().and_then(|id| registry::message(id.name).ok());
+        let ty = type_id::<T>().and_then(|id| registry::message(&id.name).ok());
         Self(ty.filter(|ty| has_fixed(ty)))
     }
 

@@ -85,7 +85,7 @@ pub(crate) fn decode<T: Message>(bytes: &[u8]) -> Result<T> {
 }
 
 fn type_name<T: Message>() -> String {
-    type_id::<T>().map_or(std::any::type_name::<T>(), |id| id.name).to_owned()
+    type_id::<T>().map_or_else(|| std::any::type_name::<T>().to_owned(), |id| id.name.into_owned())
 }
 
 pub(crate) struct Publisher<T: Message> {
