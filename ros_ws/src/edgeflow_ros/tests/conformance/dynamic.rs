@@ -69,6 +69,7 @@ async fn messages_of_a_type_that_nobody_knows_are_carried_octet_by_octet() {
     let mut bodies = tool.subscribe_opaque("odd", &ty, QosProfile::default(), Queue::all()).unwrap();
     let publisher = node.create_raw_publisher("odd", &ty, QosProfile::default()).unwrap();
     assert!(publisher.wait_for_subscribers(1, PATIENCE).await);
+    assert!(tool.wait_for_graph(PATIENCE, |tool| tool.count_publishers("/odd").unwrap() == 1).await);
     let found = tool.get_publishers_info("/odd").unwrap();
     assert_eq!((found[0].type_name.as_str(), found[0].type_hash.as_deref()), (ty.name.as_str(), Some(ty.hash.as_str())));
     for length in [0, 1, 3, 70_000] {
