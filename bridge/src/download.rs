@@ -2,11 +2,10 @@
 //! nothing that does not match its digest ever gets a place in the cache.
 
 use edgeflow_bundle::{BundleFile, Digest, bundle_digest};
-use edgeflow_identity::Tunnel;
 use edgeflow_uplink::{Backoff, LinkState};
 use edgeflow_wire::SlotSpec;
 use futures::StreamExt;
-use reqwest::{Client, StatusCode, header};
+use reqwest::{Method, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeSet,
@@ -20,7 +19,11 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{BridgeError, Result, Secret, Secure, desired::sync_parent};
+use crate::{
+    BridgeError, Result, Secret, Secure,
+    desired::sync_parent,
+    way::{Way, innermost},
+};
 
 /// Why a bundle is not here.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +53,7 @@ fn later(reason: impl Into<String>) -> FetchError {
 /// Fetches bundles into `data_dir/bundles/<digest>/`.
 #[derive(Debug, Clone)]
 pub struct Downloader {
-    client: Client,
-    base: String,
-    token: Secret,
-    tunnel: Option<Tunnel>,
+    way: Way,
     bundles: PathBuf,
     parts: PathBuf,
     retry: Backoff,
@@ -69,19 +69,9 @@ impl Downloader {
         for folder in [&bundles, &parts] {
             std::fs::create_dir_all(folder).map_err(BridgeError::file("create the folder", folder))?;
         }
-        let (builder, base) = match secure {
-            Some(secure) => (secure.http.http(), secure.base.clone()),
-            None => (Client::builder(), base.to_owned()),
-        };
-        let client = builder
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(5))
-            .no_proxy()
-            .build()
-            .map_err(BridgeError::Http)?;
+        let way = Way::new(base, token, secure, Duration::from_secs(5))?;
         let retry = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
-        let tunnel = secure.map(|secure| secure.http.clone());
-        Ok(Self { client, base, token, tunnel, bundles, parts, retry })
+        Ok(Self { way, bundles, parts, retry })
     }
 
     /// Folder of a bundle, whether or not it is there.
@@ -201,18 +191,11 @@ impl Downloader {
     }
 
     async fn request(&self, file: &BundleFile, have: u64) -> Result<reqwest::Response, FetchError> {
-        let url = format!("{}/api/v1/artifacts/{}", self.base, file.sha256.hex());
-        let mut request = self.client.get(&url);
-        if self.tunnel.is_none() {
-            request = request.bearer_auth(self.token.expose());
-        }
+        let mut request = self.way.request(Method::GET, &format!("/api/v1/artifacts/{}", file.sha256.hex()));
         if have > 0 {
             request = request.header(header::RANGE, format!("bytes={have}-"));
         }
-        let response = request.send().await.map_err(|error| {
-            let reason = self.tunnel.as_ref().and_then(Tunnel::failure).unwrap_or_else(|| innermost(&error));
-            later(format!("could not reach {}: {reason}", self.base))
-        })?;
+        let response = request.send().await.map_err(|error| later(self.way.failure(&error)))?;
         let status = response.status();
         match status {
             StatusCode::OK => Ok(response),
@@ -359,15 +342,6 @@ async fn remove_folder(path: &Path) -> std::io::Result<()> {
 
 fn absent_is_fine(result: std::io::Result<()>) -> std::io::Result<()> {
     result.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
-}
-
-/// What really went wrong: reqwest's own words only name the address.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

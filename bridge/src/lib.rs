@@ -37,6 +37,7 @@ mod trigger;
 mod trust;
 mod types;
 mod uplinks;
+mod way;
 
 pub use clock::{Clock, Moment};
 pub use commands::Allowed;

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser, Trust,
-    capture::{self, CaptureLimits, CaptureView, Capturer, Spool},
+    capture::{self, CaptureLimits, CaptureView, Capturer, Spool, Uploader},
     commands::{Commander, Means},
     converge::{Converger, Progress},
     diagnostics::Diagnostics,
@@ -33,10 +33,13 @@ use crate::{
     renew::keep_certificate,
     status,
     survive::survive_here,
+    way::Way,
 };
 
 /// Results a subscription may hold while the bridge is busy.
 const DEPTH: usize = 4_096;
+/// With the last part of a capture the control plane reads all of it.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(60);
 /// The graph wakes whoever waits for it; this only bounds one wait.
 const GRAPH_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -101,6 +104,15 @@ impl Bridge {
         let (captures, capture_requests) = mpsc::channel(16);
         let (capturing, capture_view) = (watch::Sender::new(capture::Ruling::default()), watch::Sender::new(CaptureView::default()));
         let (captured, capture_seen) = (capturing.subscribe(), capture_view.subscribe());
+        let bandwidth = Bandwidth::kbps(config.bandwidth_kbps);
+        let uploader = Uploader {
+            way: Way::new(&config.http, config.token.clone(), config.secure.as_ref(), UPLOAD_PATIENCE)?,
+            robot: config.robot.clone(),
+            spool: Arc::clone(&spool),
+            recorder: recorder.clone(),
+            bandwidth: bandwidth.clone(),
+            link: link.subscribe(),
+        };
         let capturer = Capturer {
             node: node.clone(),
             recorder: recorder.clone(),
@@ -163,7 +175,7 @@ impl Bridge {
             documents,
             timing: Timing::default(),
             limits: Limits::default(),
-            bandwidth: Bandwidth::kbps(config.bandwidth_kbps),
+            bandwidth,
         };
         let recording = vec![
             tokio::spawn(summarise(results, recorder.clone(), config.summary_period, stop.subscribe())),
@@ -191,6 +203,7 @@ impl Bridge {
             tokio::spawn(converger.run()),
             tokio::spawn(ticker.run()),
             tokio::spawn(diagnostics.run()),
+            tokio::spawn(uploader.run()),
             tokio::spawn(pump.run(uplink)),
         ];
         if let (Some(secure), Some(keys)) = (config.secure.clone(), keys) {

@@ -75,6 +75,9 @@ enum Command {
     /// A robot's topics on the graph of this desk for a while, and topics of this desk on the robot.
     #[cfg(feature = "zenoh")]
     Live(live::LiveArguments),
+    /// Recordings that robots made of their topics.
+    #[command(subcommand)]
+    Captures(api::CapturesCommand),
     /// What robots report of their topics.
     #[command(subcommand)]
     Policy(api::PolicyCommand),
@@ -106,6 +109,7 @@ async fn main() -> ExitCode {
         Command::Act(command) => api::command(command).await,
         #[cfg(feature = "zenoh")]
         Command::Live(arguments) => live::live(arguments).await,
+        Command::Captures(command) => api::captures(command).await,
         Command::Policy(command) => api::policy(command).await,
         Command::Lineage(arguments) => api::lineage(arguments).await,
         Command::Events(arguments) => api::events(arguments).await,

@@ -2,7 +2,7 @@
 
 use crate::{app::well_formed_name, mqtt::BrokerOptions};
 use clap::Parser;
-use edgeflow_core::{CoreError, retention::Policy};
+use edgeflow_core::{CoreError, capture::Keeping, retention::Policy};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -153,6 +153,30 @@ struct File {
     log: Option<String>,
     #[serde(default)]
     retention: Retention,
+    #[serde(default)]
+    captures: Captures,
+}
+
+/// Its section `[captures]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Captures {
+    keep_days: Option<u32>,
+    max_bytes: Option<u64>,
+    max_capture_bytes: Option<u64>,
+}
+
+impl Captures {
+    fn keeping(self) -> Result<Keeping, ConfigError> {
+        let default = Keeping::default();
+        let keeping = Keeping {
+            keep_days: self.keep_days.unwrap_or(default.keep_days),
+            max_bytes: self.max_bytes.unwrap_or(default.max_bytes),
+            max_capture_bytes: self.max_capture_bytes.unwrap_or(default.max_capture_bytes),
+        };
+        keeping.validate().map_err(|source| ConfigError::Retention { source })?;
+        Ok(keeping)
+    }
 }
 
 /// Its section `[retention]`.
@@ -220,6 +244,8 @@ pub struct Config {
     pub rotate_document_key: bool,
     /// What is kept of robots' logs, and how long.
     pub retention: Policy,
+    /// What is kept of captures.
+    pub captures: Keeping,
 }
 
 impl Config {
@@ -281,6 +307,7 @@ impl Config {
             revocations: args.revocations,
             rotate_document_key: args.rotate_document_key,
             retention: file.retention.policy()?,
+            captures: file.captures.keeping()?,
         })
     }
 }
@@ -315,7 +342,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 14 + 9, "one line per field of `File` and of `Retention`");
+        assert_eq!(keys.count(), 14 + 9 + 3, "one line per field of `File`, `Retention` and `Captures`");
     }
 
     #[test]
@@ -355,6 +382,8 @@ mod tests {
         assert!(error.contains("retention.minute_days: 60 is less than raw_days, 90"), "{error}");
         let error = with_file("[retention]\nrow_days = 90", Args::default()).unwrap_err().to_string();
         assert!(error.contains("row_days") && error.contains("minute_days"), "{error}");
+        let error = with_file("[captures]\nmax_bytes = 1000", Args::default()).unwrap_err().to_string();
+        assert!(error.contains("captures.max_capture_bytes: 536870912 is not in 1 to max_bytes, 1000"), "{error}");
     }
 
     #[test]

@@ -64,6 +64,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         rotate_document_key: config.rotate_document_key,
         max_model_bytes: config.max_model_bytes,
         retention: config.retention,
+        captures: config.captures,
         tls_names: config.tls_names,
         ..AppOptions::new(&config.data_dir)
     };

@@ -4,6 +4,7 @@
 mod file;
 mod ring;
 mod spool;
+mod upload;
 
 use edgeflow_ros::Node;
 use edgeflow_wire::{Capture, CaptureBody, CaptureInfo, CaptureState, Class, EntryBody, name_matches};
@@ -30,11 +31,12 @@ use crate::{
 use file::Written;
 use ring::{Channel, Kept, Ring};
 pub(crate) use spool::{Left, Spool, Waiting};
+pub(crate) use upload::Uploader;
 
 /// The graph is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
-/// Captures that are written at the same time.
-const MAX_ACTIVE: usize = 4;
+/// Captures that are written at the same time: each may hold as much of memory as the ring does, twice.
+const MAX_ACTIVE: usize = 2;
 /// Topics that are captured at most.
 const MAX_TOPICS: usize = 100;
 /// Messages of all topics that may wait behind those that wait in their subscriptions.
@@ -380,12 +382,16 @@ impl Running {
         let Some(Begun { mut info, answer }) = self.begun.remove(&id) else { return };
         let spool = Arc::clone(&self.capturer.spool);
         let us = |at_ns: u64| i64::try_from(at_ns / 1_000).unwrap_or(i64::MAX);
-        let kept = written.and_then(|written| {
-            (info.start_us, info.end_us) = (us(written.first_ns), us(written.last_ns));
-            info.messages = written.topics.values().sum();
-            (info.topics, info.size_bytes, info.sha256) = (written.topics, written.size_bytes, written.sha256);
-            tokio::task::block_in_place(|| spool.keep(&info))
-        });
+        let kept = match written {
+            Ok(written) => {
+                (info.start_us, info.end_us) = (us(written.first_ns), us(written.last_ns));
+                info.messages = written.topics.values().sum();
+                (info.topics, info.size_bytes, info.sha256) = (written.topics, written.size_bytes, written.sha256);
+                let keeping = info.clone();
+                tokio::task::spawn_blocking(move || spool.keep(&keeping)).await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            }
+            Err(error) => Err(error),
+        };
         let recorder = &self.capturer.recorder;
         let outcome = match kept {
             Ok(gone) => {

@@ -4,7 +4,10 @@
 //! sent whole when anything is left and the next one waits until the debt is paid. Over any time the cap holds but for one second's
 //! worth and one document. No clock here: moments are given.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// Bytes of content before compression that one batch may have for each byte that may be sent in a second. Content shrinks to
 /// a quarter at least, so that a batch takes a second at most and what is more valuable need not wait longer.
@@ -12,11 +15,11 @@ const CONTENT_PER_BYTE: f64 = 4.0;
 /// No batch is cut smaller, bytes: below this the batch's own fields are most of it.
 const LEAST_BATCH_BYTES: usize = 1024;
 
-/// How much may be sent upwards.
+/// How much may be sent upwards. Clones share it: what one sends, the others may not.
 #[derive(Debug, Clone, Default)]
-pub struct Bandwidth(Option<Bucket>);
+pub struct Bandwidth(Option<Arc<Mutex<Bucket>>>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Bucket {
     bytes_per_s: f64,
     /// Bytes that may be sent now; negative while there is a debt.
@@ -34,12 +37,12 @@ impl Bandwidth {
     /// At most so many kilobits (1000 bits) per second; 0 is no cap.
     pub fn kbps(kilobits_per_s: u32) -> Self {
         let bytes_per_s = f64::from(kilobits_per_s) * 125.0;
-        Self((kilobits_per_s > 0).then_some(Bucket { bytes_per_s, left: bytes_per_s, at: None }))
+        Self((kilobits_per_s > 0).then(|| Arc::new(Mutex::new(Bucket { bytes_per_s, left: bytes_per_s, at: None }))))
     }
 
     /// Until when nothing may be sent; `None` when something may be sent now.
     pub fn wait(&mut self, now: Instant) -> Option<Instant> {
-        let bucket = self.0.as_mut()?;
+        let mut bucket = self.bucket()?;
         bucket.fill(now);
         // A microsecond more, so that rounding does not wake a sender just before it may send.
         (bucket.left < 0.0).then(|| now + Duration::from_secs_f64(-bucket.left / bucket.bytes_per_s) + Duration::from_micros(1))
@@ -47,7 +50,7 @@ impl Bandwidth {
 
     /// Counts a document that was sent.
     pub fn spend(&mut self, bytes: usize, now: Instant) {
-        if let Some(bucket) = &mut self.0 {
+        if let Some(mut bucket) = self.bucket() {
             bucket.fill(now);
             #[allow(clippy::cast_precision_loss)] // documents are far smaller than 2^53 bytes
             let bytes = bytes as f64;
@@ -58,7 +61,17 @@ impl Bandwidth {
     /// Most bytes of content one batch should have.
     pub fn batch_bytes(&self) -> usize {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, and is never negative
-        self.0.as_ref().map_or(usize::MAX, |bucket| ((bucket.bytes_per_s * CONTENT_PER_BYTE) as usize).max(LEAST_BATCH_BYTES))
+        self.bucket().map_or(usize::MAX, |bucket| ((bucket.bytes_per_s * CONTENT_PER_BYTE) as usize).max(LEAST_BATCH_BYTES))
+    }
+
+    /// Most bytes that what is not urgent should send at once: half a second's worth, so that a batch need not wait longer.
+    pub fn part_bytes(&self) -> usize {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, and is never negative
+        self.bucket().map_or(usize::MAX, |bucket| ((bucket.bytes_per_s / 2.0) as usize).max(LEAST_BATCH_BYTES))
+    }
+
+    fn bucket(&self) -> Option<MutexGuard<'_, Bucket>> {
+        self.0.as_ref().map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -96,6 +109,16 @@ mod tests {
         assert!(waits >= Duration::from_millis(2_500) && waits < Duration::from_millis(2_501), "{waits:?}");
         assert!(bandwidth.wait(begin + Duration::from_millis(2_400)).is_some());
         assert_eq!(bandwidth.wait(due), None);
+    }
+
+    #[test]
+    fn clones_share_what_there_is() {
+        let begin = Instant::now();
+        let mut bandwidth = Bandwidth::kbps(8);
+        bandwidth.clone().spend(3_500, begin);
+        assert!(bandwidth.wait(begin).is_some());
+        assert_eq!((bandwidth.part_bytes(), Bandwidth::unlimited().part_bytes()), (LEAST_BATCH_BYTES, usize::MAX));
+        assert_eq!(Bandwidth::kbps(8_000).part_bytes(), 500_000);
     }
 
     proptest! {

@@ -1,7 +1,8 @@
 //! Requests to the control plane, with its words when it refuses.
 
 use edgeflow_identity::{IdentityError, Roots, Tunnel, client_config, split_https};
-use reqwest::{Method, RequestBuilder, multipart::Form};
+use futures::StreamExt;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header, multipart::Form};
 use serde_json::Value;
 use std::{env, fs, time::Duration};
 
@@ -86,28 +87,56 @@ impl Client {
         self.send(self.request(Method::DELETE, path), path).await
     }
 
+    /// Fetches the bytes at `path` from `offset` on, as they come.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        offset: u64,
+        mut take: impl FnMut(&[u8]) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let request = self.request(Method::GET, path).header(header::RANGE, format!("bytes={offset}-"));
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        if response.status() != StatusCode::PARTIAL_CONTENT && (offset > 0 || response.status() != StatusCode::OK) {
+            return Err(self.refused(response).await?);
+        }
+        let mut body = response.bytes_stream();
+        while let Some(bytes) = body.next().await {
+            take(&bytes.map_err(|source| self.unreachable(source))?)?;
+        }
+        Ok(())
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> CliError {
+        match self.tunnel.as_ref().and_then(Tunnel::failure) {
+            Some(reason) => IdentityError::Unreachable { address: self.url.clone(), reason }.into(),
+            None => CliError::Unreachable { url: self.url.clone(), source },
+        }
+    }
+
+    /// The control plane's own words.
+    async fn refused(&self, response: Response) -> Result<CliError, CliError> {
+        let status = response.status();
+        let body = response.bytes().await.map_err(|source| self.unreachable(source))?;
+        let words = serde_json::from_slice::<Value>(&body).ok();
+        let words = words.as_ref().and_then(|body| body.pointer("/error/message")).and_then(Value::as_str);
+        let message = words.or(status.canonical_reason()).unwrap_or("no reason given").to_owned();
+        Ok(CliError::Refused { message, status: status.as_u16() })
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.token)
     }
 
     async fn send(&self, request: RequestBuilder, path: &str) -> Result<Value, CliError> {
-        let unreachable = |source| match self.tunnel.as_ref().and_then(Tunnel::failure) {
-            Some(reason) => IdentityError::Unreachable { address: self.url.clone(), reason }.into(),
-            None => CliError::Unreachable { url: self.url.clone(), source },
-        };
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
-        if status.is_success() {
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        if response.status().is_success() {
+            let body = response.bytes().await.map_err(|source| self.unreachable(source))?;
             if body.is_empty() {
                 return Ok(Value::Null);
             }
             return serde_json::from_slice(&body).map_err(|source| CliError::Answer { path: path.to_owned(), source });
         }
-        let words = serde_json::from_slice::<Value>(&body).ok();
-        let words = words.as_ref().and_then(|body| body.pointer("/error/message")).and_then(Value::as_str);
-        let message = words.or(status.canonical_reason()).unwrap_or("no reason given").to_owned();
-        Err(CliError::Refused { message, status: status.as_u16() })
+        Err(self.refused(response).await?)
     }
 }
 

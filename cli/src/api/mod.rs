@@ -1,6 +1,7 @@
 //! The control plane's HTTP API from a terminal: what a script or a person in a hurry needs of it.
 
 mod broker;
+mod captures;
 mod client;
 mod command;
 mod deploy;
@@ -11,6 +12,7 @@ mod policy;
 mod targets;
 
 pub(crate) use broker::{BrokerCommand, broker};
+pub(crate) use captures::{CapturesCommand, captures};
 #[cfg(feature = "zenoh")]
 pub(crate) use client::{Client, encode};
 pub(crate) use command::{CommandCommand, command};

@@ -401,6 +401,9 @@ async fn a_command_is_given_and_its_end_is_the_exit_status() {
         (&action["kind"], &action["routes"][0]["name"], action["routes"][0].get("class")),
         (&json!("escalate"), &json!("worst-level"), None)
     );
+    ran(&url, &["command", "capture", "robot-1", "--reason", "odd noise", "--after", "2.5", "--no-wait"]).await.ok();
+    let action = plane.asked.lock().unwrap().last().unwrap()["action"].clone();
+    assert_eq!(action, json!({"kind": "capture", "reason": "odd noise", "after_s": 2.5}));
     let table = ran(&url, &["command", "list", "robot-1"]).await.ok();
     assert!(table.contains("c1  call_service  refused  not in command_services"), "{table}");
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod baseline;
+mod captures;
 mod edge_log;
 mod errors;
 mod managed;

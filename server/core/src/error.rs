@@ -81,6 +81,14 @@ pub enum CoreError {
         /// What is wrong and what is possible.
         reason: String,
     },
+    /// A capture that is not taken.
+    #[error("bad capture: {path}: {reason}")]
+    BadCapture {
+        /// Where in the request, or in the configuration.
+        path: String,
+        /// What is wrong and what is possible.
+        reason: String,
+    },
     /// A telemetry policy that cannot be obeyed.
     #[error("bad policy: {path}: {reason}")]
     BadPolicy {

@@ -6,6 +6,7 @@
 
 pub mod artifact;
 pub mod audit;
+pub mod capture;
 pub mod clock;
 pub mod command;
 pub mod dataset;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use edgeflow_bundle::{BundleFile, Digest};
 use edgeflow_core::{
     Principal,
+    capture::Offered,
     principal::{Action, Resource},
 };
 use futures::{Stream, StreamExt, stream::BoxStream};
@@ -95,8 +96,12 @@ impl Artifacts {
         {
             return Ok(());
         }
+        self.put(source, &place).await
+    }
+
+    async fn put(&self, source: &Path, place: &ObjectPath) -> Result<(), AppError> {
         let mut reader = tokio::fs::File::open(source).await.map_err(AppError::artifact("reading an upload"))?;
-        let upload = self.store.put_multipart(&place).await.map_err(AppError::artifact("keeping an artifact"))?;
+        let upload = self.store.put_multipart(place).await.map_err(AppError::artifact("keeping an artifact"))?;
         let mut writer = WriteMultipart::new(upload);
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
@@ -108,6 +113,26 @@ impl Artifacts {
             writer.write(&chunk[..read]);
         }
         writer.finish().await.map(drop).map_err(AppError::artifact("keeping an artifact"))
+    }
+
+    /// Captures have places of their own: they go by age, whoever else has the same bytes.
+    fn place_of_capture(offered: &Offered) -> ObjectPath {
+        ObjectPath::from(format!("captures/{}/{}/{}.mcap", offered.robot.organisation.as_str(), offered.robot.as_str(), offered.info.id))
+    }
+
+    /// Keeps a capture's file.
+    pub(crate) async fn keep_capture(&self, source: &Path, offered: &Offered) -> Result<(), AppError> {
+        self.put(source, &Self::place_of_capture(offered)).await
+    }
+
+    /// Removes a capture's file, whether it is there or not.
+    pub(crate) async fn remove_capture(&self, offered: &Offered) -> Result<(), AppError> {
+        self.delete(&Self::place_of_capture(offered)).await
+    }
+
+    /// A capture's file, or a part of it.
+    pub(crate) async fn read_capture(&self, offered: &Offered, range: Option<Range<u64>>) -> Result<ArtifactBytes, AppError> {
+        self.read_at(&Self::place_of_capture(offered), offered.info.size_bytes, range).await
     }
 
     /// Shared, so that bytes may be put into place: held until something refers to them.
@@ -166,19 +191,27 @@ impl Artifacts {
 
     /// Removes bytes, whether they are there or not; the caller holds the gate alone.
     async fn remove(&self, sha256: &Digest) -> Result<(), AppError> {
-        match self.store.delete(&Self::place(&sha256.hex())).await {
+        self.delete(&Self::place(&sha256.hex())).await
+    }
+
+    async fn delete(&self, place: &ObjectPath) -> Result<(), AppError> {
+        match self.store.delete(place).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(AppError::artifact("removing an artifact")(error)),
         }
     }
 
     pub(crate) async fn read(&self, sha256: &str, size_bytes: u64, range: Option<Range<u64>>) -> Result<ArtifactBytes, AppError> {
+        self.read_at(&Self::place(sha256), size_bytes, range).await
+    }
+
+    async fn read_at(&self, place: &ObjectPath, size_bytes: u64, range: Option<Range<u64>>) -> Result<ArtifactBytes, AppError> {
         let range = range.unwrap_or(0..size_bytes);
         if range.is_empty() && size_bytes == 0 {
             return Ok(ArtifactBytes { size_bytes, range, stream: futures::stream::empty().boxed() });
         }
         let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let found = self.store.get_opts(&Self::place(sha256), options).await.map_err(AppError::artifact("reading an artifact"))?;
+        let found = self.store.get_opts(place, options).await.map_err(AppError::artifact("reading an artifact"))?;
         let stream = found.into_stream().map(|chunk| chunk.map_err(std::io::Error::other)).boxed();
         Ok(ArtifactBytes { size_bytes, range, stream })
     }

@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod authority;
 mod brokers;
+mod captures;
 mod commands;
 mod deployments;
 mod door;
@@ -74,6 +75,7 @@ pub struct App {
     stores: Stores,
     sqlite: edgeflow_store_sqlite::Sqlite,
     artifacts: artifacts::Artifacts,
+    captures: captures::Captures,
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
     admin_hash: auth::AdminHash,

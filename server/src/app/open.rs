@@ -1,6 +1,6 @@
 //! Opening and closing the control plane.
 
-use edgeflow_core::{Clock, OrganisationId, retention::Policy};
+use edgeflow_core::{Clock, OrganisationId, capture::Keeping, retention::Policy};
 use edgeflow_store_sqlite::Sqlite;
 use std::{
     path::PathBuf,
@@ -9,7 +9,10 @@ use std::{
 };
 use tokio::sync::broadcast;
 
-use crate::app::{App, AppError, Metrics, artifacts::Artifacts, authority::Authority, brokers, hub::Hub, live::Places, presence::Presence};
+use crate::app::{
+    App, AppError, Metrics, artifacts::Artifacts, authority::Authority, brokers, captures::Captures, hub::Hub, live::Places,
+    presence::Presence,
+};
 
 /// Robots whose change can wait to be told before a slow listener re-reads all of them.
 const CHANGES: usize = 4096;
@@ -31,6 +34,8 @@ pub struct AppOptions {
     pub tls_names: Vec<String>,
     /// What is kept of robots' logs, and how long.
     pub retention: Policy,
+    /// What is kept of captures.
+    pub captures: Keeping,
 }
 
 impl AppOptions {
@@ -44,6 +49,7 @@ impl AppOptions {
             max_model_bytes: 2 << 30,
             tls_names: Vec::new(),
             retention: Policy::default(),
+            captures: Keeping::default(),
         }
     }
 }
@@ -63,8 +69,10 @@ impl App {
     /// Opens the control plane on its data folder.
     pub async fn open(options: AppOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>, AppError> {
         options.retention.validate()?;
+        options.captures.validate()?;
         std::fs::create_dir_all(&options.data_dir).map_err(AppError::artifact("making the data folder"))?;
         let artifacts = Artifacts::open(&options.data_dir)?;
+        let captures = Captures::open(&options.data_dir, options.captures)?;
         let sqlite = Sqlite::open(&options.data_dir).await?;
         let stores = sqlite.stores();
         let now_us = clock.now_us();
@@ -98,6 +106,7 @@ impl App {
             stores,
             sqlite,
             artifacts,
+            captures,
             authority: Arc::new(authority),
             hub: Hub::new(),
             presence: Presence::default(),

@@ -1,4 +1,4 @@
-//! Keeps robots' logs within the retention policy: once a minute whatever is due, a small step at a time.
+//! Keeps robots' logs and captures within the retention policy: once a minute whatever is due, a small step at a time.
 
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,9 @@ pub async fn retain(app: Arc<App>, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
         if let Err(error) = app.retain(&shutdown).await {
             tracing::warn!(%error, "a round of retention broke off; the next one goes on where it stopped");
+        }
+        if let Err(error) = app.retain_captures().await {
+            tracing::warn!(%error, "captures that are due to go were not all removed; the next round goes on");
         }
         let _ = shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await;
     }

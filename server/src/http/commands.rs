@@ -16,7 +16,8 @@ use crate::http::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandRequest {
     /// `{"kind": "call_service", "service", "type", "request", "timeout_s"}`, `{"kind": "publish", "topic", "type", "message"}`,
-    /// `{"kind": "pause", "for_s"}`, `{"kind": "resume"}` or `{"kind": "escalate", "for_s", "routes"}`.
+    /// `{"kind": "pause", "for_s"}`, `{"kind": "resume"}`, `{"kind": "escalate", "for_s", "routes"}` or
+    /// `{"kind": "capture", "reason", "after_s"}`.
     action: serde_json::Value,
     /// Seconds after which it is not run any more, up to a day; 60 when not said.
     expires_s: Option<f64>,

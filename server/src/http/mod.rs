@@ -6,6 +6,7 @@ mod artifacts;
 mod audit;
 mod auth;
 mod brokers;
+mod captures;
 mod commands;
 mod dashboard;
 mod deployments;
@@ -75,6 +76,9 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/revoked.pem", get(brokers::revoked))
         .route("/targets/{target}/log", get(targets::log))
         .route("/targets/{target}/entries", get(targets::entries))
+        .route("/targets/{target}/captures", get(captures::list).post(captures::offer))
+        .route("/targets/{target}/captures/{id}", get(captures::get))
+        .route("/targets/{target}/captures/{id}/parts/{offset}", put(captures::part))
         .route("/targets/{target}/commands", get(commands::list).post(commands::give))
         .route("/targets/{target}/commands/{id}", get(commands::get))
         .route("/targets/{target}/live", get(live::list).post(live::open))

@@ -9,7 +9,7 @@ use utoipa::{
 use crate::http::{
     artifacts, audit,
     auth::Caller,
-    brokers, commands, deployments, drift,
+    brokers, captures, commands, deployments, drift,
     error::{ErrorBody, HttpError},
     events, experiments, identities, lineage, live, model_versions, models, policies, retention, runs, server, stream, targets, telemetry,
     uplink, watch,
@@ -25,7 +25,7 @@ use crate::http::{
     paths(
         server::get, targets::list, targets::enrol, targets::get, targets::revoke,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
-        commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
+        captures::offer, captures::part, captures::list, captures::get, commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions,
         experiments::list, experiments::create, experiments::get, experiments::change, experiments::remove, experiments::runs,
         experiments::logged_models,

@@ -6,6 +6,7 @@
 //! attestations, never written beside them).
 
 mod artifact;
+mod capture;
 mod command;
 pub mod conformance;
 mod deployment;
@@ -25,6 +26,7 @@ mod telemetry;
 use std::sync::Arc;
 
 pub use artifact::ArtifactStore;
+pub use capture::CaptureStore;
 pub use command::CommandStore;
 pub use deployment::DeploymentStore;
 pub use entry::{EntryStore, Ingested};
@@ -51,6 +53,8 @@ pub struct Stores {
     pub identities: Arc<dyn IdentityStore>,
     /// Commands.
     pub commands: Arc<dyn CommandStore>,
+    /// Captures.
+    pub captures: Arc<dyn CaptureStore>,
     /// Deployments.
     pub deployments: Arc<dyn DeploymentStore>,
     /// Files kept under paths.

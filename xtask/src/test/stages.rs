@@ -143,6 +143,7 @@ fn python_tests() -> Result<Counts> {
             "server/tests",
             "rviz/test",
             "ros_ws/src/edgeflow_inference/tests",
+            "bridge/tests",
         ])
         .arg(format!("--junitxml={}", report.display()))
         .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))

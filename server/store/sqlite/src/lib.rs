@@ -7,6 +7,7 @@
 
 mod artifact;
 mod audit;
+mod capture;
 mod command;
 mod connect;
 mod decode;
@@ -72,6 +73,7 @@ impl Sqlite {
             targets: self.fleet.clone(),
             identities: self.fleet.clone(),
             commands: self.fleet.clone(),
+            captures: self.fleet.clone(),
             deployments: self.fleet.clone(),
             artifacts: self.registry.clone(),
             models: self.registry.clone(),

@@ -1,10 +1,11 @@
 //! Promises about the server, robots and deployments.
 
 use edgeflow_core::{
+    capture::{Gone, MAX_UNFINISHED},
     command::{Ended, GivenCommand, MAX_OPEN, NewCommand},
     target::Target,
 };
-use edgeflow_wire::{CommandOutcome, Version};
+use edgeflow_wire::{CaptureInfo, CommandOutcome, Version};
 
 use super::fixtures::{deployment, org, other_org, robot, target, target_name};
 use crate::{StoreError, Stores};
@@ -164,6 +165,42 @@ pub async fn deployments_are_listed_newest_first(stores: Stores) {
     assert!(stores.deployments.deployments(&other_org(), None, 9).await.unwrap().is_empty());
     assert_eq!(stores.deployments.deployment(&other_org(), ids[0]).await.unwrap(), None);
     assert_eq!(stores.deployments.deployment(&org(), 1_000_000).await.unwrap(), None);
+}
+
+/// Captures.
+pub async fn a_capture_is_offered_once_and_its_row_stays(stores: Stores) {
+    enrol(&stores, &["r1", "r2"]).await;
+    let info = |id: &str| CaptureInfo { id: id.into(), size_bytes: 7, sha256: "a".repeat(64), policy: u64::MAX, ..CaptureInfo::default() };
+    let (captures, one, other) = (stores.captures.clone(), robot("r1"), robot("r2"));
+    let first = captures.offer_capture(&one, &info("a"), 1).await.unwrap();
+    assert_eq!((first.info.clone(), first.touched_us, first.stored_us, first.gone), (info("a"), 1, None, None));
+    assert_eq!(captures.offer_capture(&one, &info("a"), 2).await.unwrap(), first, "the same again");
+    let larger = CaptureInfo { size_bytes: 8, ..info("a") };
+    assert!(matches!(captures.offer_capture(&one, &larger, 2).await, Err(StoreError::Taken { what: "capture", .. })));
+    let theirs = captures.offer_capture(&other, &info("a"), 3).await.unwrap();
+    assert_eq!(captures.capture(&other, "a").await.unwrap(), Some(theirs.clone()));
+    assert_eq!(captures.capture(&one, "b").await.unwrap(), None);
+    captures.touch_capture(first.number, 4).await.unwrap();
+    captures.store_capture(first.number, 5).await.unwrap();
+    captures.store_capture(first.number, 6).await.unwrap();
+    let stored = captures.capture(&one, "a").await.unwrap().unwrap();
+    assert_eq!((stored.touched_us, stored.stored_us), (4, Some(5)));
+    let second = captures.offer_capture(&one, &info("b"), 6).await.unwrap();
+    assert_eq!(captures.captures(&one, None, 9).await.unwrap(), [second.clone(), stored.clone()]);
+    assert_eq!(captures.captures(&one, Some(second.number), 9).await.unwrap(), std::slice::from_ref(&stored));
+    assert_eq!(captures.captures_here().await.unwrap(), [stored.clone(), theirs, second.clone()]);
+    captures.drop_capture(first.number, Gone::Age, 7).await.unwrap();
+    captures.drop_capture(first.number, Gone::Space, 8).await.unwrap();
+    captures.drop_capture(second.number, Gone::Mismatch, 9).await.unwrap();
+    assert_eq!(captures.captures_here().await.unwrap().len(), 1);
+    assert_eq!(captures.offer_capture(&one, &info("a"), 9).await.unwrap().gone, Some((7, Gone::Age)), "it was here");
+    let again = captures.offer_capture(&one, &info("b"), 9).await.unwrap();
+    assert_eq!((again.number, again.touched_us, again.gone), (second.number, 9, None), "what did not match may come again");
+    assert_eq!(captures.capture(&one, "b").await.unwrap(), Some(again));
+    for n in 1..MAX_UNFINISHED {
+        captures.offer_capture(&one, &info(&format!("c{n}")), 10).await.unwrap();
+    }
+    assert!(matches!(captures.offer_capture(&one, &info("d"), 10).await, Err(StoreError::Refused(_))));
 }
 
 /// Commands.

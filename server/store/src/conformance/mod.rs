@@ -42,6 +42,7 @@ macro_rules! conformance_tests {
             a_restored_server_raises_every_desired_state
             a_policy_is_declared_beside_the_slots
             a_command_is_open_until_it_ended_or_expired
+            a_capture_is_offered_once_and_its_row_stays
             deployments_are_listed_newest_first
             models_are_made_once_and_listed_by_name
             models_are_described_tagged_and_renamed

@@ -1,5 +1,6 @@
 // The control plane's HTTP API, typed. Every page talks through this; nothing else calls fetch.
 
+import type { Capture } from './captures';
 import type { Deployment, NewDeployment } from './deployments';
 import type { Baseline, DriftReport, FleetDrift } from './drift';
 import type { TimelineEvent } from './events';
@@ -139,6 +140,27 @@ export class Api {
 
   targetCertificates(target: string, signal?: AbortSignal): Promise<Certificate[]> {
     return this.#request('GET', `targets/${encodeURIComponent(target)}/certificates`, { ...(signal && { signal }) });
+  }
+
+  targetCaptures(target: string, max: number, signal?: AbortSignal): Promise<Capture[]> {
+    return this.#list(`targets/${encodeURIComponent(target)}/captures`, {}, max, signal);
+  }
+
+  /** A capture's file, told of as it comes. */
+  async captureFile(target: string, id: string, onProgress: (received: number) => void): Promise<Blob> {
+    const cut = () => new ApiError(0, 'unreachable', 'the download was cut off: check that edgeflow-server runs and try again');
+    const url = this.#url(`targets/${encodeURIComponent(target)}/captures/${encodeURIComponent(id)}`);
+    const response = await this.#fetch(url, { headers: { accept: 'application/octet-stream' } }).catch(() => Promise.reject(cut()));
+    if (response.status === 401) this.#options.onUnauthorized();
+    if (!response.ok || !response.body) throw errorFrom(response.status, await response.text());
+    const [parts, reader] = [[] as BlobPart[], response.body.getReader()];
+    let received = 0;
+    for (;;) {
+      const { done, value } = await reader.read().catch(() => Promise.reject(cut()));
+      if (done) return new Blob(parts, { type: 'application/octet-stream' });
+      parts.push(value);
+      onProgress((received += value.byteLength));
+    }
   }
 
   targetDrift(target: string, limit: number, signal?: AbortSignal): Promise<{ target: string; reports: DriftReport[] }> {
