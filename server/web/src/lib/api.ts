@@ -4,6 +4,7 @@ import type { Capture } from './captures';
 import type { Deployment, NewDeployment } from './deployments';
 import type { Baseline, DriftReport, FleetDrift } from './drift';
 import type { TimelineEvent } from './events';
+import type { Interval, Provenance } from './lineage';
 import type { Model, ModelVersion } from './models';
 import type { Certificate, Loss, Target, TargetLog } from './targets';
 import type { Channels, Resolution, Telemetry } from './telemetry';
@@ -136,6 +137,14 @@ export class Api {
 
   telemetryChannels(target: string, signal?: AbortSignal): Promise<Channels> {
     return this.#request('GET', `targets/${encodeURIComponent(target)}/telemetry/channels`, { ...(signal && { signal }) });
+  }
+
+  lineage(target: string, limit: number, signal?: AbortSignal): Promise<{ target: string; intervals: Interval[] }> {
+    return this.#request('GET', `targets/${encodeURIComponent(target)}/lineage`, { query: { limit }, ...(signal && { signal }) });
+  }
+
+  provenance(digest: string, signal?: AbortSignal): Promise<Provenance> {
+    return this.#request('GET', 'lineage/provenance', { query: { digest }, ...(signal && { signal }) });
   }
 
   targetCertificates(target: string, signal?: AbortSignal): Promise<Certificate[]> {
