@@ -326,3 +326,25 @@ async fn the_native_routes_change_what_is_said_and_nothing_else() {
     assert_eq!(answer(as_robot).await.0, StatusCode::FORBIDDEN);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn two_versions_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    for version in ["v1", "v2"] {
+        server.register("reader", bundle(version)).await;
+    }
+    let report = server.get("/models/reader/versions/1").await["report"].clone();
+    assert_eq!((&report["nodes"], &report["unestimated"]), (&json!(1), &json!({})), "a forest is one operator: {report}");
+    let diff = server.get("/models/reader/versions/1/diff?with=2").await;
+    assert_eq!((&diff["before"]["version"], &diff["after"]["version"], &diff["compatible"]), (&json!("1"), &json!("2"), &json!(true)));
+    assert!(diff["files"]["model.onnx"]["before"] != diff["files"]["model.onnx"]["after"] && diff["inputs"] == json!({}), "{diff}");
+    assert!(diff["baseline"].is_object() && diff["labels"].is_null(), "{diff}");
+    let same = server.get("/models/reader/versions/1/diff?with=1").await;
+    assert!(["files", "inputs", "outputs", "graph", "operators", "baseline", "tags"].iter().all(|part| same[*part] == json!({})), "{same}");
+    let (status, _) = answer(server.request(Method::GET, "/models/reader/versions/1/diff?with=3")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, _) = answer(server.request(Method::GET, "/models/reader/versions/1/diff")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    server.stop().await;
+}

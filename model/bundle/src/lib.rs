@@ -13,6 +13,7 @@ mod external;
 mod golden;
 mod manifest;
 mod onnx;
+mod report;
 mod schema;
 
 pub use bundle::{BASELINE_FILE, Bundle, FILE_NAMES, MANIFEST_FILE, MODEL_FILE, Source};
@@ -26,4 +27,5 @@ pub use manifest::{
     ImuField, ImuSpec, InputSpec, JointField, JointStateSpec, Layout, Manifest, OutputSpec, PixelType, PointCloudSpec, Resize, ResizeMode,
     RowLayout, Rows, SegmentationSpec, TensorsSpec, WhenFewer, WhenMore, WindowSpec,
 };
+pub use report::GraphReport;
 pub use schema::{ElemType, OnnxSchema, ValueInfo, ValueKind};

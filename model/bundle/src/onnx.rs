@@ -19,7 +19,7 @@ pub(crate) fn read_schema(reader: impl Read) -> Result<OnnxSchema> {
 }
 
 fn read_buffered(reader: impl BufRead) -> Result<OnnxSchema> {
-    let mut wire = Wire { reader, position: 0 };
+    let mut wire = Wire::new(reader);
     let mut ir_version = None;
     let mut graph = None;
     let mut schema = OnnxSchema {
@@ -174,26 +174,35 @@ fn damaged(message: impl Into<String>) -> Error {
 }
 
 /// A protobuf stream, read field by field.
-struct Wire<R> {
+pub(crate) struct Wire<R> {
     reader: R,
     position: u64,
 }
 
-struct Field {
-    number: u64,
-    kind: Kind,
+pub(crate) struct Field {
+    pub(crate) number: u64,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Varint(u64),
     /// That many bytes follow.
     Bytes(u64),
 }
 
 impl<R: BufRead> Wire<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { reader, position: 0 }
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Head of the next field of a message that ends at `end` (`u64::MAX`: with the stream); `None` at its end.
-    fn next_field(&mut self, end: u64, place: &str) -> Result<Option<Field>> {
+    pub(crate) fn next_field(&mut self, end: u64, place: &str) -> Result<Option<Field>> {
         if self.position == end || (end == u64::MAX && self.at_end()?) {
             return Ok(None);
         }
@@ -255,14 +264,14 @@ impl<R: BufRead> Wire<R> {
         Ok(())
     }
 
-    fn skip_kind(&mut self, kind: Kind, place: &str) -> Result<()> {
+    pub(crate) fn skip_kind(&mut self, kind: Kind, place: &str) -> Result<()> {
         match kind {
             Kind::Varint(_) => Ok(()),
             Kind::Bytes(len) => self.skip(len, place),
         }
     }
 
-    fn held(&mut self, len: u64, place: &str) -> Result<Vec<u8>> {
+    pub(crate) fn held(&mut self, len: u64, place: &str) -> Result<Vec<u8>> {
         if len > MAX_HELD_BYTES {
             return Err(damaged(format!("{place} at byte {} claims {len} bytes, more than it can sensibly have", self.position)));
         }
@@ -279,12 +288,12 @@ impl<R: BufRead> Wire<R> {
         Ok(bytes)
     }
 
-    fn text(&mut self, len: u64, place: &str) -> Result<String> {
+    pub(crate) fn text(&mut self, len: u64, place: &str) -> Result<String> {
         let position = self.position;
         String::from_utf8(self.held(len, place)?).map_err(|_| damaged(format!("{place} at byte {position} is not UTF-8")))
     }
 
-    fn message<M: Message + Default>(&mut self, len: u64, place: &str) -> Result<M> {
+    pub(crate) fn message<M: Message + Default>(&mut self, len: u64, place: &str) -> Result<M> {
         let position = self.position;
         let bytes = self.held(len, place)?;
         M::decode(&bytes[..]).map_err(|error| damaged(format!("{place} at byte {position}: {error}")))
@@ -292,11 +301,25 @@ impl<R: BufRead> Wire<R> {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct ValueInfoProto {
+pub(crate) struct ValueInfoProto {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(message, optional, tag = "2")]
     r#type: Option<TypeProto>,
+}
+
+impl ValueInfoProto {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its dimensions, `None` where one is open; `None` as a whole when it is no tensor or has any number of them.
+    pub(crate) fn lengths(&self) -> Option<Vec<Option<i64>>> {
+        match self.r#type.as_ref()?.value.as_ref()? {
+            TypeValue::Tensor(tensor) => tensor.shape.clone().map(|shape| shape.dim.into_iter().map(Dimension::length).collect()),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

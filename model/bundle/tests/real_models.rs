@@ -205,3 +205,11 @@ fn a_manifest_survives_being_written() {
     assert_eq!(Manifest::parse(&manifest.to_yaml().unwrap()).unwrap(), manifest);
     assert_eq!(manifest.input.unwrap().image().unwrap().std_of(2), 1.0);
 }
+
+#[test]
+fn a_report_counts_what_a_label_reader_consists_of() {
+    let report = edgeflow_bundle::GraphReport::read(model("v1").as_slice()).unwrap();
+    assert_eq!(report.operators.into_iter().collect::<Vec<_>>(), [("ai.onnx.ml.TreeEnsembleClassifier".to_owned(), 1)]);
+    assert_eq!((report.nodes, report.parameters, report.unestimated.len()), (1, 0, 0), "what it knows is in an attribute");
+    assert!(edgeflow_bundle::GraphReport::read(&model("v1")[..1000]).is_err());
+}

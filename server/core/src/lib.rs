@@ -23,6 +23,7 @@ pub mod limits;
 pub mod lineage;
 pub mod logged_model;
 pub mod model;
+pub mod model_diff;
 pub mod model_search;
 pub mod model_source;
 mod name;

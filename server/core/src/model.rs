@@ -1,6 +1,6 @@
 //! Models and their versions. What was registered never changes; what people say about it may.
 
-use edgeflow_bundle::{BundleFile, OnnxSchema, ValueInfo};
+use edgeflow_bundle::{BundleFile, GraphReport, OnnxSchema, ValueInfo};
 use edgeflow_wire::{BundleFileRef, SlotKind, SlotSpec};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -106,6 +106,8 @@ pub struct VersionBundle {
     pub labels: Vec<String>,
     /// Text of `edgeflow.yaml`, when the bundle has one.
     pub manifest: Option<String>,
+    /// What the graph consists of; `None` of versions registered before that was noted.
+    pub report: Option<GraphReport>,
 }
 
 /// Where a version comes from.
@@ -220,6 +222,7 @@ impl ModelVersion {
         let registered = self.registered.clone();
         let onnx = registered.bundle.as_ref().map(|bundle| OnnxView::of(&bundle.schema));
         let deployable = registered.bundle.is_some();
+        let report = registered.bundle.as_ref().and_then(|bundle| bundle.report.clone()).map(ReportView::from);
         let (digest, model_digest, files, labels, manifest) = registered
             .bundle
             .map(|bundle| (bundle.digest, bundle.model_digest, bundle.files, bundle.labels, bundle.manifest))
@@ -237,6 +240,7 @@ impl ModelVersion {
                 .map(|file| FileView { path: file.path, size_bytes: file.size_bytes, sha256: file.sha256.hex() })
                 .collect(),
             onnx,
+            report,
             labels,
             manifest,
             description: registered.description,
@@ -377,6 +381,28 @@ impl OnnxView {
     }
 }
 
+/// What a graph consists of and about what it costs: one run, with every open dimension at 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ReportView {
+    /// Nodes of the graph.
+    pub nodes: u64,
+    /// Operator to how often it is used.
+    pub operators: BTreeMap<String, u64>,
+    /// Weights: elements of all initialisers.
+    pub parameters: u64,
+    /// Multiply-accumulates of convolutions and matrix products.
+    pub macs: u64,
+    /// Operators whose cost could not be told, to how many: not in `macs`.
+    pub unestimated: BTreeMap<String, u64>,
+}
+
+impl From<GraphReport> for ReportView {
+    fn from(report: GraphReport) -> Self {
+        let GraphReport { nodes, operators, parameters, macs, unestimated } = report;
+        Self { nodes, operators, parameters, macs, unestimated }
+    }
+}
+
 /// A model version as shown.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ModelVersionView {
@@ -398,6 +424,8 @@ pub struct ModelVersionView {
     pub files: Vec<FileView>,
     /// What the graph says about itself; `null` when it is not deployable.
     pub onnx: Option<OnnxView>,
+    /// What the graph consists of and about what it costs; `null` when it is not deployable, or was registered before that was noted.
+    pub report: Option<ReportView>,
     /// Class names in class order; may be empty.
     pub labels: Vec<String>,
     /// Text of `edgeflow.yaml`, when the bundle has one.

@@ -201,6 +201,16 @@ impl Artifacts {
         }
     }
 
+    /// All of a small artifact.
+    pub(crate) async fn content(&self, sha256: &str, size_bytes: u64) -> Result<Vec<u8>, AppError> {
+        let mut bytes = Vec::new();
+        let mut stream = self.read(sha256, size_bytes, None).await?.stream;
+        while let Some(chunk) = stream.next().await {
+            bytes.extend_from_slice(&chunk.map_err(AppError::artifact("reading an artifact"))?);
+        }
+        Ok(bytes)
+    }
+
     pub(crate) async fn read(&self, sha256: &str, size_bytes: u64, range: Option<Range<u64>>) -> Result<ArtifactBytes, AppError> {
         self.read_at(&Self::place(sha256), size_bytes, range).await
     }

@@ -6,6 +6,7 @@ use edgeflow_core::{
     ModelName, OrganisationId, Principal,
     artifact::{ArtifactFile, ArtifactPath},
     model::{ModelVersion, NewModelVersion, Origin, Tags, check_tag},
+    model_diff::Background,
     model_source::Source,
     principal::{Action, Resource},
 };
@@ -196,7 +197,7 @@ impl App {
         if let Some(file) = files.get(DESCRIPTION_FILE)
             && file.size_bytes <= MAX_DESCRIPTION_BYTES
         {
-            let text = self.content(file).await?;
+            let text = self.artifacts.content(&file.sha256.hex(), file.size_bytes).await?;
             let description: Description =
                 serde_norway::from_slice(&text).map_err(|error| AppError::Invalid(format!("{} does not read: {error}", file.path)))?;
             if let Some(data) = description.flavors.get("onnx").and_then(|onnx| onnx.get("data")).and_then(|data| data.as_str()) {
@@ -212,16 +213,6 @@ impl App {
             (Some(model), None) => Ok(Some((*model).to_owned())),
             _ => Ok(files.contains_key(MODEL_FILE).then(|| MODEL_FILE.to_owned())),
         }
-    }
-
-    /// A small file.
-    async fn content(&self, file: &ArtifactFile) -> Result<Vec<u8>, AppError> {
-        let mut bytes = Vec::new();
-        let mut stream = self.artifacts.read(&file.sha256.hex(), file.size_bytes, None).await?.stream;
-        while let Some(chunk) = stream.next().await {
-            bytes.extend_from_slice(&chunk.map_err(AppError::artifact("reading an artifact"))?);
-        }
-        Ok(bytes)
     }
 
     async fn copy(&self, file: &ArtifactFile, upload: &mut Upload) -> Result<(), AppError> {
@@ -253,5 +244,15 @@ impl App {
         id: &str,
     ) -> Result<(Option<ArtifactPath>, Option<String>), AppError> {
         Err(AppError::NotFound { what: "logged model", name: id.to_owned() })
+    }
+
+    /// Adds what is known of the run that made a version.
+    pub(crate) async fn run_background(
+        &self,
+        _organisation: &OrganisationId,
+        _version: &ModelVersion,
+        _known: &mut Background,
+    ) -> Result<(), AppError> {
+        Ok(())
     }
 }

@@ -1,18 +1,46 @@
 //! Versions of models: registered once, never changed but in what people say about them.
 
-use edgeflow_bundle::{Bundle, MANIFEST_FILE};
+use edgeflow_bundle::{BASELINE_FILE, Bundle, GraphReport, MANIFEST_FILE, MODEL_FILE};
 use edgeflow_core::{
     ModelName, OrganisationId, Principal,
     model::{ModelVersion, ModelVersionView, NewModelVersion, Origin, Tags, VersionBundle, VersionChange, check_tag},
+    model_diff::{Background, Feature, ModelDiff, diff},
     model_search,
     principal::{Action, Resource},
     search::{Filter, Order},
 };
 
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
 use crate::app::{
     App, AppError, Upload,
     models::{check_description, unreadable},
 };
+
+/// Baselines are smaller.
+const MAX_BASELINE_BYTES: u64 = 16 << 20;
+
+/// What a comparison takes of `baseline.json`.
+#[derive(Deserialize)]
+struct Baseline {
+    features: Vec<BaselineFeature>,
+}
+
+#[derive(Deserialize)]
+struct BaselineFeature {
+    name: String,
+    /// Categories have neither.
+    mean: Option<f64>,
+    std: Option<f64>,
+}
+
+impl Baseline {
+    fn features(self) -> BTreeMap<String, Feature> {
+        let feature = |found: BaselineFeature| Some((found.name, Feature { mean: found.mean?, std: found.std? }));
+        self.features.into_iter().filter_map(feature).collect()
+    }
+}
 
 impl App {
     /// One version, by its number or `@` and an alias.
@@ -41,6 +69,33 @@ impl App {
         let found = model_search::versions(self.stores.models.model_versions(&principal.organisation, None).await?, &filter, &order);
         let more = found.len() > from.saturating_add(limit);
         Ok((found.into_iter().skip(from).take(limit).collect(), more))
+    }
+
+    /// What differs between two versions, of one model or two.
+    pub async fn diff_models(
+        &self,
+        principal: &Principal,
+        before: (&ModelName, &str),
+        after: (&ModelName, &str),
+    ) -> Result<ModelDiff, AppError> {
+        self.permit(principal, Action::ReadModel, Resource::Organisation).await?;
+        let organisation = &principal.organisation;
+        let first = self.find_version(organisation, before.0, before.1).await?;
+        let second = self.find_version(organisation, after.0, after.1).await?;
+        let (known, known_after) = (self.background_of(organisation, &first).await?, self.background_of(organisation, &second).await?);
+        Ok(diff((&first, &known), (&second, &known_after)))
+    }
+
+    async fn background_of(&self, organisation: &OrganisationId, version: &ModelVersion) -> Result<Background, AppError> {
+        let mut known = Background::default();
+        let files = version.registered.bundle.iter().flat_map(|bundle| &bundle.files);
+        if let Some(file) = files.clone().find(|file| file.path == BASELINE_FILE && file.size_bytes <= MAX_BASELINE_BYTES) {
+            let text = self.artifacts.content(&file.sha256.hex(), file.size_bytes).await?;
+            // It was not looked into when it was registered: one that says something else is no reference.
+            known.baseline = serde_json::from_slice::<Baseline>(&text).ok().map(Baseline::features);
+        }
+        self.run_background(organisation, version, &mut known).await?;
+        Ok(known)
     }
 
     /// Begins to take a bundle.
@@ -93,7 +148,11 @@ impl App {
         } else {
             None
         };
+        let model = upload.path(MODEL_FILE);
+        let report = tokio::task::spawn_blocking(move || std::fs::File::open(model).map(GraphReport::read)).await;
+        let report = report.map_err(AppError::artifact("reading an upload"))?.map_err(AppError::artifact("reading an upload"))?;
         Ok(VersionBundle {
+            report: Some(report.map_err(|error| AppError::Invalid(error.to_string()))?),
             digest: bundle.digest.to_string(),
             model_digest: bundle.model_digest.to_string(),
             labels: bundle.labels().to_vec(),

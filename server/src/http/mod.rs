@@ -101,6 +101,7 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/models/{model}/aliases/{alias}", put(models::set_alias).delete(models::delete_alias))
         .route("/models/{model}/versions", post(model_versions::register).layer(DefaultBodyLimit::disable()))
         .route("/models/{model}/versions/{version}", get(model_versions::get).patch(model_versions::update).delete(model_versions::delete))
+        .route("/models/{model}/versions/{version}/diff", get(model_versions::diff))
         .route("/models/{model}/versions/{version}/tags/{key}", put(model_versions::set_tag).delete(model_versions::delete_tag))
         .route("/artifacts/{sha256}", get(artifacts::get))
         .route("/experiments", get(experiments::list).post(experiments::create))

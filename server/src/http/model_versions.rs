@@ -8,6 +8,7 @@ use axum::{
 use edgeflow_core::{
     ModelName,
     model::{ModelVersionView, Stage, VersionChange},
+    model_diff::ModelDiff,
 };
 use serde::Deserialize;
 
@@ -17,7 +18,7 @@ use crate::{
         Shared,
         auth::Caller,
         error::{ErrorBody, HttpError},
-        extract::{At, Body, Named, name},
+        extract::{At, Body, Named, Params, name},
         models::TagRequest,
     },
 };
@@ -65,6 +66,34 @@ pub(crate) async fn get(
     At((model, version)): At<(String, String)>,
 ) -> Result<Json<ModelVersionView>, HttpError> {
     Ok(Json(shared.app.model_version(&who, &name(&model)?, &version).await?))
+}
+
+/// With what a version is compared.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DiffQuery {
+    /// The other version: its number, or `@` and an alias.
+    with: String,
+    /// Its model; the same one when not said.
+    model: Option<String>,
+}
+
+/// What differs between two versions: schema, graph, files, labels; metrics, parameters, datasets and code of their runs; drift
+/// references. The one in the path is the first.
+#[utoipa::path(get, path = "/api/v1/models/{model}/versions/{version}/diff", tag = "models",
+    params(("model" = String, Path), ("version" = String, Path), DiffQuery), responses(
+    (status = 200, body = ModelDiff), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn diff(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    At((model, version)): At<(String, String)>,
+    Params(query): Params<DiffQuery>,
+) -> Result<Json<ModelDiff>, HttpError> {
+    let model: ModelName = name(&model)?;
+    let other = query.model.as_deref().map(name::<ModelName>).transpose()?;
+    let after = (other.as_ref().unwrap_or(&model), query.with.as_str());
+    Ok(Json(shared.app.diff_models(&who, (&model, &version), after).await?))
 }
 
 /// Describes or stages a version.

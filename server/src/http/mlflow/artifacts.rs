@@ -37,7 +37,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/artifacts/", get(list))
         .route("/artifacts/{*path}", get(download).put(upload).delete(remove))
         .route("/mpu/{*path}", any(no_multipart))
-        .route("/presigned/{*path}", any(no_multipart))
+        .route("/presigned/{*path}", any(no_presigned))
         .route("/{*rest}", any(unserved::answer))
         .method_not_allowed_fallback(unserved::wrong_method)
 }
@@ -135,9 +135,19 @@ fn file(entry: &ArtifactEntry, prefix: &str) -> Value {
     }
 }
 
-/// Clients that ask take the way through the server then, as they do with an MLflow server whose artifacts are in a folder.
+/// How the answer must begin for clients to take the way of one PUT instead: their protocol, hence their words.
+const NO_PARTS: &str = "Multipart upload is not supported for the current artifact repository";
+
+/// Clients ask only when they are told to; one PUT streams whatever its size.
 async fn no_multipart(State(shared): State<Shared>, request: Request) -> Result<Response, MlflowError> {
     let _asked = enter(&shared, request).await?;
-    let message = "uploads in parts and presigned addresses are not offered: send the whole file with one PUT, which is streamed";
-    Err(MlflowError::new(Code::NotImplemented, message))
+    Err(MlflowError::new(Code::NotImplemented, format!("{NO_PARTS}: send the whole file with one PUT, which is streamed")))
+}
+
+async fn no_presigned(State(shared): State<Shared>, request: Request) -> Result<Response, MlflowError> {
+    let _asked = enter(&shared, request).await?;
+    Err(MlflowError::new(
+        Code::NotImplemented,
+        "presigned addresses are not offered: fetch artifacts through this server, in parts with Range",
+    ))
 }

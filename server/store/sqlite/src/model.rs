@@ -245,6 +245,10 @@ fn version_of(row: &SqliteRow) -> Result<ModelVersion, StoreError> {
             schema: get_json(row, "schema")?,
             labels: get_json(row, "labels")?,
             manifest: get(row, "manifest")?,
+            report: match get::<Option<&str>>(row, "report")? {
+                None => None,
+                Some(text) => serde_json::from_str(text).map_err(|error| corrupt("report")(&error))?,
+            },
         }),
     };
     Ok(ModelVersion {

@@ -1,6 +1,6 @@
 //! Things to put into a store.
 
-use edgeflow_bundle::{BundleFile, Digest, OnnxSchema};
+use edgeflow_bundle::{BundleFile, Digest, GraphReport, OnnxSchema};
 use edgeflow_core::{
     ModelName, OrganisationId, RobotId, SlotName, TargetName,
     deployment::NewDeployment,
@@ -70,6 +70,7 @@ pub(super) fn version(model: &str, content: &str) -> NewModelVersion {
         },
         labels: vec!["0".into(), "1".into()],
         manifest: Some("v: 1\n".into()),
+        report: Some(GraphReport { nodes: 3, macs: 77, operators: [("Gemm".to_owned(), 3)].into(), ..GraphReport::default() }),
     };
     NewModelVersion { bundle: Some(bundle), ..bare_version(model) }
 }
