@@ -190,7 +190,9 @@ pub(crate) enum CliError {
     #[error("could not write the output")]
     Output(#[source] io::Error),
     /// No token for the control plane.
-    #[error("EDGEFLOW_TOKEN is not set: put the administrator's token there (the control plane prints it at its first start)")]
+    #[error(
+        "EDGEFLOW_TOKEN is not set: put the administrator's token there (the control plane prints it at its first start), or `edgeflow login`"
+    )]
     NoToken,
     /// The control plane does not answer.
     #[error("no answer from the control plane at {url}: is edgeflow-server running there? EDGEFLOW_URL names another")]

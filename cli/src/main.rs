@@ -13,11 +13,12 @@ mod enroll;
 mod error;
 #[cfg(feature = "zenoh")]
 mod live;
+mod login;
 mod output;
 mod ros;
 mod when;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -34,6 +35,8 @@ Examples:
   edgeflow ros topic list -t                    what is on the ROS graph
   edgeflow ros topic echo /robot_1/inference_node/result --once
   edgeflow targets list                         the fleet, as the control plane sees it
+  edgeflow login https://fleet.example:5000 --ca ca.pem
+  edgeflow model push model.onnx --name label-reader --baseline train.npy
   edgeflow deploy label-reader 2 --to robot-1,robot-2
   edgeflow live robot-07 /camera/image/compressed --for 5m --max-hz 5
   edgeflow baseline build frames/ --out bundle/baseline.json
@@ -42,9 +45,18 @@ Environment:
   EDGEFLOW_ROS_ROUTER  address of the ROS router (default 127.0.0.1:7447)
   EDGEFLOW_URL         address of the control plane (default http://127.0.0.1:5000)
   EDGEFLOW_CA          file with the control plane's CA certificate, for an https:// address
-  EDGEFLOW_TOKEN       token for the control plane; never an argument, where other users could read it"
+  EDGEFLOW_TOKEN       token for the control plane; never an argument, where other users could read it
+A flag wins over the environment, and that over what `edgeflow login` stored.
+
+Exit status: 0 it was done, 1 it was not (standard error says why, in one line), 2 the command line does not read."
 )]
 struct Arguments {
+    /// How lists and documents are printed.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: output::Format,
+    /// Address of the control plane.
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -64,6 +76,16 @@ enum Command {
     Broker(api::BrokerCommand),
     /// Take a robot's identity away: its connections end at once, its certificates and token are worth nothing.
     Revoke(api::RevokeArguments),
+    /// Remember a control plane and the token for it, in a file that only you can read.
+    Login(login::LoginArguments),
+    /// Forget them.
+    Logout,
+    /// Print what completes this program's commands in a shell.
+    #[command(after_help = "Example:\n  edgeflow completions bash > ~/.local/share/bash-completion/completions/edgeflow")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
     /// The models that the control plane knows.
     #[command(subcommand, visible_alias = "models")]
     Model(api::ModelCommand),
@@ -98,7 +120,12 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    output::choose(arguments.output);
+    api::choose_url(arguments.url);
     let done = match arguments.command {
+        Command::Login(arguments) => login::login(arguments).await,
+        Command::Logout => login::logout(),
+        Command::Completions { shell } => completions(shell),
         Command::Ros(arguments) => ros::run(arguments).await,
         Command::Targets(command) => api::targets(command).await,
         Command::Enroll(arguments) => enroll::enroll(arguments).await,
@@ -125,4 +152,10 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "edgeflow", &mut script);
+    output::text(&String::from_utf8_lossy(&script))
 }

@@ -1,11 +1,36 @@
 //! Standard output that may be closed before we are done.
 
+use clap::ValueEnum;
+use serde_json::{Map, Value};
 use std::{
     fmt::Display,
     io::{self, Write},
+    sync::OnceLock,
 };
 
 use crate::error::CliError;
+
+/// How lists and documents are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: what the API said, or a list of objects with the table's headings as keys.
+    Json,
+}
+
+static FORMAT: OnceLock<Format> = OnceLock::new();
+
+/// Says how, once, before anything is printed.
+pub(crate) fn choose(format: Format) {
+    let _ = FORMAT.set(format);
+}
+
+/// Whether programs read along.
+pub(crate) fn as_json() -> bool {
+    FORMAT.get() == Some(&Format::Json)
+}
 
 /// Prints a line and flushes it: whoever reads along sees it now.
 pub(crate) fn line(text: impl Display) -> Result<(), CliError> {
@@ -21,6 +46,11 @@ pub(crate) fn text(text: &str) -> Result<(), CliError> {
 
 /// Prints rows under headings, each column as wide as it needs.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Result<(), CliError> {
+    if as_json() {
+        let keys = headings.map(|heading| heading.trim().to_lowercase().replace(' ', "_"));
+        let object = |row: &[String; N]| keys.iter().cloned().zip(row.iter().map(|cell| Value::from(cell.trim()))).collect::<Map<_, _>>();
+        return line(format!("{:#}", rows.iter().map(object).map(Value::from).collect::<Value>()));
+    }
     let mut widths = headings.map(|heading| heading.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -4,12 +4,19 @@ use edgeflow_identity::{IdentityError, Roots, Tunnel, client_config, split_https
 use futures::StreamExt;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header, multipart::Form};
 use serde_json::Value;
-use std::{env, fs, time::Duration};
+use std::{env, fs, sync::OnceLock, time::Duration};
 
-use crate::error::CliError;
+use crate::{error::CliError, login::Login};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:5000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+static URL: OnceLock<Option<String>> = OnceLock::new();
+
+/// Says which control plane is meant, whatever the environment says.
+pub(crate) fn choose_url(url: Option<String>) {
+    let _ = URL.set(url);
+}
 
 /// A control plane and the right to speak to it.
 pub(crate) struct Client {
@@ -22,13 +29,28 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// From `EDGEFLOW_URL` and `EDGEFLOW_TOKEN`.
+    /// By `--url`, then `EDGEFLOW_URL`, `EDGEFLOW_TOKEN` and `EDGEFLOW_CA`, then what `edgeflow login` stored.
     pub(crate) fn from_environment() -> Result<Self, CliError> {
         let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let url = set("EDGEFLOW_URL").unwrap_or_else(|| DEFAULT_URL.to_owned()).trim_end_matches('/').to_owned();
-        let token = set("EDGEFLOW_TOKEN").ok_or(CliError::NoToken)?;
+        let given = URL.get().cloned().flatten().or_else(|| set("EDGEFLOW_URL")).map(|url| url.trim_end_matches('/').to_owned());
+        let (token, ca) = (set("EDGEFLOW_TOKEN"), set("EDGEFLOW_CA"));
+        // What was stored is for the address it was stored with, and is not even read when nothing of it is needed.
+        let stored = if given.is_some() && token.is_some() { None } else { Login::load()? };
+        let url = given.or_else(|| stored.as_ref().map(|login| login.url.clone())).unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let stored = stored.filter(|login| login.url == url);
+        let token = token.or_else(|| stored.as_ref().map(|login| login.token.clone())).ok_or(CliError::NoToken)?;
+        let ca = ca.or_else(|| stored.and_then(|login| login.ca));
+        Self::open(url, token, ca)
+    }
+
+    /// With what somebody wants to log in.
+    pub(super) fn of_login(login: &Login) -> Result<Self, CliError> {
+        Self::open(login.url.clone(), login.token.clone(), login.ca.clone())
+    }
+
+    fn open(url: String, token: String, ca: Option<String>) -> Result<Self, CliError> {
         let (tunnel, base) = if url.starts_with("https://") {
-            let path = set("EDGEFLOW_CA").ok_or(CliError::NoCa)?;
+            let path = ca.ok_or(CliError::NoCa)?;
             let ca = fs::read_to_string(&path).map_err(|source| CliError::Read { path, source })?;
             let (authority, base) = split_https(&url)?;
             let roots = Roots::Ca(ca);

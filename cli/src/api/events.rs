@@ -32,7 +32,7 @@ pub(crate) async fn events(arguments: EventsArguments) -> Result<(), CliError> {
     let mut query = vec![("limit", arguments.limit.to_string())];
     query.extend(arguments.target.map(|target| ("target", target)));
     let list = Client::from_environment()?.get("/events", &query).await?;
-    if arguments.json {
+    if arguments.json || output::as_json() {
         return json(&list);
     }
     let mut rows = items::<Event>(&list, "/events")?

@@ -130,7 +130,7 @@ async fn of_target(client: &Client, target: &str, arguments: &LineageArguments) 
         let query = [("digest", digest.clone())];
         provenances.insert(digest, client.get("/lineage/provenance", &query).await?);
     }
-    if arguments.json {
+    if arguments.json || output::as_json() {
         return json(&json!({ "lineage": answer, "provenance": provenances }));
     }
     let Lineage { intervals } = document(answer, &path)?;
@@ -163,7 +163,7 @@ fn made_by(runs: &[Run]) -> (String, String) {
 async fn robots(client: &Client, (of, digest): (&'static str, &str), arguments: &LineageArguments) -> Result<(), CliError> {
     let query = [(of, digest.to_owned()), ("limit", arguments.limit.to_string())];
     let list = client.get("/lineage/robots", &query).await?;
-    if arguments.json {
+    if arguments.json || output::as_json() {
         return json(&list);
     }
     let robots = items::<Ran>(&list, "/lineage/robots")?;

@@ -9,10 +9,12 @@ mod events;
 mod lineage;
 mod model;
 mod policy;
+mod push;
 mod targets;
 
 pub(crate) use broker::{BrokerCommand, broker};
 pub(crate) use captures::{CapturesCommand, captures};
+pub(crate) use client::choose_url;
 #[cfg(feature = "zenoh")]
 pub(crate) use client::{Client, encode};
 pub(crate) use command::{CommandCommand, command};
@@ -26,6 +28,12 @@ pub(crate) use targets::{RevokeArguments, TargetsCommand, revoke, targets};
 use serde_json::Value;
 
 use crate::{error::CliError, output};
+
+/// Version of the control plane that this login opens.
+pub(crate) async fn greet(login: &crate::login::Login) -> Result<String, CliError> {
+    let server = client::Client::of_login(login)?.get("/server", &[]).await?;
+    Ok(server.get("version").and_then(Value::as_str).unwrap_or("of unknown version").to_owned())
+}
 
 /// A digest as people compare it: `sha256:` and the first twelve digits.
 fn short(digest: &str) -> String {

@@ -84,7 +84,7 @@ pub(crate) async fn policy(command: PolicyCommand) -> Result<(), CliError> {
         PolicyCommand::Show { robot, json: raw } => {
             let path = format!("/targets/{}/policy", encode(&robot));
             let answer = Client::from_environment()?.get(&path, &[]).await?;
-            if raw {
+            if raw || output::as_json() {
                 return json(&answer);
             }
             let view: View = document(answer, &path)?;

@@ -153,7 +153,7 @@ async fn bootstrap(name: &str, path: &Path, minutes: u64) -> Result<(), CliError
 async fn certificates(name: &str, raw: bool) -> Result<(), CliError> {
     let path = format!("/targets/{}/certificates", encode(name));
     let list = Client::from_environment()?.get(&path, &[]).await?;
-    if raw {
+    if raw || output::as_json() {
         return super::json(&list);
     }
     let row = |certificate: Certificate| {
@@ -192,7 +192,7 @@ async fn keep_token<T>(path: &Path, ask: impl Future<Output = Result<T, CliError
 
 async fn list(raw: bool) -> Result<(), CliError> {
     let list = Client::from_environment()?.get("/targets", &[]).await?;
-    if raw {
+    if raw || output::as_json() {
         return super::json(&list);
     }
     let rows = items::<Target>(&list, "/targets")?.into_iter().map(row).collect::<Vec<_>>();

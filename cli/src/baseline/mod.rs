@@ -82,11 +82,35 @@ fn refuse(path: &Path, reason: impl Into<String>) -> CliError {
     CliError::Input { path: path.display().to_string(), reason: reason.into() }
 }
 
+/// The text of a baseline of all columns in `data`, as `build` makes it.
+pub(crate) fn of(data: &Path, name: &str) -> Result<String, CliError> {
+    let paths = vec![data.to_owned()];
+    let arguments = BuildArguments {
+        paths,
+        out: PathBuf::new(),
+        force: false,
+        columns: Vec::new(),
+        categorical: Vec::new(),
+        name: name.to_owned(),
+        prefix: String::new(),
+        bins: DEFAULT_BINS,
+    };
+    Ok(baseline(&gather(&arguments)?, &arguments)?.to_json()?)
+}
+
 fn build(arguments: &BuildArguments) -> Result<(), CliError> {
     let write = |source| CliError::Write { path: arguments.out.display().to_string(), source };
     if !arguments.force && arguments.out.exists() {
         return Err(write(std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it is there already: --force writes over it")));
     }
+    let table = gather(arguments)?;
+    let baseline = baseline(&table, arguments)?;
+    fs::write(&arguments.out, baseline.to_json()?).map_err(write)?;
+    output::line(format!("{}: {} features of {} rows", arguments.out.display(), baseline.features.len(), table.rows()))
+}
+
+/// All rows of all files.
+fn gather(arguments: &BuildArguments) -> Result<Table, CliError> {
     let mut table = Table::default();
     let files = images::files(&arguments.paths)?;
     let bar = progress(files.len() as u64);
@@ -96,9 +120,7 @@ fn build(arguments: &BuildArguments) -> Result<(), CliError> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let baseline = baseline(&table, arguments)?;
-    fs::write(&arguments.out, baseline.to_json()?).map_err(write)?;
-    output::line(format!("{}: {} features of {} rows", arguments.out.display(), baseline.features.len(), table.rows()))
+    Ok(table)
 }
 
 /// A bar on standard error, where that is a terminal.

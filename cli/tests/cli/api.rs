@@ -180,6 +180,29 @@ async fn commands(headers: HeaderMap) -> Answer {
     Ok(Json(json!({"items": [command_view("c1", "refused")], "next": null})))
 }
 
+async fn server(headers: HeaderMap) -> Answer {
+    allowed(&headers)?;
+    Ok(Json(json!({"version": "0.1.0", "server_epoch": 1})))
+}
+
+async fn diff(headers: HeaderMap, Path((model, version)): Path<(String, String)>, Query(query): Query<BTreeMap<String, String>>) -> Answer {
+    allowed(&headers)?;
+    assert_eq!((model.as_str(), version.as_str(), json!(query)), ("label reader", "1", json!({"with": "@champion", "model": "other"})));
+    let tensor = |size: i64| json!({"name": "X", "kind": "tensor", "elem_type": "float32", "shape": [null, size]});
+    Ok(Json(json!({"compatible": false, "inputs": {"X": {"before": tensor(64), "after": tensor(65)}}, "outputs": {}, "labels": null,
+        "metrics": {"accuracy": {"before": 0.5, "after": null}}, "files": {}, "manifest": {"before": "v: 1\n", "after": null}})))
+}
+
+async fn model_version(headers: HeaderMap, Path((model, version)): Path<(String, String)>) -> Answer {
+    allowed(&headers)?;
+    Ok(Json(
+        json!({"model": model, "version": version, "digest": DIGEST, "deployable": true, "note": "", "stage": "Staging", "aliases": ["champion"],
+        "size_bytes": 2048, "created_at_us": 1_700_000_000_000_000_i64, "created_by": "administrator", "run_id": "r1",
+        "onnx": {"inputs": [{"name": "X", "elem_type": "float32", "shape": [null, 64]}], "outputs": [], "opset": 17, "producer": "torch"},
+        "report": {"nodes": 3, "operators": {}, "parameters": 10, "macs": 1234, "unestimated": {"LSTM": 1}}}),
+    ))
+}
+
 /// A control plane on a free port.
 async fn start() -> (Plane, String) {
     let plane = Plane::default();
@@ -190,6 +213,9 @@ async fn start() -> (Plane, String) {
         .route("/api/v1/targets/{target}/certificates", get(certificates))
         .route("/api/v1/brokers/certificates", post(certify_broker))
         .route("/api/v1/models/{model}/versions", post(push))
+        .route("/api/v1/models/{model}/versions/{version}", get(model_version))
+        .route("/api/v1/models/{model}/versions/{version}/diff", get(diff))
+        .route("/api/v1/server", get(server))
         .route("/api/v1/deployments", post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
         .route("/api/v1/events", get(events))
@@ -331,6 +357,85 @@ async fn a_bundle_is_pushed_file_by_file() {
     let out = ran(&url, &["model", "push", "label-reader", folder.path().to_str().unwrap(), "--description", "first"]).await.ok();
     assert_eq!(out, "label-reader version 1 sha256:00\n");
     assert_eq!(plane.asked.lock().unwrap()[0], json!({"model.onnx": "graph", "baseline.json": "{}", "description": "first"}));
+}
+
+#[tokio::test]
+async fn an_onnx_file_is_pushed_with_a_baseline_of_its_training_data() {
+    let (plane, url) = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (model, data) = (folder.path().join("net.onnx"), folder.path().join("train.csv"));
+    std::fs::write(&model, "onnx").unwrap();
+    let rows: String = (0..200).map(|row| format!("{}\n", row % 17)).collect();
+    std::fs::write(&data, format!("speed\n{rows}")).unwrap();
+    let arguments = ["model", "push", model.to_str().unwrap(), "--name", "label reader", "--baseline", data.to_str().unwrap()];
+    assert_eq!(ran(&url, &arguments).await.ok(), "label reader version 1 sha256:00\n");
+    let pushed = plane.asked.lock().unwrap()[0].clone();
+    let baseline: Value = serde_json::from_str(pushed["baseline.json"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&pushed["model.onnx"], &baseline["features"][0]["name"], &baseline["features"][0]["n"]),
+        (&json!("onnx"), &json!("speed"), &json!(200))
+    );
+    let error = ran(&url, &["model", "push", model.to_str().unwrap()]).await.failed();
+    assert!(error.contains("--name NAME"), "{error}");
+}
+
+#[tokio::test]
+async fn versions_are_shown_and_compared() {
+    let (_, url) = start().await;
+    let shown = ran(&url, &["model", "show", "label-reader", "2"]).await.ok();
+    for words in ["label-reader version 2", "@champion", "X float32[?, 64]", "1234 multiply-accumulates a run, without 1 LSTM", "2.00 KiB"]
+    {
+        assert!(shown.contains(words), "{words} is not in\n{shown}");
+    }
+    let arguments = ["model", "diff", "label reader", "1", "@champion", "--of", "other"];
+    let table = ran(&url, &arguments).await.ok();
+    assert!(
+        table.contains("X float32[?, 64]") && table.contains("X float32[?, 65]") && table.contains("inputs or outputs differ"),
+        "{table}"
+    );
+    assert!(table.lines().any(|line| line.starts_with("metric") && line.contains("accuracy") && line.ends_with('-')), "{table}");
+    let raw = ran(&url, &[&arguments[..], &["--output", "json"]].concat()).await.ok();
+    assert_eq!(serde_json::from_str::<Value>(&raw).unwrap()["metrics"]["accuracy"]["before"], 0.5);
+}
+
+#[tokio::test]
+async fn a_login_is_remembered_for_its_owner_and_its_address_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_, url) = start().await;
+    let (_, elsewhere) = start().await;
+    let home = tempfile::tempdir().unwrap();
+    let at_home = |arguments: &[&str]| {
+        let mut command = program(arguments);
+        command.env("XDG_CONFIG_HOME", home.path());
+        command
+    };
+    let mut wrong = at_home(&["login", &url]);
+    wrong.env("EDGEFLOW_TOKEN", "wrong");
+    assert!(run(wrong).await.failed().contains("unknown token"));
+    assert!(run(at_home(&["targets", "list"])).await.failed().contains("edgeflow login"), "nothing was stored");
+    let mut right = at_home(&["login", &url]);
+    right.env("EDGEFLOW_TOKEN", "secret");
+    assert!(run(right).await.ok().contains("edgeflow-server 0.1.0"));
+    let file = home.path().join("edgeflow/login.json");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let list = run(at_home(&["targets", "list", "--output", "json"])).await.ok();
+    assert_eq!(serde_json::from_str::<Value>(&list).unwrap()["items"][0]["name"], "robot-1");
+    let other = run(at_home(&["--url", &elsewhere, "targets", "list"])).await.failed();
+    assert!(other.contains("EDGEFLOW_TOKEN is not set"), "the token of one address is never sent to another: {other}");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(run(at_home(&["targets", "list"])).await.failed().contains("chmod 600"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(run(at_home(&["logout"])).await.ok().contains("is removed"));
+    assert!(run(at_home(&["targets", "list"])).await.failed().contains("EDGEFLOW_TOKEN is not set"));
+}
+
+#[tokio::test]
+async fn tables_are_objects_for_programs_and_shells_are_told_what_there_is() {
+    let (_, url) = start().await;
+    let list = ran(&url, &["targets", "certificates", "robot-1", "--output", "json"]).await.ok();
+    assert_eq!(serde_json::from_str::<Value>(&list).unwrap()[0]["serial"], "01");
+    let script = run(program(&["completions", "bash"])).await.ok();
+    assert!(script.contains("_edgeflow") && script.contains("completions") && script.contains("baseline"), "{}", script.len());
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     ] {
         command.env_remove(name);
     }
+    // Nobody is logged in.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
