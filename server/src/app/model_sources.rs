@@ -233,26 +233,47 @@ impl App {
 
 impl App {
     /// Where a run keeps its artifacts; `None` when that is elsewhere.
-    async fn run_folder(&self, _organisation: &OrganisationId, run_id: &str) -> Result<Option<ArtifactPath>, AppError> {
-        Err(AppError::NotFound { what: "run", name: run_id.to_owned() })
+    async fn run_folder(&self, organisation: &OrganisationId, run_id: &str) -> Result<Option<ArtifactPath>, AppError> {
+        let run = self.stores.runs.run(organisation, run_id).await?;
+        let run = run.ok_or_else(|| AppError::NotFound { what: "run", name: run_id.to_owned() })?;
+        folder_of(&run.info.artifact_uri)
     }
 
     /// Where a logged model has its files (`None` when that is elsewhere), and which run logged it.
     async fn logged_model_folder(
         &self,
-        _organisation: &OrganisationId,
+        organisation: &OrganisationId,
         id: &str,
     ) -> Result<(Option<ArtifactPath>, Option<String>), AppError> {
-        Err(AppError::NotFound { what: "logged model", name: id.to_owned() })
+        let model = self.stores.logged_models.logged_model(organisation, id).await?;
+        let model = model.ok_or_else(|| AppError::NotFound { what: "logged model", name: id.to_owned() })?;
+        Ok((folder_of(&model.artifact_uri)?, Some(model.source_run_id).filter(|run_id| !run_id.is_empty())))
     }
 
     /// Adds what is known of the run that made a version.
     pub(crate) async fn run_background(
         &self,
-        _organisation: &OrganisationId,
-        _version: &ModelVersion,
-        _known: &mut Background,
+        organisation: &OrganisationId,
+        version: &ModelVersion,
+        known: &mut Background,
     ) -> Result<(), AppError> {
+        let Some(run_id) = &version.registered.origin.run_id else { return Ok(()) };
+        // Runs may be removed, and clients may name one of another server.
+        let Some(run) = self.stores.runs.run(organisation, run_id).await? else { return Ok(()) };
+        known.metrics = run.metrics.into_iter().map(|metric| (metric.key, metric.value)).collect();
+        known.params = run.params.into_iter().map(|param| (param.key, param.value)).collect();
+        known.datasets = run.datasets.into_iter().map(|input| (input.dataset.name, input.dataset.digest)).collect();
+        known.code = run.tags.into_iter().find(|tag| tag.key == CODE_TAG).map(|tag| tag.value);
         Ok(())
+    }
+}
+
+/// The tag in which MLflow's clients note the commit of the code that runs.
+const CODE_TAG: &str = "mlflow.source.git.commit";
+
+fn folder_of(uri: &str) -> Result<Option<ArtifactPath>, AppError> {
+    match Source::parse(uri)? {
+        Source::Artifacts(folder) => Ok(Some(folder)),
+        _ => Ok(None),
     }
 }

@@ -1,12 +1,12 @@
 //! Artifacts through the server: `/mlflow-artifacts/**`, which stock clients use when their tracking URI is this server.
 //!
-//! Bodies are streams in both directions, so these handlers read requests themselves instead of taking
-//! [`Ask`](super::request::Ask), which holds a body.
+//! Bodies are streams in both directions, so most handlers read requests themselves instead of taking [`Ask`],
+//! which holds a body.
 
 use axum::{
     Json, Router,
     body::Body,
-    extract::{FromRequestParts, Path, Query, Request, State},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, State},
     http::{HeaderMap, header, request::Parts},
     response::Response,
     routing::{any, get},
@@ -16,6 +16,7 @@ use edgeflow_bundle::Digest;
 use edgeflow_core::{
     Principal,
     artifact::{ArtifactEntry, ArtifactPath},
+    model_source::Source,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,7 +25,11 @@ use crate::http::{
     Shared,
     artifacts::{answer, parse_range},
     auth::Caller,
-    mlflow::{Code, MlflowError, unserved},
+    mlflow::{
+        Code, MlflowError,
+        request::{Ask, missing, required},
+        unserved,
+    },
 };
 
 /// Entries read at a time; an answer has them all, as MLflow's has.
@@ -40,6 +45,49 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/presigned/{*path}", any(no_presigned))
         .route("/{*rest}", any(unserved::answer))
         .method_not_allowed_fallback(unserved::wrong_method)
+}
+
+/// What stands below `/api/2.0/mlflow`: artifacts of a run, the older way.
+pub(crate) fn run_routes() -> Router<Shared> {
+    Router::new().route("/artifacts/list", get(list_of_run)).route("/get-artifact", get(of_run))
+}
+
+#[derive(Deserialize)]
+struct OfRun {
+    run_id: Option<String>,
+    run_uuid: Option<String>,
+    path: Option<String>,
+}
+
+impl OfRun {
+    /// The run's folder as its URI, the folder itself, and the path below it, if one was given.
+    async fn read(self, shared: &Shared, who: &Principal) -> Result<(String, ArtifactPath, Option<ArtifactPath>), MlflowError> {
+        let run = shared.app.run(who, &required(self.run_id.or(self.run_uuid), "run_id")?).await?;
+        let uri = run.info.artifact_uri;
+        let Source::Artifacts(root) = Source::parse(&uri)? else {
+            return Err(MlflowError::invalid(format!("the artifacts of run {} are at {uri}, not on this server", run.info.id)));
+        };
+        let below = self.path.filter(|path| !path.is_empty()).map(|path| ArtifactPath::new(path.trim_end_matches('/'))).transpose()?;
+        Ok((uri, root, below))
+    }
+}
+
+async fn list_of_run(State(shared): State<Shared>, ask: Ask<OfRun>) -> Result<Json<Value>, MlflowError> {
+    let (root_uri, root, below) = ask.with.read(&shared, &ask.who).await?;
+    let (folder, prefix) = match below {
+        Some(below) => (root.join(below.as_str())?, format!("{below}/")),
+        None => (root, String::new()),
+    };
+    Ok(Json(json!({ "root_uri": root_uri, "files": files(&shared, &ask.who, Some(&folder), &prefix).await? })))
+}
+
+/// One file of a run.
+pub(super) async fn of_run(State(shared): State<Shared>, request: Request) -> Result<Response, MlflowError> {
+    let headers = request.headers().clone();
+    let ask = <Ask<OfRun> as FromRequest<Shared>>::from_request(request, &shared).await?;
+    let (_, root, below) = ask.with.read(&shared, &ask.who).await?;
+    let below = below.ok_or_else(|| missing("path"))?;
+    send(&shared, &ask.who, &root.join(below.as_str())?, &headers).await
 }
 
 #[derive(Deserialize)]

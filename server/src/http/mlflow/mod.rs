@@ -34,7 +34,9 @@ const PREFIXES: [&str; 4] = ["/api/2.0", "/api/3.0", "/ajax-api/2.0", "/ajax-api
 
 /// Everything a client of MLflow may ask, from the root of the server.
 pub(crate) fn routes() -> Router<Shared> {
-    let mut all = server::routes().route("/model-versions/get-artifact", get(model_versions::artifact));
+    let mut all = server::routes()
+        .route("/model-versions/get-artifact", get(model_versions::artifact))
+        .route("/get-artifact", get(artifacts::of_run));
     for prefix in PREFIXES {
         all = all.nest(&format!("{prefix}/mlflow"), tracking()).nest(&format!("{prefix}/mlflow-artifacts"), artifacts::routes());
     }
@@ -47,6 +49,7 @@ fn tracking() -> Router<Shared> {
     Router::new()
         .merge(registered_models::routes())
         .merge(model_versions::routes())
+        .merge(artifacts::run_routes())
         .merge(experiments::routes())
         .merge(runs::routes())
         .merge(log::routes())

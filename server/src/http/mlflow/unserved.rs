@@ -9,10 +9,7 @@ use serde::de::IgnoredAny;
 use crate::http::mlflow::{Code, MlflowError, request::Ask};
 
 /// First words of paths below `/mlflow` that MLflow has and this control plane has not, with what they are.
-const UNSERVED: [(&str, &str); 18] = [
-    ("registered-models", "the model registry"),
-    ("model-versions", "the model registry"),
-    ("artifacts", "artifacts"),
+const UNSERVED: [(&str, &str); 15] = [
     ("traces", "tracing"),
     ("unified-traces", "tracing"),
     ("get-online-trace-details", "tracing"),
