@@ -229,20 +229,23 @@ def test_log_model_to_load_model(signed_in, control_plane):
         mlflow.log_metric("accuracy", 0.75)
         mlflow.onnx.log_model(dense_model(), name="model", registered_model_name="round-trip", pip_requirements=["onnx"])
     version = client.get_model_version("round-trip", "1")
-    assert (version.run_id, version.model_id, version.status) == (run.info.run_id, info.model_id, "READY")
+    assert (version.run_id, version.status) == (run.info.run_id, "READY")
     client.set_registered_model_alias("round-trip", "champion", "1")
     x = RNG.normal(size=(3, 64)).astype(np.float32)
     for uri in ["models:/round-trip@champion", "models:/round-trip/1", f"models:/{info.model_id}"]:
         assert np.allclose(mlflow.pyfunc.load_model(uri).predict(x)["Y"], x @ WEIGHTS, atol=1e-4), uri
     registered = native(control_plane, "GET", "/models/round-trip/versions/1")
-    assert registered["deployable"], registered["note"]
+    assert registered["deployable"] and registered["model_id"] == info.model_id, registered["note"]
     diff = native(control_plane, "GET", "/models/round-trip/versions/1/diff", params={"with": "2"})
     assert diff["metrics"] == {"accuracy": {"before": 0.5, "after": 0.75}}
     assert diff["params"] == {"layers": {"before": "1", "after": None}} and diff["compatible"]
 
     # `runs:/`, and the older routes of a run's artifacts.
     assert mlflow.register_model(f"models:/{info.model_id}", "again").version == "1"
-    get = lambda path, **query: requests.get(f"{control_plane}{path}", params=query, auth=("a", ADMIN_TOKEN), timeout=10)
+
+    def get(route, **query):
+        return requests.get(f"{control_plane}{route}", params=query, auth=("a", ADMIN_TOKEN), timeout=10)
+
     listed = get("/api/2.0/mlflow/artifacts/list", run_id=run.info.run_id, path="deep").json()
     assert [file["path"] for file in listed["files"]] == ["deep/notes.txt"] and listed["root_uri"] == run.info.artifact_uri
     assert get("/get-artifact", run_uuid=run.info.run_id, path="deep/notes.txt").text == "notes"

@@ -57,15 +57,15 @@ pub(super) fn version_json(version: &ModelVersion) -> Value {
         "current_stage": version.stage,
         "description": registered.description,
         "source": origin.source,
-        "run_id": origin.run_id.as_deref().unwrap_or_default(),
-        "run_link": origin.run_link.as_deref().unwrap_or_default(),
         "status": "READY",
         "status_message": registered.note,
         "tags": tags_json(&registered.tags),
         "aliases": version.aliases,
     });
-    if let Some(model_id) = &origin.model_id {
-        shown["model_id"] = model_id.as_str().into();
+    for (name, id) in [("run_id", &origin.run_id), ("run_link", &origin.run_link), ("model_id", &origin.model_id)] {
+        if let Some(id) = id {
+            shown[name] = id.as_str().into();
+        }
     }
     shown
 }
