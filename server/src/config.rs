@@ -150,6 +150,7 @@ struct File {
     tls: Option<bool>,
     tls_names: Option<Vec<String>>,
     max_model_bytes: Option<u64>,
+    model_check: Option<PathBuf>,
     log: Option<String>,
     #[serde(default)]
     retention: Retention,
@@ -234,6 +235,8 @@ pub struct Config {
     pub tls_names: Vec<String>,
     /// Most bytes of one uploaded bundle.
     pub max_model_bytes: u64,
+    /// The program that says whether a bundle loads; `None`: `check_model` beside this one, if it is there.
+    pub model_check: Option<PathBuf>,
     /// What is logged.
     pub log: String,
     /// The data folder was put back from a backup.
@@ -302,6 +305,7 @@ impl Config {
             tls,
             tls_names,
             max_model_bytes: file.max_model_bytes.unwrap_or(2 << 30),
+            model_check: file.model_check.filter(|program| !program.as_os_str().is_empty()),
             log: text(args.log, file.log, "info"),
             restored: args.restored,
             revocations: args.revocations,
@@ -342,7 +346,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 14 + 9 + 3, "one line per field of `File`, `Retention` and `Captures`");
+        assert_eq!(keys.count(), 15 + 9 + 3, "one line per field of `File`, `Retention` and `Captures`");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use anyhow::{Context, bail};
 use clap::Parser;
 use edgeflow_server::{
-    app::{App, AppOptions, SystemClock},
+    app::{App, AppOptions, SystemClock, beside_us},
     background,
     config::{Args, Config},
     http,
@@ -63,6 +63,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         revocations: config.revocations,
         rotate_document_key: config.rotate_document_key,
         max_model_bytes: config.max_model_bytes,
+        model_check: config.model_check.or_else(beside_us),
         retention: config.retention,
         captures: config.captures,
         tls_names: config.tls_names,

@@ -9,6 +9,9 @@ use common::{Server, TOKEN, answer, bundle, bundle_file, options};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+/// What a version says where nothing can load it.
+const NOT_LOADED: &str = "its file was read, but not loaded: this server has no check_model program";
+
 async fn ask(server: &Server, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
     answer(server.anonymous(method, &format!("/api/2.0/mlflow/{path}")).bearer_auth(TOKEN).json(&body)).await
 }
@@ -122,7 +125,7 @@ async fn what_was_logged_is_deployed_and_stays_while_a_robot_shall_run_it() {
     let made = &made["model_version"];
     assert_eq!(
         (&made["version"], &made["status"], &made["source"], &made["run_id"], &made["current_stage"], &made["status_message"]),
-        (&json!("1"), &json!("READY"), &json!(source), &json!("abc"), &json!("None"), &json!(""))
+        (&json!("1"), &json!("READY"), &json!(source), &json!("abc"), &json!("None"), &json!(NOT_LOADED))
     );
     let again = done(&server, Method::POST, "model-versions/create", create(source.clone())).await;
     assert_eq!(again["model_version"]["version"], "2", "MLflow makes a version each time");
@@ -347,4 +350,38 @@ async fn two_versions_are_compared() {
     let (status, _) = answer(server.request(Method::GET, "/models/reader/versions/1/diff")).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     server.stop().await;
+}
+
+/// A program in the place of check_model.
+fn checker(folder: &tempfile::TempDir, script: &str) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.path().join("checker");
+    let text = format!("#!/bin/sh\ntest -f \"$1/model.onnx\" || exit 9\n{script}\n");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_graph_that_does_not_load_is_refused_with_why() {
+    for (script, status, words) in [
+        ("exit 0", StatusCode::CREATED, ""),
+        ("echo 'no such operator: Frobnicate' >&2; exit 1", StatusCode::BAD_REQUEST, "no such operator: Frobnicate"),
+        ("echo 'input Y is a map' >&2; exit 3", StatusCode::CREATED, "an inference node cannot serve it: input Y is a map"),
+        ("echo 'no library' >&2; exit 2", StatusCode::CREATED, "there is no ONNX Runtime"),
+        ("kill -SEGV $$", StatusCode::BAD_REQUEST, "takes the runtime down"),
+        ("test -z \"$HOME$EDGEFLOW_ADMIN_TOKEN\" || exit 1; head -c 1000000 /dev/zero >&2", StatusCode::CREATED, ""),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model_check = Some(checker(&folder, script));
+        let server = Server::start(edgeflow_server::app::AppOptions { model_check, ..options(&folder) }).await;
+        let (answered, body) = server.register("reader", bundle("v1")).await;
+        assert_eq!(answered, status, "{script}: {body}");
+        let said = if status == StatusCode::CREATED { &body["note"] } else { &body["error"]["message"] };
+        assert!(said.as_str().unwrap().contains(words) && (said == "") == words.is_empty(), "{script}: {body}");
+        if status != StatusCode::CREATED {
+            assert_eq!(server.get("/models").await["items"], json!([]), "nothing of it was kept");
+        }
+        server.stop().await;
+    }
 }

@@ -111,6 +111,8 @@ def test_a_logged_onnx_model_is_registered_deployed_and_loaded_back(signed_in, c
     name = urllib.parse.quote("dense 1")
     registered = native(control_plane, "GET", f"/models/{name}/versions/1")
     assert registered["deployable"] and registered["onnx"]["inputs"][0]["shape"] == [None, 64]
+    assert registered["note"] == "", "it was loaded, in a process of its own"
+    assert (registered["report"]["parameters"], registered["report"]["macs"]) == (WEIGHTS.size, WEIGHTS.size)
     [file] = [file for file in registered["files"] if file["path"] == "model.onnx"]
     answer = requests.get(f"{control_plane}/api/v1/artifacts/{file['sha256']}", auth=("a", ADMIN_TOKEN), timeout=60)
     assert hashlib.sha256(answer.content).hexdigest() == file["sha256"]
@@ -208,6 +210,18 @@ def test_bad_sources_and_paths_are_refused(signed_in, control_plane):
             request = requests.Request(method, url, data=b"x" if method == "PUT" else None)
             answer = session.send(session.prepare_request(request), timeout=10)
             assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE"), (method, path)
+
+
+def test_a_graph_that_does_not_load_is_refused_with_why(signed_in, tmp_path):
+    """Read it can be; only the runtime knows that there is no such operator."""
+    model = dense_model()
+    model.graph.node[0].op_type = "Frobnicate"
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    get_artifact_repository("mlflow-artifacts:/0/broken").log_artifacts(str(tmp_path))
+    signed_in.create_registered_model("broken")
+    with pytest.raises(MlflowException, match="Frobnicate"):
+        signed_in.create_model_version("broken", "mlflow-artifacts:/0/broken")
+    assert list(signed_in.search_model_versions("name = 'broken'")) == []
 
 
 def test_prompts_are_kept_beside_models_and_not_listed_as_such(signed_in):

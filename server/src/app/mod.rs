@@ -23,6 +23,7 @@ mod lineage;
 mod live;
 mod logged_models;
 mod metrics;
+mod model_check;
 mod model_sources;
 mod model_versions;
 mod models;
@@ -51,6 +52,7 @@ pub use identities::{BootstrapToken, IssuedIdentity};
 pub use live::{LiveOpened, LiveOrder, LiveView};
 pub use logged_models::LoggedModelRequest;
 pub use metrics::Metrics;
+pub use model_check::beside_us;
 pub use model_sources::SourceRequest;
 pub use models::ModelRequest;
 pub use open::{AppOptions, SystemClock};
@@ -90,6 +92,7 @@ pub struct App {
     zenoh_address: OnceLock<std::net::SocketAddr>,
     started_at_us: i64,
     max_model_bytes: u64,
+    model_check: Option<std::path::PathBuf>,
     retention: Policy,
     /// Whoever tells robots to run a version holds it shared, whoever deletes versions alone: no robot is told to run what is
     /// being deleted. The stores promise no transaction across both.

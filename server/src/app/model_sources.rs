@@ -79,17 +79,15 @@ impl App {
             origin.folder = self.resolve(organisation, &mut origin).await?;
             match &origin.folder {
                 None => (None, "its files are not on this server: MLflow's clients may reach them, robots do not".to_owned()),
-                Some(folder) => {
-                    let (upload, note) = self.gather(organisation, folder).await?;
-                    match upload {
-                        None => (None, note),
-                        Some(mut upload) => {
-                            let read = upload.finish().await?;
-                            _gate = self.artifacts.gate().await;
-                            (Some(self.keep_bundle(&upload, read).await?), note)
-                        }
+                Some(folder) => match self.gather(organisation, folder).await? {
+                    None => (None, "its folder has no ONNX model: MLflow's clients can load it, robots cannot run it".to_owned()),
+                    Some(mut upload) => {
+                        let read = upload.finish().await?;
+                        let note = self.check_loads(upload.folder()).await?;
+                        _gate = self.artifacts.gate().await;
+                        (Some(self.keep_bundle(&upload, read).await?), note)
                     }
-                }
+                },
             }
         };
         let new = NewModelVersion {
@@ -138,8 +136,8 @@ impl App {
         }
     }
 
-    /// Copies what a bundle can be made of; `None`, and why, when there is no ONNX model.
-    async fn gather(&self, organisation: &OrganisationId, folder: &ArtifactPath) -> Result<(Option<Upload>, String), AppError> {
+    /// Copies what a bundle can be made of; `None` when there is no ONNX model.
+    async fn gather(&self, organisation: &OrganisationId, folder: &ArtifactPath) -> Result<Option<Upload>, AppError> {
         let tree = self.stores.artifacts.artifact_tree(organisation, folder, MOST_FILES).await?;
         if tree.is_empty() {
             return Err(AppError::Invalid(format!("there are no artifacts in {folder}: log the model before registering it")));
@@ -148,7 +146,7 @@ impl App {
         let files: HashMap<&str, &ArtifactFile> =
             tree.iter().map(|file| (file.path.as_str().get(start..).unwrap_or_default(), file)).collect();
         let Some(model) = self.find_onnx(&files).await? else {
-            return Ok((None, "its folder has no ONNX model: MLflow's clients can load it, robots cannot run it".to_owned()));
+            return Ok(None);
         };
         let mut upload = Upload::begin(self.artifacts.uploads(), self.max_model_bytes)?;
         upload.file(MODEL_FILE).await?;
@@ -164,7 +162,7 @@ impl App {
                 self.copy(file, &mut upload).await?;
             }
         }
-        Ok((Some(upload), String::new()))
+        Ok(Some(upload))
     }
 
     /// Puts weights that lie beside the graph into it: a bundle's model is one file.

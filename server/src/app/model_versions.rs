@@ -118,11 +118,12 @@ impl App {
         self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
         check_description(&description)?;
         let bundle = upload.finish().await?;
+        let note = self.check_loads(upload.folder()).await?;
         let _gate = self.artifacts.gate().await;
         let new = NewModelVersion {
             model: model.clone(),
             bundle: Some(self.keep_bundle(&upload, bundle).await?),
-            note: String::new(),
+            note,
             origin: Origin::default(),
             description,
             tags: Tags::new(),

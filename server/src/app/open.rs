@@ -30,6 +30,8 @@ pub struct AppOptions {
     pub rotate_document_key: bool,
     /// Most bytes of one uploaded bundle.
     pub max_model_bytes: u64,
+    /// The program that says whether a bundle loads; without one its graph is only read.
+    pub model_check: Option<PathBuf>,
     /// Names and addresses under which robots reach this machine, beside the loopback ones.
     pub tls_names: Vec<String>,
     /// What is kept of robots' logs, and how long.
@@ -47,6 +49,7 @@ impl AppOptions {
             revocations: None,
             rotate_document_key: false,
             max_model_bytes: 2 << 30,
+            model_check: None,
             tls_names: Vec::new(),
             retention: Policy::default(),
             captures: Keeping::default(),
@@ -121,6 +124,7 @@ impl App {
             clock,
             admin_hash: Default::default(),
             max_model_bytes: options.max_model_bytes,
+            model_check: options.model_check,
             retention: options.retention,
             telling: tokio::sync::RwLock::new(()),
         }))
