@@ -190,6 +190,14 @@ async fn bytes_go_when_nothing_refers_to_them_and_not_before() {
     assert_eq!((server.app.collect_artifacts().await.unwrap(), kept()), (0, 3));
     let digest = version["files"][2]["sha256"].as_str().unwrap();
     assert_eq!(answer(server.request(Method::GET, &format!("/artifacts/{digest}"))).await.0, StatusCode::OK);
+
+    // What a robot is told to have stays when nothing else refers to it: here, one that was revoked and may come back.
+    server.enrol("robot-1").await;
+    assert_eq!(server.deploy("1", &["robot-1"]).await.0, StatusCode::CREATED);
+    assert_eq!(answer(server.request(Method::DELETE, "/targets/robot-1")).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(answer(server.request(Method::DELETE, "/models/label-reader")).await.0, StatusCode::NO_CONTENT);
+    hours(1);
+    assert_eq!((server.app.collect_artifacts().await.unwrap(), kept()), (0, 3));
     server.stop().await;
 }
 

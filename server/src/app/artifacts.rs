@@ -255,19 +255,21 @@ impl App {
             if doubted.is_empty() {
                 return Ok(removed);
             }
+            // Read once: what nothing refers to any more, no robot can newly be told to have.
+            let told = self.stores.targets.desired_files().await?;
             for sha256 in &doubted {
-                removed += u64::from(self.settle_artifact(sha256).await?);
+                removed += u64::from(self.settle_artifact(sha256, told.contains(&sha256.hex())).await?);
             }
         }
     }
 
-    /// Whether the bytes were removed.
-    async fn settle_artifact(&self, sha256: &Digest) -> Result<bool, AppError> {
+    /// Whether the bytes were removed; not when a robot was `told` to have them.
+    async fn settle_artifact(&self, sha256: &Digest, told: bool) -> Result<bool, AppError> {
         // Alone, so that nobody puts the same bytes into place between the question and the removal.
         let _alone = self.artifacts.gate.write().await;
         let referenced = self.stores.artifacts.artifact_referenced(sha256).await?;
         if !referenced {
-            if self.stores.targets.desired_files().await?.contains(&sha256.hex()) {
+            if told {
                 self.stores.artifacts.doubt_artifact(sha256, self.now_us()).await?;
                 return Ok(false);
             }
