@@ -193,8 +193,13 @@ pub(crate) async fn live(arguments: LiveArguments) -> Result<(), CliError> {
         arguments.prefix.as_deref().map_or_else(|| site::prefix(&arguments.robot), |given| format!("/{}", given.trim_matches('/')));
     let mut site = Site::new(&graph.node, prefix, arguments.max_hz, u32::try_from(granted).unwrap_or(u32::MAX));
     let until = Instant::now() + Duration::from_secs_f64(arguments.for_s) + GRACE;
+    // A control plane that does not answer has ended nothing.
+    let is_over = async || match client.get(&path, &[]).await.and_then(|list| document::<Vec<Session>>(list, &path)) {
+        Ok(sessions) => sessions.iter().all(|one| one.session != session),
+        Err(_) => false,
+    };
     let reason = tokio::select! {
-        reason = carry(&door, &keys, &mut site, until) => reason?,
+        reason = carry(&door, &keys, &mut site, until, is_over) => reason?,
         signal = &mut stop => {
             signal.map_err(CliError::Signals)?;
             end().await?;
@@ -227,8 +232,15 @@ async fn begun(client: &Client, robot: &str, mut command: Command) -> Result<Val
     }
 }
 
-/// Carries messages until the session has ended, over as many connections as that takes. Returns why it has.
-async fn carry(door: &LiveConfig, keys: &LiveKeys, site: &mut Site, until: Instant) -> Result<String, CliError> {
+/// Carries messages until the session has ended, over as many connections as that takes. Returns why it has. After each connection
+/// that is lost the control plane is asked whether the session is over.
+async fn carry(
+    door: &LiveConfig,
+    keys: &LiveKeys,
+    site: &mut Site,
+    until: Instant,
+    is_over: impl AsyncFn() -> bool,
+) -> Result<String, CliError> {
     let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
     let mut told = String::new();
     loop {
@@ -243,6 +255,9 @@ async fn carry(door: &LiveConfig, keys: &LiveKeys, site: &mut Site, until: Insta
                 end.close().await;
                 if let Some(reason) = ended {
                     return Ok(reason);
+                }
+                if is_over().await {
+                    return Ok("it was ended at the control plane".to_owned());
                 }
                 eprintln!("edgeflow: the connection to {} was lost; connecting again", door.address);
             }

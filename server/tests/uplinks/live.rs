@@ -287,6 +287,7 @@ async fn a_topic_of_an_unknown_type_appears_at_the_desk_and_one_of_the_desk_on_t
     live.says("/arm/state [unheard_msgs/msg/Of] -> /robot_1/arm/state").await;
     let mut seen = desk.subscription("/robot_1/arm/state", &odd());
     arrives(&state, &mut seen, b"first").await;
+    assert!(desk.node.wait_for_graph(PATIENCE, |node| node.count_publishers("/robot_1/arm/state").unwrap() == 1).await);
     let found = desk.node.get_publishers_info("/robot_1/arm/state").unwrap();
     assert_eq!((found[0].type_name.as_str(), found[0].type_hash.as_deref()), (odd().name.as_str(), Some(odd().hash.as_str())));
     for length in [0, 1, 3, 70_000, 900_000] {
@@ -313,6 +314,18 @@ async fn a_topic_of_an_unknown_type_appears_at_the_desk_and_one_of_the_desk_on_t
     assert_eq!(world.server.get("/targets/robot-1/live").await, json!([]));
     let entry = ended_entry(&world).await;
     assert_eq!((&entry["reason"], entry["topics"][0]["hash"].as_str()), (&json!("it was ended by command"), Some(odd().hash.as_str())));
+
+    // Somebody else ends a session: its operator learns of it and is out.
+    let mut live = Live::start(&world, &desk, &["robot-1", "/arm/state"]);
+    live.says("live session").await;
+    let list = timeout(PATIENCE, edgeflow(&world, &desk, &["robot-1", "--list"]).output()).await.unwrap().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let session = list.lines().nth(1).unwrap().split_whitespace().next().unwrap();
+    assert!(list.contains("/arm/state") && list.lines().count() == 2, "{list}");
+    let ended = timeout(PATIENCE, edgeflow(&world, &desk, &["robot-1", "--end", session]).output()).await.unwrap().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    live.says("was ended").await;
+    assert!(timeout(PATIENCE, live.child.wait()).await.unwrap().unwrap().success());
     let audit = world.server.get("/audit?limit=1000").await;
     let acts: Vec<&Value> = audit["items"].as_array().unwrap().iter().filter(|record| record["action"] == "live").collect();
     assert!(acts.iter().any(|act| act["detail"]["to_robot"] == json!(["/arm/command"])), "{acts:?}");
