@@ -253,7 +253,8 @@ impl Node<'_> {
             for (name, of_type) in self.list(kind)? {
                 let Some(own) = name.strip_prefix(&format!("{}/", self.name)) else { continue };
                 // Of every node and every managed node, and not worth a row each.
-                if !of_type.starts_with("rcl_interfaces/") && !of_type.starts_with("lifecycle_msgs/Get") && own != "change_state" {
+                let common = ["rcl_interfaces/", "type_description_interfaces/", "lifecycle_msgs/Get"];
+                if !common.iter().any(|of| of_type.starts_with(of)) && own != "change_state" {
                     found.push((format!("~/{own}"), of_type));
                 }
             }
