@@ -385,3 +385,28 @@ async fn a_graph_that_does_not_load_is_refused_with_why() {
         server.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_that_make_the_same_name_one_does_and_versions_count_up_without_gaps() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = std::sync::Arc::new(Server::start(options(&folder)).await);
+    let at_once = |path: &'static str, body: Value| {
+        let server = server.clone();
+        async move {
+            let asked = (0..16).map(|_| {
+                let (server, body) = (server.clone(), body.clone());
+                tokio::spawn(async move { ask(&server, Method::POST, path, body).await })
+            });
+            futures::future::join_all(asked.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect::<Vec<_>>()
+        }
+    };
+    let made = at_once("registered-models/create", json!({ "name": "reader" })).await;
+    let (done, refused): (Vec<_>, Vec<_>) = made.into_iter().partition(|(status, _)| *status == StatusCode::OK);
+    assert_eq!((done.len(), refused.len()), (1, 15));
+    assert!(refused.iter().all(|(_, body)| body["error_code"] == "RESOURCE_ALREADY_EXISTS"), "{refused:?}");
+    let made = at_once("model-versions/create", json!({ "name": "reader", "source": "s3://bucket/model" })).await;
+    let mut numbers: Vec<u32> = made.iter().map(|(_, body)| body["model_version"]["version"].as_str().unwrap().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
+    std::sync::Arc::into_inner(server).unwrap().stop().await;
+}

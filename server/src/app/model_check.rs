@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What is read of why not.
 const MOST_WORDS: u64 = 4096;
 /// What the program may know of our environment: where libraries are.
-const KEPT: [&str; 4] = ["ORT_DYLIB_PATH", "LD_LIBRARY_PATH", "PATH", "TMPDIR"];
+const KEPT: [&str; 5] = ["ORT_DYLIB_PATH", "AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PATH", "TMPDIR"];
 
 /// Exit statuses of the program.
 const REFUSED: i32 = 1;

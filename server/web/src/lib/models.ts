@@ -54,7 +54,7 @@ export function withVersion(models: ReadonlyMap<string, Model>, version: ModelVe
   return next;
 }
 
-export const MODEL_NAME = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}$/;
+export const MODEL_NAME = /^(?!\s|\.{1,2}$)[^/:\\\p{Cc}]{1,250}(?<!\s)$/u;
 
 /** The bundle file a chosen file becomes: names are the bundle's own, so a `.onnx` of any name is its `model.onnx`. */
 export function bundlePart(fileName: string): 'model.onnx' | 'edgeflow.yaml' | 'baseline.json' | 'golden.json' | null {
