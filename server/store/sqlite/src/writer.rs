@@ -1,7 +1,7 @@
 //! The one writer of a file. Jobs that wait are committed together: the cost of a durable commit is paid once for all.
 //!
 //! Each job runs in a savepoint of its own, so that one that fails leaves nothing and the others stand; its caller hears
-//! of success only after the commit.
+//! of success only after the commit. A job that gathers work by itself runs alone, with a transaction of its own making.
 
 use edgeflow_store::StoreError;
 use futures::{FutureExt, future::BoxFuture};
@@ -29,6 +29,8 @@ pub(crate) struct Writer {
 trait Job: Send {
     /// Does the work; `true` when it is to be kept.
     fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
+    /// Whether it makes its own transaction.
+    fn alone(&self) -> bool;
     /// Tells the caller, now that the fate of the group is known.
     fn finish(self: Box<Self>, group: Result<(), String>);
 }
@@ -36,6 +38,7 @@ trait Job: Send {
 struct Typed<W, T> {
     work: Option<W>,
     result: Option<Result<T, StoreError>>,
+    alone: bool,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -53,6 +56,10 @@ where
             keep
         }
         .boxed()
+    }
+
+    fn alone(&self) -> bool {
+        self.alone
     }
 
     fn finish(self: Box<Self>, group: Result<(), String>) {
@@ -116,9 +123,26 @@ impl WriterHandle {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
         T: Send + 'static,
     {
+        self.send(work, false).await
+    }
+
+    /// Runs `work` outside of any group: it begins and commits its transaction itself, and leaves none open when it fails.
+    pub(crate) async fn run_alone<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.send(work, true).await
+    }
+
+    async fn send<T, W>(&self, work: W, alone: bool) -> Result<T, StoreError>
+    where
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        T: Send + 'static,
+    {
         let closed = || lost("the store is closed".to_owned());
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Typed { work: Some(work), result: None, reply });
+        let job = Box::new(Typed { work: Some(work), result: None, alone, reply });
         self.0.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
@@ -130,15 +154,22 @@ impl WriterHandle {
 }
 
 async fn write(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while queue.recv_many(&mut group, GROUP).await > 0 {
-        let outcome = commit(&mut connection, &mut group).await;
-        if let Err(error) = &outcome {
-            tracing::error!(%error, jobs = group.len(), "a group of writes was not committed");
+    let mut jobs = Vec::with_capacity(GROUP);
+    while queue.recv_many(&mut jobs, GROUP).await > 0 {
+        let (alone, mut group): (Vec<_>, Vec<_>) = jobs.drain(..).partition(|job: &Box<dyn Job>| job.alone());
+        if !group.is_empty() {
+            let outcome = commit(&mut connection, &mut group).await;
+            if let Err(error) = &outcome {
+                tracing::error!(%error, jobs = group.len(), "a group of writes was not committed");
+            }
+            let outcome = outcome.map_err(|error| error.to_string());
+            for job in group {
+                job.finish(outcome.clone());
+            }
         }
-        let outcome = outcome.map_err(|error| error.to_string());
-        for job in group.drain(..) {
-            job.finish(outcome.clone());
+        for mut job in alone {
+            job.run(&mut connection).await;
+            job.finish(Ok(()));
         }
     }
     if let Err(error) = connection.close().await {
@@ -176,6 +207,7 @@ async fn run_all(connection: &mut SqliteConnection, group: &mut [Box<dyn Job>]) 
     Ok(true)
 }
 
-async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), StoreError> {
+/// Begins or ends something.
+pub(crate) async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), StoreError> {
     sqlx::query(sql).execute(connection).await.map(drop).map_err(failed("committing"))
 }
