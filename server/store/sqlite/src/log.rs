@@ -96,7 +96,7 @@ impl Lane {
     /// Logs metrics with whatever else waits. When this returns `Ok`, they are durable.
     pub(crate) async fn log(
         &self,
-        writer: WriterHandle,
+        writer: &WriterHandle,
         organisation: String,
         run: String,
         metrics: Vec<NewMetric>,
@@ -108,10 +108,33 @@ impl Lane {
             !std::mem::replace(&mut queue.served, true)
         };
         if begin {
-            // A task of its own: whoever asked first may go away, the others still want their answer.
-            tokio::spawn(serve(self.clone(), writer));
+            self.serve(writer.clone());
         }
-        answer.await.map_err(|_| lost("the group did not run"))?
+        answer.await.map_err(|_| lost("the store is closed"))?
+    }
+
+    /// Has the writer write what waits by then, and again while there is more.
+    fn serve(&self, writer: WriterHandle) {
+        let (lane, again) = (self.clone(), writer.clone());
+        let submitted = writer.submit_alone(move |connection| {
+            async move {
+                let group = lane.next_group();
+                for (reply, result) in write(&lane, connection, group).await {
+                    // A caller that went away does not need the answer.
+                    let _ = reply.send(result);
+                }
+                if lane.goes_on() {
+                    lane.serve(again);
+                }
+            }
+            .boxed()
+        });
+        if !submitted {
+            // Their senders go with them, which tells them.
+            let mut queue = lock(&self.0.queue);
+            queue.waiting.clear();
+            queue.served = false;
+        }
     }
 
     /// Forgets which runs are active. For jobs of the writer, before one is deleted.
@@ -133,12 +156,8 @@ impl Lane {
     }
 
     /// Whether there is more to write. If not, the next request begins anew.
-    fn goes_on(&self, writer: &WriterHandle) -> bool {
+    fn goes_on(&self) -> bool {
         let mut queue = lock(&self.0.queue);
-        if writer.is_closed() {
-            // Their senders go with them, which tells them.
-            queue.waiting.clear();
-        }
         queue.served = !queue.waiting.is_empty();
         queue.served
     }
@@ -163,71 +182,43 @@ fn lost(reason: &str) -> StoreError {
     StoreError::Failed { operation: "logging", source: reason.into() }
 }
 
-async fn serve(lane: Lane, writer: WriterHandle) {
-    loop {
-        // The job takes the group when it runs, not before: what comes while it waits goes with it.
-        let mine = lane.clone();
-        let written = writer
-            .run_alone(move |connection| {
-                async move {
-                    let group = mine.next_group();
-                    write(&mine, connection, group).await
-                }
-                .boxed()
-            })
-            .await;
-        match written {
-            Ok(answers) => {
-                for (reply, result) in answers {
-                    // A caller that went away does not need the answer.
-                    let _ = reply.send(result);
-                }
-            }
-            // Those of the group were told by their dropped senders.
-            Err(error) => tracing::error!(%error, "a group of metrics was not committed"),
-        }
-        if !lane.goes_on(&writer) {
-            return;
-        }
-    }
-}
-
 /// Writes a group: a request that is refused leaves the others alone, a failing database fails all of them.
-async fn write(
-    lane: &Lane,
-    connection: &mut SqliteConnection,
-    group: Vec<Waiting>,
-) -> Result<Vec<(Reply, Result<(), StoreError>)>, StoreError> {
+async fn write(lane: &Lane, connection: &mut SqliteConnection, group: Vec<Waiting>) -> Vec<(Reply, Result<(), StoreError>)> {
     let mut answers = Vec::with_capacity(group.len());
     let mut accepted = Vec::with_capacity(group.len());
     for Waiting { organisation, run, metrics, reply } in group {
         match check(lane, connection, &organisation, &run, &metrics).await {
-            Ok((row, models)) => {
-                accepted.push((row, models, metrics));
-                answers.push((reply, Ok(())));
-            }
+            Ok((row, models)) => accepted.push((row, models, metrics, reply)),
             Err(refusal) => answers.push((reply, Err(refusal))),
         }
     }
-    let rows: Vec<(i64, &Metric)> = accepted.iter().flat_map(|(row, _, metrics)| metrics.iter().map(|new| (*row, &new.metric))).collect();
-    let simple = rows.len() <= MAX_ROWS && accepted.iter().all(|(_, models, _)| models.is_empty());
-    let written = async {
-        if simple {
-            return insert_metrics(connection, &WHOLE, &rows).await;
-        }
-        execute(connection, "BEGIN IMMEDIATE").await?;
-        insert_metrics(connection, &INSIDE, &rows).await?;
-        for (row, models, metrics) in &accepted {
-            insert_model_metrics(connection, *row, models, metrics).await?;
-        }
-        execute(connection, "COMMIT").await
-    };
-    let written = written.await;
-    if written.is_err() {
+    let written = write_accepted(connection, &accepted).await;
+    if let Err(error) = &written {
+        tracing::error!(%error, requests = accepted.len(), "a group of metrics was not written");
         // Whatever was open must not leak into the next group; there may be nothing open any more.
         let _ = execute(connection, "ROLLBACK").await;
     }
-    written.map(|()| answers)
+    let failure = written.err().map(|error| error.to_string());
+    let outcome = || failure.as_deref().map_or(Ok(()), |reason| Err(lost(reason)));
+    answers.extend(accepted.into_iter().map(|(_, _, _, reply)| (reply, outcome())));
+    answers
+}
+
+/// A request that may be written: the run's row, those of the logged models it names, and its values.
+type Accepted = (i64, HashMap<String, i64>, Vec<NewMetric>, Reply);
+
+async fn write_accepted(connection: &mut SqliteConnection, accepted: &[Accepted]) -> Result<(), StoreError> {
+    let rows: Vec<(i64, &Metric)> =
+        accepted.iter().flat_map(|(row, _, metrics, _)| metrics.iter().map(|new| (*row, &new.metric))).collect();
+    if rows.len() <= MAX_ROWS && accepted.iter().all(|(_, models, _, _)| models.is_empty()) {
+        return insert_metrics(connection, &WHOLE, &rows).await;
+    }
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    insert_metrics(connection, &INSIDE, &rows).await?;
+    for (row, models, metrics, _) in accepted {
+        insert_model_metrics(connection, *row, models, metrics).await?;
+    }
+    execute(connection, "COMMIT").await
 }
 
 async fn check(

@@ -95,7 +95,7 @@ impl RunStore for Registry {
     async fn log(&self, organisation: &OrganisationId, id: &str, batch: LogBatch) -> Result<(), StoreError> {
         let (organisation, id) = (organisation.to_string(), id.to_owned());
         if batch.params.is_empty() && batch.tags.is_empty() {
-            return self.1.log(self.0.writer.handle(), organisation, id, batch.metrics).await;
+            return self.1.log(&self.0.writer.handle(), organisation, id, batch.metrics).await;
         }
         let lane = self.1.clone();
         self.0.writer.run(move |connection| async move { write_batch(&lane, connection, &organisation, &id, &batch).await }.boxed()).await

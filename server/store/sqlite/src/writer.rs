@@ -38,7 +38,6 @@ trait Job: Send {
 struct Typed<W, T> {
     work: Option<W>,
     result: Option<Result<T, StoreError>>,
-    alone: bool,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -59,7 +58,7 @@ where
     }
 
     fn alone(&self) -> bool {
-        self.alone
+        false
     }
 
     fn finish(self: Box<Self>, group: Result<(), String>) {
@@ -72,6 +71,30 @@ where
         // A caller that went away does not need the answer.
         let _ = self.reply.send(result);
     }
+}
+
+/// Work that answers for itself.
+struct Alone<W>(Option<W>);
+
+impl<W> Job for Alone<W>
+where
+    W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, ()> + Send,
+{
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
+        async move {
+            if let Some(work) = self.0.take() {
+                work(connection).await;
+            }
+            true
+        }
+        .boxed()
+    }
+
+    fn alone(&self) -> bool {
+        true
+    }
+
+    fn finish(self: Box<Self>, _: Result<(), String>) {}
 }
 
 fn lost(reason: String) -> StoreError {
@@ -123,33 +146,31 @@ impl WriterHandle {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
         T: Send + 'static,
     {
-        self.send(work, false).await
-    }
-
-    /// Runs `work` outside of any group: it begins and commits its transaction itself, and leaves none open when it fails.
-    pub(crate) async fn run_alone<T, W>(&self, work: W) -> Result<T, StoreError>
-    where
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-        T: Send + 'static,
-    {
-        self.send(work, true).await
-    }
-
-    async fn send<T, W>(&self, work: W, alone: bool) -> Result<T, StoreError>
-    where
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-        T: Send + 'static,
-    {
         let closed = || lost("the store is closed".to_owned());
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Typed { work: Some(work), result: None, alone, reply });
+        let job = Box::new(Typed { work: Some(work), result: None, reply });
         self.0.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
-    /// Whether nothing can be written any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.upgrade().is_none_or(|sender| sender.is_closed())
+    /// Runs `work` outside of any group: it begins and commits its transactions itself, leaves none open when it fails, and
+    /// tells whoever waits. `false` when nothing can be written any more; returns at once, so that nobody can go away half-way.
+    pub(crate) fn submit_alone<W>(&self, work: W) -> bool
+    where
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, ()> + Send + 'static,
+    {
+        let Some(sender) = self.0.upgrade() else { return false };
+        match sender.try_send(Box::new(Alone(Some(work)))) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(job)) => {
+                tokio::spawn(async move {
+                    // When the store closes meanwhile, those who wait are told by what they wait for.
+                    let _ = sender.send(job).await;
+                });
+                true
+            }
+        }
     }
 }
 
