@@ -30,6 +30,8 @@ use crate::{
 
 /// Messages of all topics of a trigger that may wait behind those that wait in their subscriptions.
 const WAITING: usize = 16;
+/// Between two faults of one trigger, at least: a condition that comes and goes must not fill the log.
+const FAULTS_APART: Duration = Duration::from_secs(60);
 const FAR: Duration = Duration::from_secs(86_400);
 
 /// What a trigger looks at on one topic.
@@ -121,7 +123,7 @@ impl Keeper {
                 _ => {
                     let counters = Arc::new(TriggerCounters::default());
                     begun.push((trigger.name.clone(), Arc::clone(&counters)));
-                    let runner = Runner { common: Arc::clone(common), counters, plan, told: String::new() };
+                    let runner = Runner { common: Arc::clone(common), counters, plan, told: String::new(), told_at: None };
                     let mut tasks = JoinSet::new();
                     tasks.spawn(runner.run(node.clone()));
                     tasks
@@ -144,6 +146,7 @@ struct Runner {
     plan: Plan,
     /// The newest reason why it could not be looked at: each is told once in a row.
     told: String,
+    told_at: Option<Instant>,
 }
 
 impl Runner {
@@ -233,7 +236,9 @@ impl Runner {
     }
 
     async fn fault(&mut self, reason: String) {
-        if self.told != reason {
+        let now = Instant::now();
+        if self.told != reason && self.told_at.is_none_or(|at| now.duration_since(at) >= FAULTS_APART) {
+            self.told_at = Some(now);
             self.common.recorder.fault(&format!("trigger {}", self.plan.trigger.name), reason.clone()).await;
             self.told = reason;
         }
