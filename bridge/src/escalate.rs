@@ -45,13 +45,17 @@ impl Alarm {
     pub(crate) fn is(&self, reason: &Reason) -> Option<String> {
         match (reason, self) {
             (Reason::Drift {}, Alarm::Drift) => Some("drift was flagged".to_owned()),
-            (Reason::Fault { source }, Alarm::Fault(of)) if name_matches(&format!("/{source}"), "/", &format!("/{of}")) => {
-                Some(format!("a fault of {of}"))
-            }
+            (Reason::Fault { source }, Alarm::Fault(of)) if is_source(source, of) => Some(format!("a fault of {of}")),
             (Reason::Trigger { name }, Alarm::Trigger(of)) if name == of => Some(format!("trigger {of}")),
             _ => None,
         }
     }
+}
+
+/// Whether a pattern means this source of faults: `*` is anything, the slashes of topics included (`route odom on /robot_1/odom`).
+fn is_source(pattern: &str, source: &str) -> bool {
+    let flat = |text: &str| format!("/{}", text.replace('/', "|"));
+    name_matches(&flat(pattern), "/", &flat(source))
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -241,6 +245,17 @@ mod tests {
 
     fn request(name: &str, for_s: f64) -> Request {
         Request { name: name.into(), reason: "by command".into(), for_s, routes: escalation(1.0, 0.0).routes }
+    }
+
+    #[test]
+    fn reasons_are_found_by_what_happened() {
+        let fault = |pattern: &str, source: &str| Alarm::Fault(source.into()).is(&Reason::Fault { source: pattern.into() });
+        assert_eq!(fault("route *", "route odom on /robot_1/odom").as_deref(), Some("a fault of route odom on /robot_1/odom"));
+        assert!(fault("* on /robot_1/*", "route odom on /robot_1/odom").is_some());
+        assert_eq!((fault("route *", "edge_log"), fault("edge", "edge_log"), fault("edge_log", "edge_log").is_some()), (None, None, true));
+        let named = |name: &str| Alarm::Trigger("weak".into()).is(&Reason::Trigger { name: name.into() });
+        assert_eq!((named("weak").as_deref(), named("strong")), (Some("trigger weak"), None));
+        assert_eq!((Alarm::Drift.is(&Reason::Drift {}).is_some(), Alarm::Drift.is(&Reason::Trigger { name: "weak".into() })), (true, None));
     }
 
     #[tokio::test]

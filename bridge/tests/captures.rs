@@ -181,13 +181,23 @@ async fn a_robot_captures_only_what_its_parameters_allow() {
     world.give("none", json!({"kind": "capture"}));
     let status = world.ended("none").await;
     assert_eq!((status.outcome, status.message.as_str()), (CommandOutcome::Failed, "the robot's policy captures nothing"));
+    // A fault is a reason, too.
+    let count = world.robot.create_publisher::<Int32>("count", QosProfile::default()).unwrap();
+    let broken = json!({"name": "broken", "allow": ["count"], "fields": ["nothing"], "window": {"period_s": 60}});
+    let on = json!([{"kind": "fault", "source": "route *"}]);
+    world.rule(3, json!({"routes": [broken], "capture": {"allow": ["count"], "after_s": 0.1, "on": on}})).await;
+    let told = |held: &Held| {
+        captures(held, CaptureState::Recorded).iter().any(|one| one.info.reason == "a fault of route broken on /robot_1/count")
+    };
+    world.plane.until("a fault is captured", told).await;
+    drop(count);
     // Stopped in the midst of one, the bridge finishes it.
-    world.rule(3, json!({"capture": {"allow": ["**"], "after_s": 600}})).await;
+    world.rule(4, json!({"capture": {"allow": ["**"], "after_s": 600}})).await;
     world.give("long", json!({"kind": "capture"}));
     world.diagnosed("capture", |status| status.message == "1 are written").await;
     let mut program = _bridge;
     assert!(std::process::Command::new("kill").args(["-TERM", &program.0.id().to_string()]).status().unwrap().success());
     let ended = tokio::task::spawn_blocking(move || program.0.wait());
     assert!(tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap().unwrap().unwrap().success());
-    assert_eq!(files(&world).iter().filter(|name| name.ends_with(".mcap")).count(), 1, "{:?}", files(&world));
+    assert_eq!(files(&world).iter().filter(|name| name.ends_with(".mcap")).count(), 2, "{:?}", files(&world));
 }

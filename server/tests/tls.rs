@@ -285,6 +285,29 @@ async fn a_bridge_renews_a_certificate_that_nears_its_end_and_tells_when_it_cann
     assert!(told.contains("expires in 1") && told.contains("could not be renewed") && told.contains("this robot was revoked"), "{told}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_goes_upwards_with_the_robots_certificate_and_by_no_others() {
+    let server = Server::start().await;
+    let (one, two) = (server.enrol("robot-1").await, server.enrol("robot-2").await);
+    let content = b"what a camera saw";
+    let sha256 = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(content));
+    let offer = serde_json::json!({"id": "a", "reason": "", "policy": "1", "triggered_us": 1, "start_us": 1, "end_us": 1, "messages": 1, "topics": {},
+        "size_bytes": content.len(), "sha256": sha256});
+    let send = async |robot: &Robot| {
+        let (client, captures) = (robot.https.http().build().unwrap(), format!("{}/api/v1/targets/robot-1/captures", robot.base));
+        let offered = soon(client.post(&captures).json(&offer).send()).await.unwrap().status();
+        let sent = soon(client.put(format!("{captures}/a/parts/0")).body(content.to_vec()).send()).await.unwrap().status();
+        let read = soon(client.get(format!("{captures}/a")).send()).await.unwrap().status();
+        [offered, sent, read]
+    };
+    assert_eq!(send(&two).await, [StatusCode::FORBIDDEN; 3]);
+    assert_eq!(send(&one).await, [StatusCode::OK; 3]);
+    assert_eq!(send(&two).await, [StatusCode::FORBIDDEN; 3]);
+    server.revoke("robot-1").await;
+    let (client, captures) = (one.https.http().build().unwrap(), format!("{}/api/v1/targets/robot-1/captures", one.base));
+    assert!(soon(client.post(&captures).json(&offer).send()).await.is_err());
+}
+
 /// Every verb on every route and topic of another robot, with a certificate of one's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_robot_neither_reads_nor_writes_what_is_anothers() {
@@ -296,7 +319,12 @@ async fn one_robot_neither_reads_nor_writes_what_is_anothers() {
     let document = serde_json::to_value(http::document()).unwrap();
     let mut tried = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let at = path.replace("{target}", "robot-2").replace("{model}", "m").replace("{version}", "1").replace("{id}", "1");
+        let at = path
+            .replace("{target}", "robot-2")
+            .replace("{model}", "m")
+            .replace("{version}", "1")
+            .replace("{id}", "1")
+            .replace("{offset}", "0");
         let at = if at.ends_with("/telemetry") { format!("{at}?channel=x") } else { at };
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let known = operations.get(method.as_str().to_ascii_lowercase()).is_some();
