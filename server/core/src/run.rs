@@ -290,7 +290,7 @@ pub fn generated_name(seed: u64) -> String {
         "gripper", "gyro", "harness", "joint", "lathe", "lidar", "linkage", "motor", "pallet", "piston", "probe", "pulley", "rotor",
         "rover", "sensor", "servo", "spindle", "tractor", "wheel",
     ];
-    let pick = |list: &[&'static str; 32], shift: u32| list.get((seed >> shift & 31) as usize).copied().unwrap_or_default();
+    let pick = |list: &[&'static str; 32], shift: u32| list.get(((seed >> shift) & 31) as usize).copied().unwrap_or_default();
     format!("{}-{}-{}", pick(&HOW, 0), pick(&WHAT, 5), (seed >> 10) % 1000)
 }
 

@@ -34,7 +34,7 @@ impl App {
     pub async fn create_logged_model(&self, principal: &Principal, request: LoggedModelRequest) -> Result<LoggedModel, AppError> {
         self.permit(principal, Action::WriteRun, Resource::Organisation).await?;
         let id = random_bytes::<16>()?;
-        let seed = id.iter().fold(0_u64, |seed, byte| seed << 8 ^ seed >> 56 ^ u64::from(*byte));
+        let seed = id.iter().fold(0_u64, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
         let LoggedModelRequest { experiment, name, model_type, source_run_id, params, tags } = request;
         let name = if name.is_empty() { generated_name(seed) } else { name };
         let id = format!("m-{}", hex::encode(id));

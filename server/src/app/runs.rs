@@ -37,7 +37,7 @@ impl App {
     pub async fn create_run(&self, principal: &Principal, request: RunRequest) -> Result<Run, AppError> {
         self.permit(principal, Action::WriteRun, Resource::Organisation).await?;
         let id = random_bytes::<16>()?;
-        let seed = id.iter().fold(0_u64, |seed, byte| seed << 8 ^ seed >> 56 ^ u64::from(*byte));
+        let seed = id.iter().fold(0_u64, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte));
         let RunRequest { experiment, name, user, start_ms, tags } = request;
         let new = NewRun { id: hex::encode(id), experiment, name, user, start_ms, tags }.validated(|| generated_name(seed))?;
         let run = self.stores.runs.create_run(&principal.organisation, &new).await?;
