@@ -90,8 +90,12 @@ enum Phase {
 struct Flow {
     /// First sequence number the control plane does not hold.
     position: u64,
+    /// Oldest that the log still held at its hello: what is below was acknowledged, or is lost.
+    first: u64,
     /// What the next append will get.
     end: u64,
+    /// Sent up to here (exclusive) on this connection at some time.
+    sent: u64,
     /// Next to be sent: `position`, or beyond what is in flight.
     next: u64,
     /// Sent up to here (exclusive) and not answered, oldest first, and when to give it up.
@@ -108,7 +112,7 @@ struct Flow {
 
 impl Flow {
     fn new(position: u64, end: u64, timing: &Timing) -> Self {
-        Self { position, end, next: position, window: 1, patience: timing.resend_after, ..Self::default() }
+        Self { position, end, next: position, sent: position, window: 1, patience: timing.resend_after, ..Self::default() }
     }
 
     fn blocked_until(&self) -> Option<Instant> {
@@ -166,7 +170,8 @@ impl Session {
         self.phase = Phase::Greeting { hello_at: now };
         self.flows = Default::default();
         for position in positions {
-            self.flow(position.class).end = position.next_seq;
+            let flow = self.flow(position.class);
+            (flow.first, flow.end) = (position.first_seq, position.next_seq);
         }
     }
 
@@ -250,6 +255,7 @@ impl Session {
         } else {
             flow.end = flow.end.max(next_seq);
             flow.next = next_seq;
+            flow.sent = flow.sent.max(next_seq);
             if let Some((upto, _)) = flow.in_flight.back_mut() {
                 *upto = next_seq;
             }
@@ -281,6 +287,9 @@ impl Session {
     }
 
     /// The answer to a hello names every class; a late answer to an old connection's batch does not, and opens nothing.
+    ///
+    /// What the control plane holds and this log was never told of is sent all the same, to be compared: it came from this log before a
+    /// link broke, or from a clone, whose entries are others under the same numbers.
     fn open(&mut self, ack: &LogAck) -> Vec<Effect> {
         let position = |class| ack.next.iter().find(|next| next.class == class).map(|next| next.next_seq.max(1));
         if !Class::ALL.into_iter().all(|class| position(class).is_some()) {
@@ -292,6 +301,7 @@ impl Session {
             let next_seq = position(class).unwrap_or(1);
             let timing = self.timing;
             let flow = self.flow(class);
+            let next_seq = next_seq.min(flow.first.max(1));
             *flow = Flow::new(next_seq, flow.end, &timing);
             effects.push(Effect::Acknowledge { class, next_seq });
         }
@@ -301,7 +311,8 @@ impl Session {
     fn advance(&mut self, class: Class, next_seq: u64, out_of_order: bool, now: Instant) -> Option<Effect> {
         let timing = self.timing;
         let flow = self.flow(class);
-        let next_seq = next_seq.max(1);
+        // Beyond what was sent nothing was compared.
+        let next_seq = next_seq.clamp(1, flow.sent.max(1));
         if out_of_order {
             // Asking for what was just sent is a disagreement that sending faster does not settle.
             flow.hold_until = (next_seq == flow.position).then_some(now + timing.resend_after);

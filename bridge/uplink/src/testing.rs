@@ -152,7 +152,8 @@ impl Backlog for Memory {
 
     async fn hello(&mut self) -> Result<Hello, Infallible> {
         let ends = *self.ends.borrow();
-        let position = |class: Class| ClassPosition { class, first_seq: 1, next_seq: ends[class as usize] };
+        let first = *self.acknowledged.lock().unwrap();
+        let position = |class: Class| ClassPosition { class, first_seq: first[class as usize].max(1), next_seq: ends[class as usize] };
         let (epoch, software) = ("e".to_owned(), "test".to_owned());
         Ok(Hello { v: WIRE_VERSION, epoch, software, classes: Class::ALL.map(position).into(), t_us: 0, boot_us: 0 })
     }

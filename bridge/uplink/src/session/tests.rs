@@ -7,7 +7,22 @@ use edgeflow_wire::{Ack, WIRE_VERSION};
 use proptest::prelude::*;
 
 fn positions(ends: [u64; 4]) -> Vec<ClassPosition> {
-    Class::ALL.into_iter().zip(ends).map(|(class, next_seq)| ClassPosition { class, first_seq: 1, next_seq }).collect()
+    held([1; 4], ends)
+}
+
+/// Of a log that holds what lies between.
+fn held(first: [u64; 4], ends: [u64; 4]) -> Vec<ClassPosition> {
+    let position = |class: Class| ClassPosition { class, first_seq: first[class as usize], next_seq: ends[class as usize] };
+    Class::ALL.map(position).into()
+}
+
+/// What the log lets go of.
+fn let_go(first: &mut [u64; 4], effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Acknowledge { class, next_seq } = effect {
+            first[*class as usize] = first[*class as usize].max(*next_seq);
+        }
+    }
 }
 
 fn ack(outcome: AckOutcome, next: &[(Class, u64)]) -> LogAck {
@@ -26,7 +41,7 @@ fn hello_answer(next: [u64; 4]) -> LogAck {
 /// A session that has been greeted and stands at `next` of `ends`.
 fn open(ends: [u64; 4], next: [u64; 4], now: Instant) -> Session {
     let mut session = Session::new(Timing::default());
-    session.up("e", &positions(ends), now);
+    session.up("e", &held(next, ends), now);
     assert_eq!(session.next(now), Step::Hello);
     assert_eq!(session.ack(&hello_answer(next), now).len(), 4);
     assert!(session.is_open());
@@ -178,6 +193,27 @@ fn a_slow_link_is_given_its_time_and_carries_each_batch_once() {
     assert!(sent <= 12, "{sent} batches for 10: only the first may go twice before the link is known");
 }
 
+/// Two logs under one epoch: that the control plane holds a number says nothing of what stands under it here.
+#[test]
+fn what_was_never_acknowledged_is_sent_to_be_compared_whatever_the_control_plane_holds() {
+    let now = Instant::now();
+    let mut session = Session::new(Timing::default());
+    session.up("e", &held([1, 5, 1, 1], [1, 20, 1, 1]), now);
+    assert_eq!(session.next(now), Step::Hello);
+    let effects = session.ack(&hello_answer([1, 17, 1, 1]), now);
+    assert!(effects.contains(&Effect::Acknowledge { class: Class::Event, next_seq: 5 }), "{effects:?}");
+    assert_eq!(session.next(now), send(Class::Event, 5, Share::Whole));
+    session.sent(Class::Event, 10);
+    let effects = session.ack(&accepted(&[(Class::Event, 17)]), now);
+    assert_eq!(effects, [Effect::Acknowledge { class: Class::Event, next_seq: 10 }], "no more than what was compared");
+    assert_eq!(session.next(now), send(Class::Event, 10, Share::Whole));
+    // A late answer to what was sent before counts in full, though that is being sent again.
+    session.sent(Class::Event, 15);
+    let late = now + 2 * Timing::default().resend_after;
+    assert_eq!(session.next(late), send(Class::Event, 10, Share::Whole));
+    assert_eq!(session.ack(&accepted(&[(Class::Event, 17)]), late), [Effect::Acknowledge { class: Class::Event, next_seq: 15 }]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -189,16 +225,17 @@ proptest! {
     ) {
         let mut now = Instant::now();
         let mut session = Session::new(Timing::default());
-        let mut held = [1_u64; 4]; // the control plane's positions
+        let mut stored = [1_u64; 4]; // the control plane's positions
+        let mut first = [1_u64; 4];
         let mut fates = fates.into_iter().chain(std::iter::repeat(5));
         session.up("e", &positions(ends), now);
         for _ in 0..4_000 {
             let answer = match session.next(now) {
-                Step::Hello => hello_answer(held),
+                Step::Hello => hello_answer(stored),
                 Step::Send { class, from_seq, .. } => {
                     let to = (from_seq + 7).min(ends[class as usize]);
                     session.sent(class, to);
-                    let position = &mut held[class as usize];
+                    let position = &mut stored[class as usize];
                     let fate = fates.next().unwrap();
                     if fate == 0 {
                         continue; // lost on the way up
@@ -219,12 +256,13 @@ proptest! {
             };
             match fates.next().unwrap() {
                 0 => {} // lost on the way down
-                1 => { session.ack(&answer, now); session.ack(&answer, now); }
-                2 => { session.down(); session.up("e", &positions(ends), now); }
-                _ => { session.ack(&answer, now); }
+                1 => { let_go(&mut first, &session.ack(&answer, now)); let_go(&mut first, &session.ack(&answer, now)); }
+                2 => { session.down(); session.up("e", &held(first, ends), now); }
+                _ => let_go(&mut first, &session.ack(&answer, now)),
             }
         }
-        prop_assert_eq!(held, ends);
+        prop_assert_eq!(stored, ends);
+        prop_assert_eq!(first, ends);
     }
 
     /// Links that are left in the middle, whose documents arrive later or never, and long after newer ones of another link:
@@ -236,7 +274,8 @@ proptest! {
     ) {
         let mut now = Instant::now();
         let mut session = Session::new(Timing::default());
-        let mut held: [Vec<u64>; 4] = Default::default();
+        let mut stored: [Vec<u64>; 4] = Default::default();
+        let mut first = [1_u64; 4];
         // What is on its way on each link, the current one last. Answers come back on the link they belong to only.
         let mut links: Vec<std::collections::VecDeque<Option<(Class, u64, u64)>>> = vec![Default::default()];
         let mut fates = fates.into_iter().chain(std::iter::repeat(7));
@@ -258,7 +297,7 @@ proptest! {
                     // Switched: sometimes the old link's end is told first, sometimes only the new one's beginning.
                     if fates.next().unwrap() < 4 { session.down(); }
                     links.push(Default::default());
-                    session.up("e", &positions(ends), now);
+                    session.up("e", &held(first, ends), now);
                     continue;
                 }
                 1 => fates.next().unwrap() as usize % links.len(), // an old link delivers late
@@ -271,18 +310,18 @@ proptest! {
                 continue;
             };
             let answer = match document {
-                None => hello_answer(std::array::from_fn(|class| held[class].len() as u64 + 1)),
+                None => hello_answer(std::array::from_fn(|class| stored[class].len() as u64 + 1)),
                 Some((class, from_seq, to)) => {
-                    let stored = &mut held[class as usize];
+                    let stored = &mut stored[class as usize];
                     let next = stored.len() as u64 + 1;
                     let outcome = if from_seq > next { AckOutcome::OutOfOrder } else { AckOutcome::Accepted };
                     if from_seq <= next { stored.extend(next..to.max(next)) }
                     ack(outcome, &[(class, stored.len() as u64 + 1)])
                 }
             };
-            if link == current { session.ack(&answer, now); }
+            if link == current { let_go(&mut first, &session.ack(&answer, now)); }
         }
-        for (stored, end) in held.iter().zip(ends) {
+        for (stored, end) in stored.iter().zip(ends) {
             prop_assert_eq!(stored, &(1..end).collect::<Vec<_>>());
         }
     }
