@@ -207,6 +207,8 @@ pub struct Entry {
     pub seq: u64,
     /// When the control plane got it, microseconds since the Unix epoch.
     pub received_us: i64,
+    /// What it is.
+    pub kind: String,
     /// Content.
     pub body: serde_json::Value,
 }

@@ -31,7 +31,7 @@ const FIRST_LINE: Duration = Duration::from_secs(30);
 const LINES_QUOTED: usize = 6;
 
 /// A program to start.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Program {
     /// Name for people and for the log: `robot-1.bridge_node`.
     pub name: String,

@@ -140,6 +140,7 @@ mod tests {
             epoch: "e".into(),
             class: "event".into(),
             seq: *seq,
+            kind: String::new(),
             received_us: at as i64,
             body: serde_json::json!({ "sequence": seq }),
         };

@@ -25,6 +25,20 @@ pub struct Stored {
     pub seq: u64,
     /// The event's number, when it is one of ours.
     pub n: Option<u64>,
+    /// What it says of others.
+    pub tells: Tells,
+}
+
+/// What an entry names that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tells {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It stands in the place of an entry whose bytes the disk did not keep.
+    InPlace,
+    /// The log before this epoch was damaged and is gone, with so many entries that had not arrived; none when that is not known.
+    LogLost(Option<u64>),
 }
 
 /// The control plane's account of one class of one epoch; epochs in the order of their first sight.
@@ -51,6 +65,9 @@ pub struct Evidence {
     pub stored: Vec<Stored>,
     /// The account of every class and epoch.
     pub accounts: Vec<Account>,
+    /// It had a clone. Where the control plane takes what one of the two says for the other's, both move on to epochs of their own, with
+    /// what neither was told has arrived: that may have, under the number it had before.
+    pub cloned: bool,
 }
 
 /// Figures for the table, and what does not hold.
@@ -68,6 +85,8 @@ pub struct Verdict {
     pub lost: u64,
     /// Durable events that are not stored and lie in such a range.
     pub lost_events: u64,
+    /// Events that came again under another epoch, of a robot that had a clone.
+    pub again: u64,
     /// Epochs of the log.
     pub epochs: usize,
     /// What does not hold; nothing when all does.
@@ -136,8 +155,14 @@ fn events_hold(evidence: &Evidence, epochs: &[&str], held: &BTreeMap<(&str, &str
     verdict.stored = events.len() as u64;
     let mut last = 0;
     let mut before: Option<&Stored> = None;
+    let mut seen: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
     for entry in events {
         let n = entry.n.unwrap_or_default();
+        let epochs = seen.entry(n).or_default();
+        if epochs.insert(&entry.epoch) && epochs.len() > 1 && evidence.cloned {
+            verdict.again += 1;
+            continue;
+        }
         if n == 0 || n > verdict.produced {
             verdict.wrong.push(format!("event {n} was never produced"));
         } else if n <= last {
@@ -176,6 +201,7 @@ fn gap_holds(
             room += (to - from).saturating_sub(stored);
         }
     }
+    room += evidence.stored.iter().filter(|entry| in_gap(evidence, entry, before, after)).map(|entry| named(entry, class)).sum::<u64>();
     if (missing.len() as u64) <= room {
         verdict.lost_events += missing.len() as u64;
     } else {
@@ -183,6 +209,29 @@ fn gap_holds(
         verdict
             .wrong
             .push(format!("{} durable events from {first} on are missing, and loss records leave room for {room} only", missing.len()));
+    }
+}
+
+/// How many entries of a class it names, of those that were there.
+fn named(entry: &Stored, class: &str) -> u64 {
+    match entry.tells {
+        Tells::InPlace if entry.class == class => 1,
+        Tells::LogLost(Some(count)) => count,
+        // More than any run produces, and no overflow in a sum of some.
+        Tells::LogLost(None) => 1 << 40,
+        _ => 0,
+    }
+}
+
+/// Whether what an entry tells of lies between two events: in its own place, or at the end of the epoch before its own.
+fn in_gap(evidence: &Evidence, entry: &Stored, before: Option<&Stored>, after: Option<&Stored>) -> bool {
+    let order = |epoch: &str| evidence.accounts.iter().position(|other| other.epoch == epoch);
+    let at = order(&entry.epoch);
+    let (first, last) = (before.map(|before| (order(&before.epoch), before.seq)), after.map(|after| (order(&after.epoch), after.seq)));
+    match entry.tells {
+        Tells::Nothing => false,
+        Tells::InPlace => first.is_none_or(|first| (at, entry.seq) > first) && last.is_none_or(|last| (at, entry.seq) < last),
+        Tells::LogLost(_) => first.is_none_or(|(epoch, _)| epoch < at) && last.is_none_or(|(epoch, _)| epoch >= at),
     }
 }
 

@@ -8,6 +8,8 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::RwLock;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::check::Answer;
@@ -23,6 +25,10 @@ use crate::proxy::{Condition, Link, Proxy, Recording};
 const PERIOD_MS: std::ops::Range<u64> = 250..650;
 /// How long the local API may take: longer than it waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// Between two looks at a bridge.
+const SOON: Duration = Duration::from_millis(100);
+/// Page of the log's file, bytes: SQLite's own choice.
+const PAGE: usize = 4096;
 /// Text in each event of a robot whose log is small, so that a partition is more than it can hold, bytes.
 const CROWDING: usize = 60_000;
 /// What is kept of what a robot sends: connections, and bytes of each.
@@ -53,6 +59,11 @@ pub(super) struct Robot {
     bridge: Option<Process>,
     local: Client,
     answers: Arc<Mutex<Vec<Answer>>>,
+    data_dir: PathBuf,
+    /// Nothing is produced while it is held for writing.
+    quiet: Arc<RwLock<()>>,
+    /// Events that clones of it were given.
+    clones_said: u64,
 }
 
 /// Where the bridge finds its control plane: the proxies of its uplinks.
@@ -148,7 +159,26 @@ impl Robot {
         let local = local.map_err(|source| FaultsError::Client { path: socket, source })?;
         let (answers, logs, ways) = (Arc::default(), logs.to_owned(), Arc::new(Ways { mqtt, http, zenoh }));
         let secure = token.is_empty();
-        Ok(Self { name, make, token, logs, links, ways, secure, recording, clock, disk, program, bridge: None, local, answers })
+        let (bridge, quiet, clones_said) = (None, Arc::default(), 0);
+        Ok(Self {
+            name,
+            make,
+            token,
+            logs,
+            links,
+            ways,
+            secure,
+            recording,
+            clock,
+            disk,
+            program,
+            bridge,
+            local,
+            answers,
+            data_dir,
+            quiet,
+            clones_said,
+        })
     }
 
     /// Its way to the control plane.
@@ -220,6 +250,16 @@ impl Robot {
                 self.disk.as_ref().map_or(Ok(()), SmallDisk::free)?;
                 String::new()
             }
+            Fault::DamagedLog { torn } => {
+                if let Some(bridge) = self.bridge.take() {
+                    bridge.kill().await;
+                }
+                let told = damage(&self.data_dir.join("edge_log.db"), torn, seed)?;
+                tokio::time::sleep(planned.lasts).await;
+                self.start()?;
+                told
+            }
+            Fault::Clone => self.suffer_clone(planned.lasts).await?,
             Fault::ClockStep { to_s } => {
                 let Some(clock) = &self.clock else { return Ok("its clock cannot be stepped".to_owned()) };
                 clock.step(to_s)?;
@@ -242,6 +282,54 @@ impl Robot {
         Ok(told)
     }
 
+    /// Its disk, as it is once everything was taken, in two machines for a while. The second one is gone with what it had.
+    async fn suffer_clone(&mut self, lasts: Duration) -> Result<String, FaultsError> {
+        let end = Instant::now() + lasts;
+        let quiet = self.quiet.clone();
+        let held = quiet.write().await;
+        // What is on both disks and not taken could come from both, and nobody could tell.
+        while !self.status().await.is_some_and(|status| status.connected && status.is_taken()) {
+            if Instant::now() > end - lasts / 2 {
+                return Ok("its log was not taken in time: no clone".to_owned());
+            }
+            tokio::time::sleep(SOON).await;
+        }
+        if let Some(bridge) = self.bridge.take() {
+            bridge.kill().await;
+        }
+        let (folder, socket) = (self.data_dir.with_file_name("clone"), self.data_dir.with_file_name("clone.sock"));
+        copy(&self.data_dir, &folder)?;
+        let mut program = Program { name: format!("{}.clone", self.name), ..self.program.clone() };
+        for argument in &mut program.args {
+            let text = argument.to_string_lossy();
+            if text.starts_with("data_dir:=") {
+                *argument = format!("data_dir:={}", folder.display()).into();
+            } else if text.starts_with("local_socket:=") {
+                *argument = format!("local_socket:={}", socket.display()).into();
+            }
+        }
+        self.start()?;
+        let clone = Process::start(&program, bound_to_us(), &self.logs)?;
+        drop(held);
+        let local = Client::builder().unix_socket(socket.clone()).timeout(PATIENCE).pool_max_idle_per_host(0).build();
+        let local = local.map_err(|source| FaultsError::Client { path: socket, source })?;
+        let (before, mut durable) = (self.clones_said, 0);
+        while Instant::now() < end {
+            self.clones_said += 1;
+            let answer = produce_one(&local, "clone", self.clones_said, false).await;
+            durable += u32::from(answer == Answer::Durable);
+            tokio::time::sleep(Duration::from_millis(PERIOD_MS.start)).await;
+        }
+        clone.kill().await;
+        std::fs::remove_dir_all(&folder).map_err(|source| FaultsError::File { action: "remove a clone", path: folder, source })?;
+        Ok(format!("the clone was given {} events and took {durable}", self.clones_said - before))
+    }
+
+    /// Events that clones of it were given.
+    pub(super) fn clones_said(&self) -> u64 {
+        self.clones_said
+    }
+
     fn fill(&self) -> Result<(), FaultsError> {
         self.disk.as_ref().map_or(Ok(()), SmallDisk::fill)
     }
@@ -258,12 +346,15 @@ impl Robot {
     /// Produces events until told to stop.
     pub(super) fn produce(&self, seed: u64, stop: CancellationToken) -> tokio::task::JoinHandle<()> {
         let (local, answers, name, crowded) = (self.local.clone(), self.answers.clone(), self.name.clone(), self.make.crowded);
+        let quiet = self.quiet.clone();
         let mut chance = StdRng::seed_from_u64(seed);
         tokio::spawn(async move {
             while !stop.is_cancelled() {
+                let talking = quiet.read().await;
                 let n = lock(&answers).len() as u64 + 1;
-                let answer = produce_one(&local, n, crowded).await;
+                let answer = produce_one(&local, "faults", n, crowded).await;
                 lock(&answers).push(answer);
+                drop(talking);
                 tracing::trace!(name, n, ?answer);
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_millis(chance.random_range(PERIOD_MS))) => {}
@@ -306,9 +397,61 @@ impl Counting {
     }
 }
 
-async fn produce_one(local: &Client, n: u64, crowded: bool) -> Answer {
+impl Status {
+    fn is_taken(&self) -> bool {
+        self.classes.iter().all(|class| class.acknowledged >= class.appended)
+    }
+}
+
+/// Lets a page of a file come back as disks bring them back: half of it zero, or some of its bytes others. The first page is spared: a
+/// file without it is none.
+fn damage(path: &Path, torn: bool, seed: u64) -> Result<String, FaultsError> {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    let mut chance = StdRng::seed_from_u64(seed);
+    let failed = |source| FaultsError::File { action: "damage a log", path: path.to_owned(), source };
+    let mut file = std::fs::File::options().read(true).write(true).open(path).map_err(failed)?;
+    let pages = file.metadata().map_err(failed)?.len() / PAGE as u64;
+    if pages < 2 {
+        return Ok("the log has no second page yet".to_owned());
+    }
+    let page = chance.random_range(1..pages);
+    let mut bytes = vec![0; PAGE];
+    let at = SeekFrom::Start(page * PAGE as u64);
+    file.seek(at).and_then(|_| file.read_exact(&mut bytes)).map_err(failed)?;
+    if torn {
+        let half = if chance.random() { 0..PAGE / 2 } else { PAGE / 2..PAGE };
+        bytes.get_mut(half).unwrap_or_default().fill(0);
+    } else {
+        for _ in 0..16 {
+            let index = chance.random_range(0..PAGE);
+            if let Some(byte) = bytes.get_mut(index) {
+                *byte ^= chance.random_range(1..=u8::MAX);
+            }
+        }
+    }
+    file.seek(at).and_then(|_| file.write_all(&bytes)).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(format!("page {page} of {pages}"))
+}
+
+/// Copies a folder and all in it.
+fn copy(from: &Path, to: &Path) -> Result<(), FaultsError> {
+    let failed = |source| FaultsError::File { action: "clone a disk", path: to.to_owned(), source };
+    std::fs::create_dir_all(to).map_err(failed)?;
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to)?;
+        } else {
+            std::fs::copy(&from, &to).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+async fn produce_one(local: &Client, source: &str, n: u64, crowded: bool) -> Answer {
     let pad = if crowded { "x".repeat(CROWDING) } else { String::new() };
-    let event = json!({ "source": "faults", "name": "tick", "data": { "n": n, "pad": pad } });
+    let event = json!({ "source": source, "name": "tick", "data": { "n": n, "pad": pad } });
     match local.post("http://bridge/v1/events").json(&event).send().await.map(|response| response.status().as_u16()) {
         Ok(201) => Answer::Durable,
         Ok(202) => Answer::Held,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::check::{Account, Evidence, Stored, check};
+use super::check::{Account, Answer, Evidence, Stored, Tells, check};
 use super::machine::{FakeClock, SmallDisk, can_mount, find_faketime};
 use super::process::run_to_end;
 use super::robot::{Counting, Make, Parts, Proof, Robot, Ways};
@@ -67,7 +67,7 @@ async fn stand(args: &Args, seed: u64) -> Result<bool, FaultsError> {
     }
     let can = |index: usize| {
         let (disk, clock) = (mount.is_ok() && index % 10 == 3, faketime.is_ok() && index % 4 == 1);
-        Capabilities { disk, clock, replay: !args.tls }
+        Capabilities { disk, open_disk: !disk, clock, replay: !args.tls }
     };
     let capabilities: Vec<Capabilities> = (0..usize::from(args.robots)).map(can).collect();
     let planned = schedule(seed, &capabilities, lasts);
@@ -294,8 +294,14 @@ impl Run {
         let control_plane = self.server.client()?;
         let mut rows = Vec::new();
         for (index, robot) in self.robots.iter().enumerate() {
-            let evidence = evidence(&control_plane, robot).await.map_err(FaultsError::ControlPlane)?;
+            let evidence = evidence(&control_plane, robot, "faults").await.map_err(FaultsError::ControlPlane)?;
             let mut verdict = check(&evidence);
+            if evidence.cloned {
+                // What clones said: it may be gone with them, but not be there twice.
+                let clones = self::evidence(&control_plane, robot, "clone").await.map_err(FaultsError::ControlPlane)?;
+                let wrong = check(&clones).wrong.into_iter().filter(|wrong| !verdict.wrong.contains(wrong)).collect::<Vec<_>>();
+                verdict.wrong.extend(wrong.into_iter().map(|wrong| format!("of its clones: {wrong}")));
+            }
             // What the bridge says it has written must be accounted for, whatever kind it is.
             for (epoch, counts) in appended.get(index).iter().copied().flatten() {
                 for (class, count) in counts {
@@ -363,14 +369,15 @@ async fn tell(counting: &[Counting], begin: Instant, lasts: Duration) {
 }
 
 /// What the control plane holds of a robot, and what the robot was told.
-async fn evidence(control_plane: &ControlPlane, robot: &Robot) -> Result<Evidence, crate::demo::DemoError> {
+async fn evidence(control_plane: &ControlPlane, robot: &Robot, source: &str) -> Result<Evidence, crate::demo::DemoError> {
     let log = control_plane.log(&robot.name).await?;
     let mut stored = Vec::new();
     for class in edgeflow_wire::Class::ALL {
         for entry in control_plane.entries(&robot.name, ("class", class.as_str())).await? {
-            let ours = entry.body.get("source").is_some_and(|source| source == "faults");
+            let ours = entry.body.get("source").is_some_and(|said| said == source);
             let n = entry.body.pointer("/data/n").and_then(serde_json::Value::as_u64).filter(|_| ours);
-            stored.push(Stored { epoch: entry.epoch, class: entry.class, seq: entry.seq, n });
+            let tells = tells(&entry.kind, &entry.body);
+            stored.push(Stored { epoch: entry.epoch, class: entry.class, seq: entry.seq, n, tells });
         }
     }
     let account = |class: crate::demo::control_plane::LogClass| Account {
@@ -380,5 +387,20 @@ async fn evidence(control_plane: &ControlPlane, robot: &Robot) -> Result<Evidenc
         stored: class.stored,
         lost: class.lost,
     };
-    Ok(Evidence { answers: robot.answers(), stored, accounts: log.classes.into_iter().map(account).collect() })
+    let clones_said = usize::try_from(robot.clones_said()).unwrap_or(usize::MAX);
+    let answers = if source == "clone" { vec![Answer::None; clones_said] } else { robot.answers() };
+    Ok(Evidence { answers, stored, accounts: log.classes.into_iter().map(account).collect(), cloned: clones_said > 0 })
+}
+
+/// What a bridge says of what its disk did not keep.
+fn tells(kind: &str, body: &serde_json::Value) -> Tells {
+    let message = body.get("message").and_then(serde_json::Value::as_str).unwrap_or_default();
+    if kind == "damaged" {
+        return Tells::InPlace;
+    }
+    if kind != "fault" || !message.starts_with("the edge log was damaged") {
+        return Tells::Nothing;
+    }
+    let (_, lost) = message.rsplit_once(": ").unwrap_or_default();
+    Tells::LogLost(lost.split_whitespace().next().and_then(|count| count.parse().ok()))
 }

@@ -31,6 +31,13 @@ pub enum Fault {
         /// `kill -9` of its bridge meanwhile, which is started again at once.
         kill: bool,
     },
+    /// Its bridge is killed, and a page of its log comes back from the disk half zero, or with bytes changed.
+    DamagedLog {
+        /// Half a page is zero, as after a torn write; otherwise some of its bytes are others.
+        torn: bool,
+    },
+    /// Its data folder is copied to a second bridge of the same identity, and both live for a while; then the second is gone.
+    Clone,
     /// A robot's wall clock steps, and stays where it is.
     ClockStep {
         /// Where to, seconds from the true time.
@@ -53,6 +60,8 @@ impl Fault {
             Fault::Slow { .. } => "slow",
             Fault::KillBridge => "kill-bridge",
             Fault::DiskFull { .. } => "disk-full",
+            Fault::DamagedLog { .. } => "damaged-log",
+            Fault::Clone => "clone",
             Fault::ClockStep { .. } => "clock-step",
             Fault::Replay => "replay",
             Fault::KillServer => "kill-server",
@@ -60,8 +69,20 @@ impl Fault {
     }
 
     /// Every name.
-    pub const NAMES: [&str; 10] =
-        ["partition", "broker-cut", "half-open", "reset", "slow", "kill-bridge", "disk-full", "clock-step", "replay", "kill-server"];
+    pub const NAMES: [&str; 12] = [
+        "partition",
+        "broker-cut",
+        "half-open",
+        "reset",
+        "slow",
+        "kill-bridge",
+        "disk-full",
+        "damaged-log",
+        "clone",
+        "clock-step",
+        "replay",
+        "kill-server",
+    ];
 }
 
 /// A fault at its time.
@@ -84,6 +105,7 @@ impl fmt::Display for Planned {
         match self.fault {
             Fault::Slow { delay_ms, bytes_per_s } => write!(f, "  {delay_ms} ms, {bytes_per_s} bytes/s"),
             Fault::DiskFull { kill: true } => write!(f, "  killed meanwhile"),
+            Fault::DamagedLog { torn } => write!(f, "  {}", if torn { "half a page is zero" } else { "bytes of a page are others" }),
             Fault::ClockStep { to_s } => write!(f, "  to {:+.1} h", to_s as f64 / 3_600.0),
             _ => Ok(()),
         }
@@ -100,6 +122,8 @@ pub fn name_of(robot: usize) -> String {
 pub struct Capabilities {
     /// Its disk can be filled.
     pub disk: bool,
+    /// Its log can be damaged and cloned: it lies in a folder that we see.
+    pub open_disk: bool,
     /// Its wall clock can be stepped.
     pub clock: bool,
     /// What it sends can be recorded and sent again.
@@ -148,18 +172,25 @@ pub fn schedule(seed: u64, robots: &[Capabilities], lasts: Duration) -> Vec<Plan
 }
 
 /// What may happen to any robot.
-const COMMON: [Fault; 7] = [
+const COMMON: [Fault; 9] = [
     Fault::Partition,
     Fault::HalfOpen,
     Fault::Reset,
     Fault::KillBridge,
     Fault::Replay,
+    Fault::DamagedLog { torn: false },
+    Fault::Clone,
     Fault::BrokerCut,
     Fault::Slow { delay_ms: 0, bytes_per_s: 0 },
 ];
 
 fn common(can: Capabilities) -> Vec<Fault> {
-    COMMON.into_iter().filter(|fault| can.replay || *fault != Fault::Replay).collect()
+    let possible = |fault: &Fault| match fault {
+        Fault::Replay => can.replay,
+        Fault::DamagedLog { .. } | Fault::Clone => can.open_disk,
+        _ => true,
+    };
+    COMMON.into_iter().filter(possible).collect()
 }
 
 /// What may happen to this one; what is listed twice happens twice as often.
@@ -189,6 +220,9 @@ fn particulars(kind: Fault, chance: &mut StdRng) -> (Fault, Duration) {
         }
         Fault::KillBridge | Fault::KillServer => (kind, seconds(chance, 0.0, 4.0)),
         Fault::DiskFull { .. } => (Fault::DiskFull { kill: chance.random() }, seconds(chance, 3.0, 12.0)),
+        Fault::DamagedLog { .. } => (Fault::DamagedLog { torn: chance.random() }, seconds(chance, 0.0, 2.0)),
+        // Long enough for both to come up and say something, with a moment before to let the log be taken.
+        Fault::Clone => (kind, seconds(chance, 8.0, 20.0)),
         Fault::ClockStep { .. } => {
             let hours = chance.random_range(1..100);
             let to_s = hours * 3_600 * if chance.random() { 1 } else { -1 };
@@ -211,7 +245,9 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn fleet() -> Vec<Capabilities> {
-        (0..20).map(|index| Capabilities { disk: index % 10 == 3, clock: index % 4 == 1, replay: true }).collect()
+        (0..20)
+            .map(|index| Capabilities { disk: index % 10 == 3, open_disk: index % 10 != 3, clock: index % 4 == 1, replay: true })
+            .collect()
     }
 
     #[test]
@@ -234,7 +270,7 @@ mod tests {
     fn what_nobody_can_suffer_does_not_come() {
         let planned = schedule(1, &[Capabilities::default(); 30], 2 * MINUTE);
         let names: BTreeSet<&str> = planned.iter().map(|planned| planned.fault.name()).collect();
-        assert!(names.is_disjoint(&BTreeSet::from(["replay", "disk-full", "clock-step"])), "{names:?}");
+        assert!(names.is_disjoint(&BTreeSet::from(["replay", "disk-full", "damaged-log", "clone", "clock-step"])), "{names:?}");
     }
 
     #[test]
@@ -251,6 +287,7 @@ mod tests {
                     assert!(free <= 3 * MINUTE);
                     let can = robot.map(|robot| fleet[robot]).unwrap_or_default();
                     assert!(can.disk || !matches!(planned.fault, Fault::DiskFull { .. }));
+                    assert!(can.open_disk || !matches!(planned.fault, Fault::DamagedLog { .. } | Fault::Clone));
                     assert!(can.replay || planned.fault != Fault::Replay);
                     assert!(can.clock || !matches!(planned.fault, Fault::ClockStep { .. }));
                     assert_eq!(planned.fault == Fault::KillServer, robot.is_none());
