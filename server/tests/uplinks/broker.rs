@@ -105,15 +105,6 @@ async fn hears_nothing(world: &World, proof: &Proof) -> bool {
     true
 }
 
-async fn online(world: &World, robot: &str, online: bool) {
-    let wait = async {
-        while world.server.get(&format!("/targets/{robot}")).await["online"] != online {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{robot} never has online: {online}"));
-}
-
 /// Every verb on every topic of another, wills and wildcards included; 3.1.1 here, 5 below.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_robot_neither_reads_nor_writes_what_is_anothers() {
@@ -237,17 +228,17 @@ async fn who_is_here_is_known_and_a_broker_that_dies_is_joined_again() {
     let robot = world.enrol("robot-1").await;
     let mut bridge = Bridge::start(world.uplink(Way::Broker, "robot-1", &world.proof(&robot)));
     bridge.uses("mqtt").await;
-    online(&world, "robot-1", true).await;
+    world.until_online("robot-1", true).await;
     bridge.produce(Class::Event, 200).await;
     world.until_stored("robot-1", Class::Event, 200).await;
     world.broker.as_mut().unwrap().kill();
-    online(&world, "robot-1", false).await;
+    world.until_online("robot-1", false).await;
     assert_eq!(metrics.robots(), 0);
     bridge.produce(Class::Event, 200).await;
     // Declared while there is no broker, and kept by none.
     world.server.deploy("1", &["robot-1"]).await;
     world.broker.as_mut().unwrap().start_again();
-    online(&world, "robot-1", true).await;
+    world.until_online("robot-1", true).await;
     world.until_stored("robot-1", Class::Event, 400).await;
     assert_eq!(world.account("robot-1").await, (400, 0, 0, 0));
     assert_eq!(world.seqs("robot-1", Class::Event).await, (1..=400).collect::<Vec<_>>());
@@ -255,7 +246,7 @@ async fn who_is_here_is_known_and_a_broker_that_dies_is_joined_again() {
     let mut another = world.connect(Way::Broker, &robot).await;
     assert_eq!(another.desired().await.version.generation, 1);
     drop((another, bridge));
-    online(&world, "robot-1", false).await;
+    world.until_online("robot-1", false).await;
     world.stop().await;
 }
 

@@ -142,12 +142,7 @@ async fn a_robot_that_asks_is_here_and_one_that_has_ceased_to_ask_is_gone() {
         assert_eq!(online().await, true, "between two questions it is still here");
     }
     let asked = Instant::now();
-    let gone = async {
-        while online().await == true {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, gone).await.expect("it is never gone");
+    world.until_online("robot-1", false).await;
     assert!(asked.elapsed() > Duration::from_secs(5), "gone after {:?}", asked.elapsed());
     assert_eq!(answer(news(&world, "robot-1", &robot.token, "wait_s=0")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(online().await, true);

@@ -235,14 +235,32 @@ impl World {
 
     /// Waits until so many entries of a class are stored.
     pub(crate) async fn until_stored(&self, robot: &str, class: Class, count: usize) {
-        let wait = async {
-            while self.seqs(robot, class).await.len() < count {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+        let stored = async || {
+            let log = self.server.get(&format!("/targets/{robot}/log")).await;
+            let of_class = log["classes"].as_array().unwrap().iter().filter(|account| account["class"] == class.as_str());
+            of_class.map(|account| account["stored"].as_u64().unwrap()).sum::<u64>() >= count as u64
         };
-        if timeout(PATIENCE, wait).await.is_err() {
+        if !self.until(stored).await {
             panic!("{count} entries never came: {:?}", self.account(robot).await);
         }
+    }
+
+    /// Waits until a robot is here, or is not.
+    pub(crate) async fn until_online(&self, robot: &str, online: bool) {
+        let is = async || self.server.get(&format!("/targets/{robot}")).await["online"] == online;
+        assert!(self.until(is).await, "{robot} never has online: {online}");
+    }
+
+    /// Looks whether something holds, and again at every change that watchers are told of; `false` when it never does.
+    async fn until(&self, holds: impl AsyncFn() -> bool) -> bool {
+        let mut changes = self.server.app.watch(&Principal::administrator()).await.unwrap();
+        let wait = async {
+            while !holds().await {
+                // One that lags has missed some, which is a change, too.
+                let _ = changes.recv().await;
+            }
+        };
+        timeout(PATIENCE, wait).await.is_ok()
     }
 }
 

@@ -63,16 +63,6 @@ fn hello() -> Vec<u8> {
     encode(&Upstream::Hello(hello)).unwrap()
 }
 
-/// Waits until a robot is here, or is not.
-async fn online(world: &World, name: &str, here: bool) {
-    let wait = async {
-        while world.server.get(&format!("/targets/{name}")).await["online"] != here {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{name} never came to be {here}"));
-}
-
 async fn generation(samples: &FifoChannelHandler<Sample>) -> String {
     let sample = timeout(PATIENCE, samples.recv_async()).await.expect("nothing came").unwrap();
     let envelope: edgeflow_wire::Envelope = edgeflow_wire::decode(&sample.payload().to_bytes()).unwrap();
@@ -106,9 +96,9 @@ async fn no_verb(mode: &str) {
     let fence = async || {
         if mode == "router" {
             let here = thief.liveliness().declare_token(key("robot-1", "alive")).await.unwrap();
-            online(&world, "robot-1", true).await;
+            world.until_online("robot-1", true).await;
             here.undeclare().await.unwrap();
-            online(&world, "robot-1", false).await;
+            world.until_online("robot-1", false).await;
         } else {
             assert!(is_answered(&thief, &key("robot-1", "telemetry"), hello()).await);
         }
