@@ -62,8 +62,8 @@ pub(super) struct Robot {
     data_dir: PathBuf,
     /// Nothing is produced while it is held for writing.
     quiet: Arc<RwLock<()>>,
-    /// Events that clones of it were given.
-    clones_said: u64,
+    /// How many events each clone of it was given.
+    clones: Vec<u64>,
 }
 
 /// Where the bridge finds its control plane: the proxies of its uplinks.
@@ -159,7 +159,7 @@ impl Robot {
         let local = local.map_err(|source| FaultsError::Client { path: socket, source })?;
         let (answers, logs, ways) = (Arc::default(), logs.to_owned(), Arc::new(Ways { mqtt, http, zenoh }));
         let secure = token.is_empty();
-        let (bridge, quiet, clones_said) = (None, Arc::default(), 0);
+        let (bridge, quiet, clones) = (None, Arc::default(), Vec::new());
         Ok(Self {
             name,
             make,
@@ -177,7 +177,7 @@ impl Robot {
             answers,
             data_dir,
             quiet,
-            clones_said,
+            clones,
         })
     }
 
@@ -313,21 +313,22 @@ impl Robot {
         drop(held);
         let local = Client::builder().unix_socket(socket.clone()).timeout(PATIENCE).pool_max_idle_per_host(0).build();
         let local = local.map_err(|source| FaultsError::Client { path: socket, source })?;
-        let (before, mut durable) = (self.clones_said, 0);
+        let (source, mut said, mut durable) = (clone_name(self.clones.len()), 0, 0);
         while Instant::now() < end {
-            self.clones_said += 1;
-            let answer = produce_one(&local, "clone", self.clones_said, false).await;
+            said += 1;
+            let answer = produce_one(&local, &source, said, false).await;
             durable += u32::from(answer == Answer::Durable);
             tokio::time::sleep(Duration::from_millis(PERIOD_MS.start)).await;
         }
         clone.kill().await;
+        self.clones.push(said);
         std::fs::remove_dir_all(&folder).map_err(|source| FaultsError::File { action: "remove a clone", path: folder, source })?;
-        Ok(format!("the clone was given {} events and took {durable}", self.clones_said - before))
+        Ok(format!("the clone was given {said} events and took {durable}"))
     }
 
-    /// Events that clones of it were given.
-    pub(super) fn clones_said(&self) -> u64 {
-        self.clones_said
+    /// How many events each clone of it was given.
+    pub(super) fn clones(&self) -> &[u64] {
+        &self.clones
     }
 
     fn fill(&self) -> Result<(), FaultsError> {
@@ -401,6 +402,11 @@ impl Status {
     fn is_taken(&self) -> bool {
         self.classes.iter().all(|class| class.acknowledged >= class.appended)
     }
+}
+
+/// What a clone's events say that they are from; clones are numbered from 0.
+pub(super) fn clone_name(nth: usize) -> String {
+    format!("clone-{nth}")
 }
 
 /// Lets a page of a file come back as disks bring them back: half of it zero, or some of its bytes others. The first page is spared: a

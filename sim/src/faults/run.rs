@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::check::{Account, Answer, Evidence, Stored, Tells, check};
 use super::machine::{FakeClock, SmallDisk, can_mount, find_faketime};
 use super::process::run_to_end;
-use super::robot::{Counting, Make, Parts, Proof, Robot, Ways};
+use super::robot::{Counting, Make, Parts, Proof, Robot, Ways, clone_name};
 use super::schedule::{Capabilities, Fault, Planned, name_of, schedule};
 use super::server::Server;
 use super::table::{Row, table};
@@ -294,13 +294,14 @@ impl Run {
         let control_plane = self.server.client()?;
         let mut rows = Vec::new();
         for (index, robot) in self.robots.iter().enumerate() {
-            let evidence = evidence(&control_plane, robot, "faults").await.map_err(FaultsError::ControlPlane)?;
+            let evidence = evidence(&control_plane, robot, "faults", robot.answers()).await.map_err(FaultsError::ControlPlane)?;
             let mut verdict = check(&evidence);
-            if evidence.cloned {
-                // What clones said: it may be gone with them, but not be there twice.
-                let clones = self::evidence(&control_plane, robot, "clone").await.map_err(FaultsError::ControlPlane)?;
-                let wrong = check(&clones).wrong.into_iter().filter(|wrong| !verdict.wrong.contains(wrong)).collect::<Vec<_>>();
-                verdict.wrong.extend(wrong.into_iter().map(|wrong| format!("of its clones: {wrong}")));
+            for (nth, said) in robot.clones().iter().enumerate() {
+                // What a clone said may be gone with it, but not be there twice.
+                let (source, answers) = (clone_name(nth), vec![Answer::None; usize::try_from(*said).unwrap_or(usize::MAX)]);
+                let clone = self::evidence(&control_plane, robot, &source, answers).await.map_err(FaultsError::ControlPlane)?;
+                let wrong = check(&clone).wrong.into_iter().filter(|wrong| !verdict.wrong.contains(wrong)).collect::<Vec<_>>();
+                verdict.wrong.extend(wrong.into_iter().map(|wrong| format!("of {source}: {wrong}")));
             }
             // What the bridge says it has written must be accounted for, whatever kind it is.
             for (epoch, counts) in appended.get(index).iter().copied().flatten() {
@@ -368,8 +369,13 @@ async fn tell(counting: &[Counting], begin: Instant, lasts: Duration) {
     }
 }
 
-/// What the control plane holds of a robot, and what the robot was told.
-async fn evidence(control_plane: &ControlPlane, robot: &Robot, source: &str) -> Result<Evidence, crate::demo::DemoError> {
+/// What the control plane holds of a robot, and what those were told who said something from this source.
+async fn evidence(
+    control_plane: &ControlPlane,
+    robot: &Robot,
+    source: &str,
+    answers: Vec<Answer>,
+) -> Result<Evidence, crate::demo::DemoError> {
     let log = control_plane.log(&robot.name).await?;
     let mut stored = Vec::new();
     for class in edgeflow_wire::Class::ALL {
@@ -387,9 +393,8 @@ async fn evidence(control_plane: &ControlPlane, robot: &Robot, source: &str) -> 
         stored: class.stored,
         lost: class.lost,
     };
-    let clones_said = usize::try_from(robot.clones_said()).unwrap_or(usize::MAX);
-    let answers = if source == "clone" { vec![Answer::None; clones_said] } else { robot.answers() };
-    Ok(Evidence { answers, stored, accounts: log.classes.into_iter().map(account).collect(), cloned: clones_said > 0 })
+    let (accounts, cloned) = (log.classes.into_iter().map(account).collect(), !robot.clones().is_empty());
+    Ok(Evidence { answers, stored, accounts, cloned })
 }
 
 /// What a bridge says of what its disk did not keep.
