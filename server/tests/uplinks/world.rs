@@ -101,6 +101,12 @@ impl World {
         let metrics = door.metrics();
         world.doors.push(tokio::spawn(door.serve(world.stop.clone())));
         world.broker = Some(broker);
+        let heard = async {
+            while metrics.open() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, heard).await.expect("the control plane never comes to the broker");
         (world, metrics)
     }
 

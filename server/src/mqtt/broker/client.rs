@@ -106,7 +106,6 @@ impl BrokerDoor {
         let fleet = Fleet::new(self.app.clone(), link.outbox.clone(), self.metrics.clone(), self.places.clone(), self.limits.clone());
         *self.current() = Some(fleet.clone());
         self.metrics.accepted.inc();
-        self.metrics.open.inc();
         let mut writer = AbortOnDropHandle::new(tokio::spawn(writer.run()));
         let end = tokio::select! {
             end = self.read(&mut link, &fleet) => end,
@@ -118,7 +117,7 @@ impl BrokerDoor {
         // Nothing more can be said, so nobody waits to say it.
         drop((link, writer));
         fleet.end().await;
-        self.metrics.open.dec();
+        self.metrics.open.set(0);
         if end.outcome == Outcome::Shutdown { Ok(()) } else { Err(end) }
     }
 
@@ -132,6 +131,8 @@ impl BrokerDoor {
         let filters = vec![filter("telemetry"), filter("alive")];
         let read = async {
             link.subscribe(filters, |publish| fleet.heard(&publish)).await?;
+            // From here on it is heard what robots say.
+            self.metrics.open.set(1);
             info!(broker = self.options.url, "connected to the broker");
             self.tell_all(fleet);
             loop {
