@@ -6,7 +6,10 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::app::{App, AppError, ClientIdentity};
 
@@ -122,7 +125,7 @@ impl BrokerOptions {
     }
 }
 
-fn certificates(key: &'static str, path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, BrokerError> {
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, BrokerError> {
     let read = CertificateDer::pem_file_iter(path).and_then(|found| found.collect::<Result<Vec<_>, _>>());
     match read {
         Ok(found) if found.is_empty() => Err(file(key, path, &"it holds no certificate")),
@@ -131,8 +134,8 @@ fn certificates(key: &'static str, path: &PathBuf) -> Result<Vec<CertificateDer<
     }
 }
 
-fn file(key: &'static str, path: &PathBuf, reason: &dyn std::fmt::Display) -> BrokerError {
-    BrokerError::File { key, path: path.clone(), reason: reason.to_string() }
+fn file(key: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> BrokerError {
+    BrokerError::File { key, path: path.to_owned(), reason: reason.to_string() }
 }
 
 #[cfg(test)]

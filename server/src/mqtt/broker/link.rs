@@ -156,7 +156,7 @@ impl Link {
         self.outbox.packets.send(subscribe).await.map_err(|_| End::new(Outcome::Broken, "the connection was lost"))?;
         loop {
             match self.packet().await? {
-                Packet::SubAck(ack) if ack.return_codes.iter().any(|code| *code == rumqttc::SubscribeReasonCode::Failure) => {
+                Packet::SubAck(ack) if ack.return_codes.contains(&rumqttc::SubscribeReasonCode::Failure) => {
                     return Err(End::new(Outcome::BadCredentials, "the broker refuses a subscription: look at its access list"));
                 }
                 Packet::SubAck(_) => return Ok(()),
