@@ -69,7 +69,7 @@ fn read_graph(wire: &mut Wire<impl BufRead>, len: u64, report: &mut GraphReport)
                 report.parameters = report.parameters.saturating_add(elements.unwrap_or(0));
                 shapes.weight(weight);
             }
-            (11 | 12 | 13, Kind::Bytes(len)) => shapes.stated(&wire.message(len, "graph.value_info")?),
+            (11..=13, Kind::Bytes(len)) => shapes.stated(&wire.message(len, "graph.value_info")?),
             (_, kind) => wire.skip_kind(kind, "graph")?,
         }
     }
