@@ -333,7 +333,7 @@ async fn a_flood_from_one_robot_delays_no_other_and_is_dropped_beyond_its_share(
     let (grown_kb, broker_grown_kb) =
         (resident_kb().saturating_sub(before_kb), world.broker.as_ref().unwrap().resident_kb().saturating_sub(broker_before_kb));
     let dropped = metrics.dropped();
-    println!(
+    eprintln!(
         "{sent} sent, {dropped} dropped; another's slowest answer {slowest:?}; grown by {grown_kb} kB, the broker by {broker_grown_kb} kB"
     );
     assert!(sent > 200 && dropped > 0, "{sent} sent, {dropped} dropped: this was no flood");

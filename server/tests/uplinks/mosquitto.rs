@@ -124,6 +124,7 @@ fn start(folder: &Path, port: u16) -> (Child, SocketAddr) {
                 return (process, address);
             }
             assert!(Instant::now() < deadline, "mosquitto never listens");
+            #[allow(clippy::disallowed_methods, reason = "another program, of which nothing tells that it listens")]
             std::thread::sleep(Duration::from_millis(5));
         }
         let log = fs::read_to_string(folder.join("log")).unwrap();
