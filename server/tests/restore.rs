@@ -217,7 +217,7 @@ struct Restored {
     server: Server,
     robot: Robot,
     revoked: Identity,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Robots sync, a backup is taken, more is synced and trimmed, one robot is revoked, the folder is lost and put back.
@@ -256,7 +256,7 @@ async fn restored(with_list: bool) -> Restored {
     let list_file = list_file.display().to_string();
     let more = if with_list { vec!["--restored", "--revocations", &list_file] } else { vec!["--restored"] };
     let server = Server::start(&data, [&at[0], &at[1], &at[2]], &more);
-    Restored { server, robot, revoked, _folder: folder }
+    Restored { server, robot, revoked, folder }
 }
 
 async fn comes_in(server: &Server, identity: &Identity) -> bool {
@@ -269,7 +269,7 @@ async fn comes_in(server: &Server, identity: &Identity) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_came_after_the_backup_is_on_record_as_forgotten_and_robots_follow_again() {
-    let Restored { server, mut robot, revoked, _folder } = restored(true).await;
+    let Restored { server, mut robot, revoked, folder: _folder } = restored(true).await;
     let connected = robot.state.wait_for(|state| state.connected);
     timeout(PATIENCE, connected).await.expect("it never comes back").unwrap();
     robot.trimmed(601).await;
@@ -294,8 +294,8 @@ async fn what_came_after_the_backup_is_on_record_as_forgotten_and_robots_follow_
 /// What `--revocations` is for, and that the server says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_list_a_restore_forgets_revocations_and_says_so() {
-    let Restored { server, revoked, _folder, .. } = restored(false).await;
+    let Restored { server, revoked, folder, .. } = restored(false).await;
     assert!(comes_in(&server, &revoked).await);
-    let log = std::fs::read_to_string(_folder.path().join("data.log")).unwrap();
+    let log = std::fs::read_to_string(folder.path().join("data.log")).unwrap();
     assert!(log.contains("revoked after the backup") && log.contains("--revocations"), "{log}");
 }

@@ -237,7 +237,7 @@ async fn who_is_here_is_known_and_a_broker_that_dies_is_joined_again() {
     bridge.produce(Class::Event, 200).await;
     // Declared while there is no broker, and kept by none.
     world.server.deploy("1", &["robot-1"]).await;
-    world.broker.as_mut().unwrap().start_again();
+    world.broker.as_mut().unwrap().start_again().await;
     world.until_online("robot-1", true).await;
     world.until_stored("robot-1", Class::Event, 400).await;
     assert_eq!(world.account("robot-1").await, (400, 0, 0, 0));

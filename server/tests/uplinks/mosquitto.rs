@@ -43,7 +43,7 @@ impl Mosquitto {
         ] {
             fs::write(folder.path().join(name), content).unwrap();
         }
-        let (process, address) = start(folder.path(), 0);
+        let (process, address) = start(folder.path(), 0).await;
         Self { address, process, folder }
     }
 
@@ -73,8 +73,8 @@ impl Mosquitto {
     }
 
     /// Starts it again after [`Mosquitto::kill`], where it was. It has forgotten everything.
-    pub(crate) fn start_again(&mut self) {
-        self.process = start(self.folder.path(), self.address.port()).0;
+    pub(crate) async fn start_again(&mut self) {
+        self.process = start(self.folder.path(), self.address.port()).await.0;
     }
 
     /// Resident memory, kB.
@@ -99,7 +99,7 @@ impl Drop for Mosquitto {
 }
 
 /// Starts it on a port; 0 takes a free one, another one should that be taken meanwhile.
-fn start(folder: &Path, port: u16) -> (Child, SocketAddr) {
+async fn start(folder: &Path, port: u16) -> (Child, SocketAddr) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let port = if port == 0 { TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() } else { port };
@@ -124,8 +124,7 @@ fn start(folder: &Path, port: u16) -> (Child, SocketAddr) {
                 return (process, address);
             }
             assert!(Instant::now() < deadline, "mosquitto never listens");
-            #[allow(clippy::disallowed_methods, reason = "another program, of which nothing tells that it listens")]
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let log = fs::read_to_string(folder.join("log")).unwrap();
         assert!(Instant::now() < deadline && log.contains("Address already in use"), "mosquitto ended:\n{log}");
