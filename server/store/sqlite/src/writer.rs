@@ -177,7 +177,7 @@ impl WriterHandle {
 async fn write(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
     let mut jobs = Vec::with_capacity(GROUP);
     while queue.recv_many(&mut jobs, GROUP).await > 0 {
-        let (alone, mut group): (Vec<_>, Vec<_>) = jobs.drain(..).partition(|job: &Box<dyn Job>| job.alone());
+        let (alone, mut group): (Vec<Box<dyn Job>>, Vec<_>) = jobs.drain(..).partition(|job| job.alone());
         if !group.is_empty() {
             let outcome = commit(&mut connection, &mut group).await;
             if let Err(error) = &outcome {
