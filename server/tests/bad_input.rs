@@ -30,7 +30,7 @@ async fn requests_that_make_no_sense_name_what_is_wrong() {
         (Method::POST, "/targets", json!({ "name": "Robot 1" }), 400, "\"Robot 1\""),
         (Method::POST, "/targets", json!({ "name": "../x" }), 400, "lower-case"),
         (Method::POST, "/targets", json!({ "name": "r9", "lables": {} }), 422, "lables"),
-        (Method::POST, "/targets", json!({ "name": "robot-1" }), 409, "\"robot-1\" already"),
+        (Method::POST, "/targets", json!({ "name": "robot-1" }), 409, "\"robot-1\" is there already"),
         (Method::POST, "/targets", json!({ "name": 7 }), 422, "string"),
         (Method::POST, "/models", json!({ "name": "a/b" }), 400, "model name \"a/b\""),
         (Method::POST, "/models", json!({ "name": "label-reader" }), 409, "label-reader"),
