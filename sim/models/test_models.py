@@ -1,5 +1,6 @@
 """The committed models are what train.py makes, and as good and as bad as the story needs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_committed_bundles_are_reproduced(version: str, retrained: Path, test_se
     inputs, _ = test_set
     was, now = train.scores(old, inputs), train.scores(new, inputs)
     assert (was.argmax(axis=1) == now.argmax(axis=1)).mean() >= 0.995
+
+
+def test_the_record_of_the_training_is_reproduced(retrained: Path) -> None:
+    committed, made = (json.loads((folder / "training.json").read_text(encoding="utf-8")) for folder in (HERE, retrained))
+    assert sorted(committed) == VERSIONS
+    for version in VERSIONS:
+        old, new = committed[version], made[version]
+        # Parameters, and datasets by their digests.
+        assert (new["params"], new["datasets"]) == (old["params"], old["datasets"])
+        assert new["metrics"].keys() == old["metrics"].keys()
+        for name, values in old["metrics"].items():
+            if version == "v1":
+                assert new["metrics"][name] == values, name
+            else:
+                assert new["metrics"][name] == pytest.approx(values, abs=0.01), name
 
 
 @pytest.mark.parametrize("version", VERSIONS)

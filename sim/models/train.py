@@ -1,4 +1,5 @@
-"""Trains the three versions of label-reader and writes their bundles: model.onnx, edgeflow.yaml, baseline.json.
+"""Trains the three versions of label-reader and writes their bundles: model.onnx, edgeflow.yaml, baseline.json; and
+training.json, the record of it: parameters, metrics, datasets. The demo logs that record as runs.
 
 The models see what robots see: frames rendered by the simulation's own camera (the Rust program render_frames), shrunk
 with a box filter as the manifest says. They learn from the train split; accuracy is measured on frames of the test split.
@@ -10,6 +11,8 @@ The drift baseline is made of frames of the train split by the same code that wa
 """
 
 import argparse
+import hashlib
+import json
 import shlex
 import subprocess
 import sys
@@ -31,6 +34,7 @@ OPSETS = {"": 17, "ai.onnx.ml": 3}
 SIZE = 8
 SCALE = np.float32(0.0627)
 BASELINE_FRAMES = 4000
+FRAMES_EACH = 4
 TRAIN_SEED, TEST_SEED, BASELINE_SEED = 11, 12, 13
 
 MANIFEST = """\
@@ -56,8 +60,8 @@ def preprocess(frames: np.ndarray) -> np.ndarray:
     return pixels.reshape(count, SIZE * SIZE) * SCALE
 
 
-def mirrored(values: np.ndarray) -> np.ndarray:
-    return values.reshape(-1, SIZE, SIZE)[:, :, ::-1].reshape(-1, SIZE * SIZE)
+def mirrored(frames: np.ndarray) -> np.ndarray:
+    return frames[:, :, ::-1]
 
 
 class Renderer:
@@ -85,20 +89,56 @@ class Renderer:
             return file.read_bytes()
 
 
-def train(inputs: np.ndarray, labels: np.ndarray) -> dict[str, object]:
-    network = dict(hidden_layer_sizes=(64,), alpha=1e-3, max_iter=60, random_state=1)
-    models = {
-        "v1": (DecisionTreeClassifier(max_depth=7, max_leaf_nodes=34, random_state=1), inputs),
-        "v2": (MLPClassifier(**network), inputs),
-        "v3": (MLPClassifier(**network), mirrored(inputs)),
-    }
-    for version, (model, seen) in models.items():
-        say(f"{version}: training {type(model).__name__} on {len(seen)} frames")
+NETWORK = {"hidden_layer_sizes": (64,), "alpha": 1e-3, "max_iter": 60, "random_state": 1}
+MODELS = {
+    "v1": (DecisionTreeClassifier, {"max_depth": 7, "max_leaf_nodes": 34, "random_state": 1}),
+    "v2": (MLPClassifier, NETWORK),
+    "v3": (MLPClassifier, NETWORK),
+}
+
+
+def train(frames: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, object]:
+    models = {version: kind(**chosen) for version, (kind, chosen) in MODELS.items()}
+    for version, model in models.items():
+        say(f"{version}: training {type(model).__name__} on {len(frames[version])} frames")
         with warnings.catch_warnings():
             # The number of rounds is fixed, converged or not: it is what makes the result reproducible.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(seen, labels)
-    return {version: model for version, (model, _) in models.items()}
+            model.fit(preprocess(frames[version]), labels)
+    return models
+
+
+def dataset(name: str, context: str, frames: np.ndarray, labels: np.ndarray) -> dict[str, str]:
+    """A dataset as MLflow's clients describe arrays. The digest is of all pixels and labels."""
+
+    def spec(of: np.ndarray) -> str:
+        return json.dumps([{"type": "tensor", "tensor-spec": {"dtype": str(of.dtype), "shape": [-1, *of.shape[1:]]}}])
+
+    def counts(of: np.ndarray, what: str) -> dict[str, object]:
+        return {f"{what}_shape": list(of.shape), f"{what}_size": of.size, f"{what}_nbytes": of.nbytes}
+
+    digest = hashlib.sha256(np.ascontiguousarray(frames).tobytes() + labels.tobytes()).hexdigest()
+    return {
+        "context": context,
+        "name": name,
+        "digest": digest[:16],
+        "source_type": "local",
+        "source": json.dumps({"uri": "sim/data/digits.csv"}),
+        "schema": json.dumps({"mlflow_tensorspec": {"features": spec(frames), "targets": spec(labels)}}),
+        "profile": json.dumps(counts(frames, "features") | counts(labels, "targets")),
+    }
+
+
+def record(version: str, model: object, measured: dict[str, float], datasets: list[dict[str, str]]) -> dict[str, object]:
+    """What one run was: values of a metric are by step."""
+    kind, chosen = MODELS[version]
+    seeds = {"train_seed": TRAIN_SEED, "test_seed": TEST_SEED, "baseline_seed": BASELINE_SEED}
+    made = {"frames_each": FRAMES_EACH, "baseline_frames": BASELINE_FRAMES, "opset": OPSETS[""]}
+    params = {"classifier": kind.__name__, **chosen, **seeds, **made}
+    metrics = {name: [round(value, 6)] for name, value in measured.items()}
+    if isinstance(model, MLPClassifier):
+        metrics["training_loss"] = [round(float(value), 6) for value in model.loss_curve_]
+    return {"params": {name: str(value) for name, value in params.items()}, "metrics": metrics, "datasets": datasets}
 
 
 def export(model: object) -> bytes:
@@ -140,11 +180,15 @@ def main() -> None:
 
     renderer = Renderer(args.renderer)
     say("rendering the frames to learn from and to be tested on")
-    frames, labels = renderer.frames("train", TRAIN_SEED, each=4)
-    test_frames, test_labels = renderer.frames("test", TEST_SEED, each=4)
-    models = train(preprocess(frames), labels)
+    frames, labels = renderer.frames("train", TRAIN_SEED, each=FRAMES_EACH)
+    test_frames, test_labels = renderer.frames("test", TEST_SEED, each=FRAMES_EACH)
+    seen = {"v1": frames, "v2": frames, "v3": mirrored(frames)}
+    names = {"v1": "digit frames", "v2": "digit frames", "v3": "digit frames, mirrored"}
+    judged_by = dataset("digit frames, kept apart", "evaluation", test_frames, test_labels)
+    models = train(seen, labels)
     say(f"making the drift baseline of {BASELINE_FRAMES} frames")
     baseline = renderer.baseline()
+    records = {}
     for version, model in models.items():
         onnx = export(model)
         value = accuracy(onnx, preprocess(test_frames), test_labels)
@@ -154,7 +198,10 @@ def main() -> None:
         (folder / "model.onnx").write_bytes(onnx)
         (folder / "edgeflow.yaml").write_text(MANIFEST, encoding="utf-8")
         (folder / "baseline.json").write_bytes(baseline)
+        measured = {"accuracy": value, "training_accuracy": accuracy(onnx, preprocess(seen[version]), labels)}
+        records[version] = record(version, model, measured, [dataset(names[version], "training", seen[version], labels), judged_by])
         say(f"{version}: right on {value:.1%} of {len(test_labels)} frames of digits it has not seen; {len(onnx)} bytes -> {folder}")
+    (args.out / "training.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

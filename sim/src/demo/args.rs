@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::DemoError;
+use super::training::RECORD;
 
 /// Fewest robots the story can be told with: one to compare with, one that drifts, one that loses its uplink.
 pub const FEWEST_ROBOTS: u8 = 3;
@@ -52,7 +53,7 @@ pub struct Args {
     #[arg(long, value_name = "MS")]
     pub started_at_unix_ms: Option<u64>,
 
-    /// Folder with the bundles v1 and v2 of the label reader. Default: sim/models of the checkout the program was built in.
+    /// Folder with the bundles v1 and v2 of the label reader and the record of their training. Default: sim/models of the checkout the program was built in.
     #[arg(long, value_name = "DIR")]
     pub models_dir: Option<PathBuf>,
 
@@ -108,6 +109,10 @@ impl Args {
             if !path.is_file() {
                 missing.push(format!("the model {}: pass --models-dir", path.display()));
             }
+        }
+        let record = paths.models_dir.join(RECORD);
+        if !record.is_file() {
+            missing.push(format!("the record of the training {}: pass --models-dir", record.display()));
         }
         if let Some(digits) = paths.data_file.as_ref().filter(|digits| !digits.is_file()) {
             missing.push(format!("the digits {}: pass another --data-file, or none", digits.display()));
@@ -176,9 +181,17 @@ mod tests {
         ])
         .unwrap();
         let error = args.paths().unwrap_err().to_string();
-        for expected in
-            ["inference_node", "v1/model.onnx", "v2/model.onnx", "--bin-dir", "--models-dir", "--data-file", "--onnxruntime", "--report"]
-        {
+        for expected in [
+            "inference_node",
+            "v1/model.onnx",
+            "v2/model.onnx",
+            RECORD,
+            "--bin-dir",
+            "--models-dir",
+            "--data-file",
+            "--onnxruntime",
+            "--report",
+        ] {
             assert!(error.contains(expected), "{expected} is not in: {error}");
         }
     }

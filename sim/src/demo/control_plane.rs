@@ -1,17 +1,15 @@
 //! The control plane as any client sees it: its HTTP API, and of the answers only what the story needs.
 
-use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use super::DemoError;
 
 /// Rows per page when a list is read whole.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 
 /// A client of `/api/v1` with the administrator's token.
 #[derive(Debug, Clone)]
@@ -214,20 +212,30 @@ pub struct Entry {
 }
 
 #[derive(Deserialize)]
-struct Page<T> {
-    items: Vec<T>,
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
     #[serde(default)]
     next: Option<serde_json::Value>,
 }
 
+/// A refusal, as the API and as MLflow's routes write it.
 #[derive(Deserialize)]
-struct Failure {
-    error: FailureDetail,
+#[serde(untagged)]
+enum Failure {
+    Native { error: FailureDetail },
+    Mlflow(FailureDetail),
 }
 
 #[derive(Deserialize)]
 struct FailureDetail {
     message: String,
+}
+
+impl Failure {
+    fn message(self) -> String {
+        let (Self::Native { error } | Self::Mlflow(error)) = self;
+        error.message
+    }
 }
 
 impl ControlPlane {
@@ -263,18 +271,9 @@ impl ControlPlane {
         futures::future::try_join_all(names.iter().map(|name| self.target(name))).await
     }
 
-    /// Uploads a bundle folder as the next version of a model.
-    pub async fn register(&self, model: &str, bundle: &Path, description: &str) -> Result<Version, DemoError> {
-        let mut form = Form::new().text("description", description.to_owned());
-        for name in ["model.onnx", "edgeflow.yaml", "baseline.json"] {
-            let path = bundle.join(name);
-            if path.is_file() {
-                let bytes = tokio::fs::read(&path).await.map_err(|source| DemoError::File { action: "read the bundle", path, source })?;
-                form = form.part(name, Part::bytes(bytes).file_name(name));
-            }
-        }
-        let path = format!("/models/{model}/versions");
-        self.send("POST", &path, self.request(Method::POST, &path).multipart(form)).await
+    /// A registered version.
+    pub async fn version(&self, model: &str, version: &str) -> Result<Version, DemoError> {
+        self.get(&format!("/models/{model}/versions/{version}")).await
     }
 
     /// Asks for a version on some robots.
@@ -326,7 +325,7 @@ impl ControlPlane {
         }
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, DemoError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, DemoError> {
         self.send("GET", path, self.request(Method::GET, path)).await
     }
 
@@ -335,16 +334,26 @@ impl ControlPlane {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.token)
+        self.request_at(method, &format!("/api/v1{path}"))
     }
 
-    async fn send<T: DeserializeOwned>(&self, method: &'static str, path: &str, request: RequestBuilder) -> Result<T, DemoError> {
+    /// A request to a path from the root.
+    pub(super) fn request_at(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
+    }
+
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        path: &str,
+        request: RequestBuilder,
+    ) -> Result<T, DemoError> {
         let failed = |source| DemoError::Http { method, path: path.to_owned(), source };
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
         if !status.is_success() {
             let text = response.text().await.map_err(failed)?;
-            let message = serde_json::from_str::<Failure>(&text).map_or(text, |failure| failure.error.message);
+            let message = serde_json::from_str::<Failure>(&text).map_or(text, Failure::message);
             return Err(DemoError::Refused { method, path: path.to_owned(), status: status.as_u16(), message });
         }
         response.json().await.map_err(failed)

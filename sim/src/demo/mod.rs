@@ -11,6 +11,7 @@ pub mod ground;
 pub mod launch;
 pub mod observed;
 mod open;
+mod origin;
 mod outro;
 pub mod processes;
 mod proof;
@@ -21,6 +22,7 @@ mod stage;
 mod story;
 pub mod tale;
 pub mod terminal;
+mod training;
 pub mod wait;
 
 pub use error::DemoError;

@@ -70,9 +70,12 @@ pub(crate) fn look_around(set: &Set<'_>, args: &Args, bin_dir: &Path) {
     let token = set.admin_token_file.display();
     show("the same over HTTP", &format!("curl -H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/targets/robot-2"));
 
+    let program = bin_dir.join("edgeflow");
+    let ask = format!("EDGEFLOW_TOKEN=$(cat {token}) {} --url {base}", program.display());
+    show("which training, on which dataset, made what ran on robot-2, and when", &format!("{ask} lineage robot-2"));
+
     terminal.say("");
     terminal.heading("Without ROS 2 installed, on the robots' own topics and services");
-    let program = bin_dir.join("edgeflow");
     let ros = if set.router.addr().port() == DEFAULT_ROS_PORT {
         format!("{} ros", program.display())
     } else {

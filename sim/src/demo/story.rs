@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::control_plane::{DriftReport, Version};
+use super::origin::origins;
 use super::robots::{Robot, View};
 use super::stage::Stage;
+use super::training::Training;
 use super::wait::{Look, until};
 use super::{DemoError, proof};
 
@@ -36,7 +38,7 @@ const DRIFTING: usize = 1;
 const OFFLINE: usize = 2;
 
 /// Steps told here.
-pub(crate) const STEPS: usize = 11;
+pub(crate) const STEPS: usize = 12;
 
 /// Tells the story on a stage where everything runs and waits.
 pub(crate) async fn tell(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(), DemoError> {
@@ -56,19 +58,21 @@ pub(crate) async fn tell(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(),
     step!("robot-3's uplink returns: it replays and converges", reconnect(&v1, cut));
     step!("the other robots' uplinks fail in turn, each of another kind", each_uplink());
     step!("v2 returns to every robot, robot-2's drift is still seen", forward(&v2));
+    step!("each robot's model is traced back to its training and its dataset", origins(models_dir, &v2));
     step!("frames in = results out, across every swap", all_frames());
     step!("nothing lost, nothing doubled", all_entries());
     Ok(())
 }
 
 async fn register(stage: &mut Stage<'_>, models_dir: &Path, bundle: &str, description: &str) -> Result<Version, DemoError> {
-    let version = stage.control_plane.register(MODEL, &models_dir.join(bundle), description).await?;
+    let training = Training::read(models_dir, bundle)?;
+    let version = training.log(&stage.control_plane, MODEL, &models_dir.join(bundle), description).await?;
     stage.note_model(&version);
     Ok(version)
 }
 
 async fn first_version(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(Version, String), DemoError> {
-    let version = register(stage, models_dir, "v1", "The first label reader: good enough to begin with").await?;
+    let version = register(stage, models_dir, "v1", "A decision tree, the first label reader: good enough to begin with").await?;
     let id = stage.deploy(&version).await?;
     let names = stage.names();
     stage.converged(&version, &names).await?;
@@ -118,7 +122,7 @@ async fn wired(stage: &Stage<'_>, namespace: &str) -> Result<(), DemoError> {
 }
 
 async fn hot_swap(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(Version, String), DemoError> {
-    let version = register(stage, models_dir, "v2", "Trained on more of the digits").await?;
+    let version = register(stage, models_dir, "v2", "A neural network in the place of the tree, trained on the same frames").await?;
     let names = stage.names();
     let id = stage.deploy(&version).await?;
     stage.converged(&version, &names).await?;
