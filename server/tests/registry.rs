@@ -169,6 +169,68 @@ async fn what_was_logged_is_deployed_and_stays_while_a_robot_shall_run_it() {
     server.stop().await;
 }
 
+/// Nothing but a bundle was uploaded; the folder that clients download is made of it.
+#[tokio::test]
+async fn a_pushed_bundle_is_a_folder_to_mlflows_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    let (_, pushed) = server.register("label-reader", bundle("v1")).await;
+    let hex = pushed["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    let root = format!("bundles/{hex}");
+    let uri = done(&server, Method::GET, "model-versions/get-download-uri?name=label-reader&version=1", json!({})).await;
+    assert_eq!(uri["artifact_uri"], json!(format!("mlflow-artifacts:/{root}")));
+
+    let at = |method, path: &str| server.anonymous(method, &format!("/api/2.0/mlflow-artifacts/artifacts{path}")).bearer_auth(TOKEN);
+    let (_, listed) = answer(at(Method::GET, &format!("?path={root}"))).await;
+    let names: Vec<_> = listed["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(names, ["MLmodel", "baseline.json", "edgeflow.yaml", "model.onnx", "requirements.txt"]);
+    let (_, nothing) = answer(at(Method::GET, &format!("?path={root}/MLmodel"))).await;
+    assert_eq!(nothing["files"], json!([]));
+    let got = async |path: String| at(Method::GET, &path).send().await.unwrap();
+    assert_eq!(got(format!("/{root}/model.onnx")).await.bytes().await.unwrap(), bundle_file("v1", "model.onnx"));
+    let described = got(format!("/{root}/MLmodel")).await;
+    let length = described.content_length().unwrap();
+    let text = described.text().await.unwrap();
+    assert!(text.contains("data: model.onnx") && text.contains(&hex) && text.len() as u64 == length, "{text}");
+    let part = at(Method::GET, &format!("/{root}/MLmodel")).header("range", "bytes=2-6").send().await.unwrap();
+    assert_eq!((part.status(), part.text().await.unwrap().as_str()), (StatusCode::PARTIAL_CONTENT, &text[2..7]));
+    let file = server.anonymous(Method::GET, "/model-versions/get-artifact?name=label-reader&version=1&path=MLmodel");
+    assert_eq!(file.bearer_auth(TOKEN).send().await.unwrap().text().await.unwrap(), text);
+
+    // It is nobody's to change, and only bundles that are registered are there.
+    for method in [Method::PUT, Method::DELETE] {
+        let (status, body) = answer(at(method, &format!("/{root}/model.onnx")).body("x")).await;
+        assert!(status == StatusCode::BAD_REQUEST && body["message"].as_str().unwrap().contains("never changes"), "{body}");
+    }
+    for path in [format!("/{root}/other"), format!("/bundles/{}/MLmodel", "ab".repeat(32))] {
+        assert_eq!(got(path.clone()).await.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(
+        server.anonymous(Method::GET, &format!("/api/2.0/mlflow-artifacts/artifacts/{root}/MLmodel")).send().await.unwrap().status(),
+        401
+    );
+
+    // Logged without an MLmodel: the same. Of another version: its bundle.
+    log(&server, "0/r/artifacts/plain/model.onnx", bundle_file("v2", "model.onnx")).await;
+    let create = |source: &str| json!({ "name": "label-reader", "source": source });
+    done(&server, Method::POST, "model-versions/create", create("mlflow-artifacts:/0/r/artifacts/plain")).await;
+    let uri = done(&server, Method::GET, "model-versions/get-download-uri?name=label-reader&version=2", json!({})).await;
+    assert!(uri["artifact_uri"].as_str().unwrap().starts_with("mlflow-artifacts:/bundles/"), "{uri}");
+    for source in ["models:/label-reader/1", &format!("mlflow-artifacts:/{root}")] {
+        let copied = done(&server, Method::POST, "model-versions/create", create(source)).await;
+        let version = copied["model_version"]["version"].as_str().unwrap();
+        let native = server.get(&format!("/models/label-reader/versions/{version}")).await;
+        assert_eq!((&native["digest"], &native["deployable"]), (&pushed["digest"], &json!(true)), "{source}");
+    }
+    // It goes with the last version of the bundle.
+    for version in ["1", "3", "4"] {
+        assert_eq!(got(format!("/{root}/model.onnx")).await.status(), StatusCode::OK, "before {version} is deleted");
+        done(&server, Method::DELETE, "model-versions/delete", json!({ "name": "label-reader", "version": version })).await;
+    }
+    assert_eq!(got(format!("/{root}/model.onnx")).await.status(), StatusCode::NOT_FOUND);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn what_no_robot_can_run_says_so_and_what_does_not_read_is_refused() {
     let folder = tempfile::tempdir().unwrap();

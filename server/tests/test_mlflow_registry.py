@@ -1,7 +1,10 @@
 """The stock client with artifacts and the model registry: every endpoint, as the client calls it."""
 
 import hashlib
+import json
 import os
+import pathlib
+import subprocess
 import urllib.parse
 
 import mlflow
@@ -125,6 +128,36 @@ def test_a_logged_onnx_model_is_registered_deployed_and_loaded_back(signed_in, c
     assert (deployment["version"], deployment["digest"]) == ("1", registered["digest"])
     with pytest.raises(MlflowException, match="robot-1"):
         client.delete_model_version("dense 1", "1")
+
+
+def test_a_pushed_bundle_is_loaded_by_the_stock_client(signed_in, control_plane, tmp_path):
+    """Without a client of MLflow on the way in, and with nothing but it on the way out."""
+    model, data = tmp_path / "model.onnx", tmp_path / "train.npy"
+    model.write_bytes(dense_model().SerializeToString())
+    np.save(data, RNG.normal(size=(300, 64)).astype(np.float32))
+    edgeflow = pathlib.Path(os.environ["EDGEFLOW_BIN_DIR"]) / "edgeflow"
+    name = "pushed größe #1"
+    subprocess.run(
+        [edgeflow, "--url", control_plane, "model", "push", model, "--name", name, "--baseline", data],
+        env={**os.environ, "EDGEFLOW_TOKEN": ADMIN_TOKEN, "HOME": str(tmp_path)},
+        check=True,
+        timeout=120,
+    )
+    signed_in.set_registered_model_alias(name, "champion", "1")
+    x = RNG.normal(size=(5, 64)).astype(np.float32)
+    for uri in [f"models:/{name}/1", f"models:/{name}@champion"]:
+        loaded = mlflow.onnx.load_model(uri)
+        assert np.array_equal(numpy_helper.to_array(loaded.graph.initializer[0]), WEIGHTS), uri
+    served = mlflow.pyfunc.load_model(f"models:/{name}/1")
+    for given in [x, {"X": x}]:
+        assert np.allclose(served.predict(given)["Y"], x @ WEIGHTS, atol=1e-4)
+    registered = native(control_plane, "GET", f"/models/{urllib.parse.quote(name)}/versions/1")
+    assert served.metadata.metadata == {"edgeflow.digest": registered["digest"]}
+    folder = pathlib.Path(mlflow.artifacts.download_artifacts(f"models:/{name}/1", dst_path=str(tmp_path / "down")))
+    assert json.loads((folder / "baseline.json").read_text())["features"], "with what robots have beside it"
+    copied = signed_in.copy_model_version(f"models:/{name}/1", "promoted")
+    assert np.allclose(mlflow.pyfunc.load_model(f"models:/promoted/{copied.version}").predict(x)["Y"], x @ WEIGHTS, atol=1e-4)
+    assert native(control_plane, "GET", "/models/promoted/versions/1")["digest"] == registered["digest"]
 
 
 def test_registered_models(signed_in):

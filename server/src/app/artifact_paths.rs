@@ -10,7 +10,10 @@ use edgeflow_core::{
 use futures::Stream;
 use std::ops::Range;
 
-use crate::app::{App, AppError, ArtifactBytes};
+use crate::app::{
+    App, AppError, ArtifactBytes,
+    bundle_view::{bundle_at, refuse_bundle},
+};
 
 impl App {
     /// Keeps a file under a path, in the place of what was there. With `wanted`, only if its bytes have that digest.
@@ -29,6 +32,7 @@ impl App {
         E: std::fmt::Display,
     {
         self.permit(principal, Action::WriteArtifactPath, Resource::Organisation).await?;
+        refuse_bundle(&path)?;
         let incoming = self.artifacts.receive(body).await?;
         if let Some(wanted) = wanted.filter(|wanted| *wanted != incoming.sha256) {
             self.artifacts.discard(&incoming).await;
@@ -50,6 +54,9 @@ impl App {
         range: impl FnOnce(u64) -> Result<Option<Range<u64>>, AppError>,
     ) -> Result<(ArtifactFile, ArtifactBytes), AppError> {
         self.permit(principal, Action::ReadArtifactPath, Resource::Organisation).await?;
+        if let Some((digest, Some(name))) = bundle_at(path) {
+            return self.bundle_file(&principal.organisation, (&digest, name), path, range).await;
+        }
         let file = self.stores.artifacts.artifact_file(&principal.organisation, path).await?;
         let file = file.ok_or_else(|| AppError::NotFound { what: "artifact", name: path.to_string() })?;
         let range = range(file.size_bytes)?;
@@ -66,12 +73,21 @@ impl App {
         limit: u32,
     ) -> Result<Vec<ArtifactEntry>, AppError> {
         self.permit(principal, Action::ReadArtifactPath, Resource::Organisation).await?;
+        if let Some((digest, below)) = folder.and_then(bundle_at) {
+            // It has no folders.
+            return if below.is_some() {
+                Ok(Vec::new())
+            } else {
+                self.bundle_entries(&principal.organisation, &digest, after, limit).await
+            };
+        }
         Ok(self.stores.artifacts.artifact_children(&principal.organisation, folder, after, limit).await?)
     }
 
     /// Removes a file, or a folder with all in it.
     pub async fn delete_artifacts(&self, principal: &Principal, path: &ArtifactPath) -> Result<u64, AppError> {
         self.permit(principal, Action::WriteArtifactPath, Resource::Organisation).await?;
+        refuse_bundle(path)?;
         let removed = self.stores.artifacts.delete_artifacts(&principal.organisation, path, self.now_us()).await?;
         if removed == 0 {
             return Err(AppError::NotFound { what: "artifact", name: path.to_string() });

@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod authority;
 mod brokers;
+mod bundle_view;
 mod captures;
 mod commands;
 mod deployments;

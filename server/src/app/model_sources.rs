@@ -5,7 +5,7 @@ use edgeflow_bundle::{BASELINE_FILE, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, Pie
 use edgeflow_core::{
     ModelName, OrganisationId, Principal,
     artifact::{ArtifactFile, ArtifactPath},
-    model::{ModelVersion, NewModelVersion, Origin, Tags, check_tag},
+    model::{ModelVersion, NewModelVersion, Origin, Tags, VersionBundle, check_tag},
     model_diff::Background,
     model_source::Source,
     principal::{Action, Resource},
@@ -17,7 +17,7 @@ use std::{
     ops::Range,
 };
 
-use crate::app::{App, AppError, Upload, models::check_description};
+use crate::app::{App, AppError, Upload, bundle_view::bundle_at, models::check_description};
 
 /// A version to be made of what was logged.
 #[derive(Debug, Clone)]
@@ -50,6 +50,30 @@ const MAX_GRAPH_BYTES: u64 = 64 << 20;
 /// The tag by which MLflow's clients tell prompts, which they keep as versions of models, from models.
 const PROMPT: &str = "mlflow.prompt.is_prompt";
 
+/// Where a source leads.
+enum Found {
+    /// To somebody else's store.
+    Elsewhere,
+    /// To a folder of our artifacts.
+    Folder(ArtifactPath),
+    /// To what is registered already, with what there was to say of it.
+    Bundle(Box<VersionBundle>, String),
+}
+
+impl Found {
+    /// A version that another is made of.
+    fn of(version: ModelVersion, origin: &mut Origin) -> Self {
+        let NewModelVersion { bundle, note, origin: from, .. } = version.registered;
+        origin.run_id = origin.run_id.take().or(from.run_id);
+        origin.model_id = origin.model_id.take().or(from.model_id);
+        match (from.folder, bundle) {
+            (Some(folder), _) => Found::Folder(folder),
+            (None, Some(bundle)) => Found::Bundle(Box::new(bundle), note),
+            (None, None) => Found::Elsewhere,
+        }
+    }
+}
+
 /// What we need of `MLmodel`.
 #[derive(Deserialize)]
 struct Description {
@@ -76,18 +100,25 @@ impl App {
         let (bundle, note) = if request.tags.get(PROMPT).is_some_and(|value| value == "true") {
             (None, "it is a prompt of MLflow's, which no robot runs".to_owned())
         } else {
-            origin.folder = self.resolve(organisation, &mut origin).await?;
-            match &origin.folder {
-                None => (None, "its files are not on this server: MLflow's clients may reach them, robots do not".to_owned()),
-                Some(folder) => match self.gather(organisation, folder).await? {
-                    None => (None, "its folder has no ONNX model: MLflow's clients can load it, robots cannot run it".to_owned()),
-                    Some(mut upload) => {
-                        let read = upload.finish().await?;
-                        let note = self.check_loads(upload.folder()).await?;
-                        _gate = self.artifacts.gate().await;
-                        (Some(self.keep_bundle(&upload, read).await?), note)
+            match self.resolve(organisation, &mut origin).await? {
+                Found::Elsewhere => (None, "its files are not on this server: MLflow's clients may reach them, robots do not".to_owned()),
+                Found::Bundle(bundle, note) => {
+                    _gate = self.artifacts.gate().await;
+                    (Some(*bundle), note)
+                }
+                Found::Folder(folder) => {
+                    let gathered = self.gather(organisation, &folder).await?;
+                    origin.folder = Some(folder);
+                    match gathered {
+                        None => (None, "its folder has no ONNX model: MLflow's clients can load it, robots cannot run it".to_owned()),
+                        Some(mut upload) => {
+                            let read = upload.finish().await?;
+                            let note = self.check_loads(upload.folder()).await?;
+                            _gate = self.artifacts.gate().await;
+                            (Some(self.keep_bundle(&upload, read).await?), note)
+                        }
                     }
-                },
+                }
             }
         };
         let new = NewModelVersion {
@@ -105,18 +136,25 @@ impl App {
         Ok(version)
     }
 
-    /// The folder a source is in, among our artifacts; `None` when it is elsewhere. What it knows of its run and model is noted.
-    async fn resolve(&self, organisation: &OrganisationId, origin: &mut Origin) -> Result<Option<ArtifactPath>, AppError> {
+    /// Where a source leads. What it knows of its run and model is noted.
+    async fn resolve(&self, organisation: &OrganisationId, origin: &mut Origin) -> Result<Found, AppError> {
         match Source::parse(&origin.source)? {
-            Source::Elsewhere => Ok(None),
-            Source::Artifacts(folder) => Ok(Some(folder)),
+            Source::Elsewhere => Ok(Found::Elsewhere),
+            Source::Artifacts(folder) => match bundle_at(&folder) {
+                None => Ok(Found::Folder(folder)),
+                Some((digest, _)) => {
+                    let version = self.version_of_bundle(organisation, &digest).await?;
+                    let version = version.ok_or_else(|| AppError::NotFound { what: "bundle", name: digest.to_string() })?;
+                    Ok(Found::of(version, origin))
+                }
+            },
             Source::Run { run_id, path } => {
                 let root = self.run_folder(organisation, &run_id).await?;
                 origin.run_id.get_or_insert(run_id);
                 match (root, path) {
-                    (Some(root), Some(path)) => Ok(Some(root.join(path.as_str())?)),
-                    (root, None) => Ok(root),
-                    (None, Some(_)) => Ok(None),
+                    (Some(root), Some(path)) => Ok(Found::Folder(root.join(path.as_str())?)),
+                    (Some(root), None) => Ok(Found::Folder(root)),
+                    (None, _) => Ok(Found::Elsewhere),
                 }
             }
             Source::LoggedModel(id) => {
@@ -125,14 +163,9 @@ impl App {
                 if origin.run_id.is_none() {
                     origin.run_id = run_id;
                 }
-                Ok(root)
+                Ok(root.map_or(Found::Elsewhere, Found::Folder))
             }
-            Source::Version { model, version } => {
-                let from = self.find_version(organisation, &model.parse()?, &version).await?.registered.origin;
-                origin.run_id = origin.run_id.take().or(from.run_id);
-                origin.model_id = origin.model_id.take().or(from.model_id);
-                Ok(from.folder)
-            }
+            Source::Version { model, version } => Ok(Found::of(self.find_version(organisation, &model.parse()?, &version).await?, origin)),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     http::{
         Shared,
         mlflow::{
-            Code, MlflowError, artifacts,
+            MlflowError, artifacts,
             registered_models::{Pair, name, page_size, page_start, page_token, tags, tags_json},
             request::{Ask, boolean, int64, list, required},
         },
@@ -224,17 +224,9 @@ async fn transition(State(shared): State<Shared>, ask: Ask<Transition>) -> Resul
 async fn download_uri(State(shared): State<Shared>, ask: Ask<Version>) -> Result<Json<Value>, MlflowError> {
     let (name, version) = ask.with.read()?;
     let version = shared.app.registered_version(&ask.who, &name, &version).await?;
-    let origin = &version.registered.origin;
-    let uri = match &origin.folder {
+    let uri = match shared.app.client_folder(&ask.who, &version).await? {
         Some(folder) => format!("mlflow-artifacts:/{folder}"),
-        None if origin.source.is_empty() => {
-            let message = format!(
-                "version {} of {name} was uploaded as a bundle, not logged with MLflow: GET /api/v1/models/{name}/versions/{} names its files",
-                version.number, version.number
-            );
-            return Err(MlflowError::new(Code::InvalidParameterValue, message));
-        }
-        None => origin.source.clone(),
+        None => version.registered.origin.source,
     };
     Ok(Json(json!({ "artifact_uri": uri })))
 }
@@ -253,7 +245,7 @@ pub(super) async fn artifact(State(shared): State<Shared>, request: Request) -> 
     let (name, version) = ask.with.which.read()?;
     let version = shared.app.registered_version(&ask.who, &name, &version).await?;
     let path = ArtifactPath::new(required(ask.with.path, "path")?)?;
-    let folder = version.registered.origin.folder.as_ref();
+    let folder = shared.app.client_folder(&ask.who, &version).await?;
     let folder = folder.ok_or_else(|| MlflowError::invalid(format!("the files of version {} of {name} are not here", version.number)))?;
     artifacts::send(&shared, &ask.who, &folder.join(path.as_str())?, &headers).await
 }
