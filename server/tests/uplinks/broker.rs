@@ -21,9 +21,10 @@ fn topic(robot: &str, leaf: &str) -> String {
     format!("edgeflow/targets/{robot}/{leaf}")
 }
 
-fn hello(robot: &Robot) -> Upstream {
+/// A robot's first word, in this epoch of its log.
+pub(crate) fn hello(epoch: &str) -> Upstream {
     let classes = Class::ALL.map(|class| ClassPosition { class, first_seq: 1, next_seq: 1 });
-    let epoch = robot.epoch.clone();
+    let epoch = epoch.to_owned();
     Upstream::Hello(Hello { v: WIRE_VERSION, epoch, software: "test".into(), classes: classes.into(), t_us: 1, boot_us: 1 })
 }
 
@@ -120,7 +121,7 @@ async fn one_robot_neither_reads_nor_writes_what_is_anothers() {
         raw.subscribe(&filter).await;
     }
     for leaf in LEAVES.iter().filter(|leaf| !leaf.contains(['#', '+'])) {
-        let forged = encode(&hello(&robot)).unwrap();
+        let forged = encode(&hello(&robot.epoch)).unwrap();
         raw.publish(&topic("robot-2", leaf), false, &forged).await;
         raw.publish(&topic("robot-2", leaf), true, b"").await;
         raw.publish(&topic("robot-2", leaf), true, &forged).await;
@@ -136,7 +137,7 @@ async fn one_robot_neither_reads_nor_writes_what_is_anothers() {
     let (status, body) = world.server.deploy("1", &["robot-2"]).await;
     assert!(status.is_success(), "{body}");
     assert_eq!(victim.desired().await.version.generation, 1);
-    let ack = victim.say(hello(&robot)).await;
+    let ack = victim.say(hello(&robot.epoch)).await;
     assert_eq!(ack.epoch, robot.epoch);
     assert!(!victim.hears(Duration::from_millis(200)).await, "the forged ones were answered");
     assert_eq!(world.account("robot-2").await, (0, 0, 0, 0));
@@ -186,7 +187,7 @@ async fn one_robot_neither_reads_nor_writes_what_is_anothers_in_mqtt_5() {
         if leaf.contains(['#', '+']) {
             continue;
         }
-        client.publish(topic("robot-2", leaf), v5::mqttbytes::QoS::AtLeastOnce, true, encode(&hello(&robot)).unwrap()).await.unwrap();
+        client.publish(topic("robot-2", leaf), v5::mqttbytes::QoS::AtLeastOnce, true, encode(&hello(&robot.epoch)).unwrap()).await.unwrap();
         let will = v5::mqttbytes::v5::LastWill::new(topic("robot-2", leaf), "x", v5::mqttbytes::QoS::AtLeastOnce, true, None);
         let (_other, mut others) = connect(Some(will));
         // Whether it is refused or let in: the will is due when it is gone.
@@ -212,7 +213,7 @@ async fn one_robot_neither_reads_nor_writes_what_is_anothers_in_mqtt_5() {
     let (status, body) = world.server.deploy("1", &["robot-2"]).await;
     assert!(status.is_success(), "{body}");
     assert_eq!(victim.desired().await.version.generation, 1);
-    victim.say(hello(&robot)).await;
+    victim.say(hello(&robot.epoch)).await;
     assert!(!victim.hears(Duration::from_millis(200)).await, "the forged ones were answered");
     assert_eq!(world.account("robot-2").await, (0, 0, 0, 0));
     assert_eq!(world.server.get("/targets/robot-2").await["online"], true);
@@ -257,7 +258,7 @@ async fn a_revoked_robot_is_ignored_and_thrown_out_though_the_broker_lets_it_in(
     world.register().await;
     let mut robot = world.enrol("robot-1").await;
     let mut connection = world.connect(Way::Broker, &robot).await;
-    connection.say(hello(&robot)).await;
+    connection.say(hello(&robot.epoch)).await;
     world.server.deploy("1", &["robot-1"]).await;
     assert_eq!(connection.desired().await.version.generation, 1);
     world.server.app.revoke_target(&Principal::administrator(), &TargetName::new("robot-1").unwrap()).await.unwrap();
@@ -283,7 +284,7 @@ async fn a_revoked_robot_is_ignored_and_thrown_out_though_the_broker_lets_it_in(
     assert_eq!(world.account("robot-1").await.0, 0, "what it said after it was revoked is not stored");
     let mut impostor = Connection::start(&*world.uplink(Way::Broker, "robot-1", &world.proof(&again)));
     impostor.up().await;
-    impostor.put(encode(&hello(&again)).unwrap());
+    impostor.put(encode(&hello(&again.epoch)).unwrap());
     assert!(!impostor.hears(Duration::from_millis(300)).await);
     drop(impostor);
     world.stop().await;
@@ -294,7 +295,7 @@ async fn a_flood_from_one_robot_delays_no_other_and_is_dropped_beyond_its_share(
     let (world, metrics) = World::with_broker(true).await;
     let (robot, flooder) = (world.enrol("robot-1").await, world.enrol("robot-2").await);
     let mut connection = world.connect(Way::Broker, &robot).await;
-    connection.say(hello(&robot)).await;
+    connection.say(hello(&robot.epoch)).await;
     let resident_kb = || {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap().to_owned();
@@ -320,10 +321,10 @@ async fn a_flood_from_one_robot_delays_no_other_and_is_dropped_beyond_its_share(
     while !flooding.is_finished() {
         let asked = Instant::now();
         // As a bridge does: what is not answered is said again.
-        connection.put(encode(&hello(&robot)).unwrap());
+        connection.put(encode(&hello(&robot.epoch)).unwrap());
         while !connection.hears(Duration::from_millis(1_500)).await {
             assert!(asked.elapsed() < PATIENCE, "never answered");
-            connection.put(encode(&hello(&robot)).unwrap());
+            connection.put(encode(&hello(&robot.epoch)).unwrap());
         }
         slowest = slowest.max(asked.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -348,7 +349,7 @@ async fn what_is_too_large_ends_the_connection_at_the_broker() {
     let (world, metrics) = World::with_broker(true).await;
     let robot = world.enrol("robot-1").await;
     // The control plane is there, too, when it answers.
-    world.connect(Way::Broker, &robot).await.say(hello(&robot)).await;
+    world.connect(Way::Broker, &robot).await.say(hello(&robot.epoch)).await;
     let mut raw = Raw::connect(&world, &world.proof(&robot), "robot-1", None).await;
     raw.publish(&topic("robot-1", "telemetry"), false, &vec![b' '; edgeflow_wire::MAX_DOCUMENT_BYTES]).await;
     let too_large = vec![b' '; edgeflow_wire::MAX_DOCUMENT_BYTES + 2_000];

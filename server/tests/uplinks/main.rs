@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
 mod broker;
+mod broker_program;
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;

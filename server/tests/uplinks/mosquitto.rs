@@ -28,21 +28,25 @@ impl Mosquitto {
     /// Starts one on a free port, with a certificate of this control plane's CA.
     pub(crate) async fn start(app: &App) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Started as root it becomes another user, who has to read these again on SIGHUP.
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
         let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
         let made = app.certify_broker(&Principal::administrator(), &names, &request).await.unwrap();
-        for (name, content) in [
-            ("ca.pem", &made.ca),
-            ("broker.pem", &made.certificate),
-            ("broker.key", &key.serialize_pem()),
-            ("revoked.pem", &made.revoked),
-            ("acl", &ACL.to_owned()),
-        ] {
+        for (name, content) in
+            [("ca.pem", &made.ca), ("broker.pem", &made.certificate), ("broker.key", &key.serialize_pem()), ("revoked.pem", &made.revoked)]
+        {
             fs::write(folder.path().join(name), content).unwrap();
         }
+        Self::start_in(folder).await
+    }
+
+    /// Starts one on a free port, with what is in a folder already but for the rules of who reads and writes what.
+    pub(crate) async fn start_in(folder: tempfile::TempDir) -> Self {
+        // Started as root it becomes another user, who has to read these again on SIGHUP.
+        for path in [folder.path(), &folder.path().join("broker.key")] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::write(folder.path().join("acl"), ACL).unwrap();
         let (process, address) = start(folder.path(), 0).await;
         Self { address, process, folder }
     }
@@ -54,7 +58,7 @@ impl Mosquitto {
     }
 
     /// What docs/mqtt-broker.md has on a machine with systemd, in words for one without.
-    fn reload_program(&self) -> PathBuf {
+    pub(crate) fn reload_program(&self) -> PathBuf {
         let (at, pid) = (self.folder.path().display(), self.folder.path().join("pid"));
         let script = format!(
             "#!/bin/sh\nset -e\ncp \"$EDGEFLOW_REVOKED\" {at}/revoked.new\nmv {at}/revoked.new {at}/revoked.pem\nkill -HUP $(cat {})\n",

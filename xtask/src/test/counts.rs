@@ -11,24 +11,35 @@ pub(crate) struct Counts {
     pub(crate) skipped: u64,
 }
 
+/// A test that failed, and how.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) test: String,
+    pub(crate) said: String,
+}
+
 impl Counts {
     /// One check that held.
     pub(crate) const ONE: Counts = Counts { passed: 1, failed: 0, skipped: 0 };
 
     /// Counts the test cases of a JUnit file. A file without any is an error: a runner that ran nothing proves nothing.
-    pub(crate) fn of_junit(file: &Path) -> Result<Self> {
+    pub(crate) fn of_junit(file: &Path) -> Result<(Self, Vec<Failure>)> {
         let xml = fs::read_to_string(file).with_context(|| format!("the test runner left no {}", file.display()))?;
         Self::of_xml(&xml).with_context(|| format!("could not count {}", file.display()))
     }
 
-    fn of_xml(xml: &str) -> Result<Self> {
+    fn of_xml(xml: &str) -> Result<(Self, Vec<Failure>)> {
         let document = roxmltree::Document::parse(xml)?;
-        let mut counts = Counts::default();
+        let (mut counts, mut failures) = (Counts::default(), Vec::new());
         for case in document.descendants().filter(|node| node.has_tag_name("testcase")) {
-            let has = |tag: &str| case.children().any(|child| child.has_tag_name(tag));
-            if has("failure") || has("error") {
+            let failed = case.children().find(|child| child.has_tag_name("failure") || child.has_tag_name("error"));
+            if let Some(failed) = failed {
                 counts.failed += 1;
-            } else if has("skipped") {
+                let name = [case.attribute("classname"), case.attribute("name")];
+                let said = [failed.attribute("message"), failed.text()];
+                let all = |parts: [Option<&str>; 2], between: &str| parts.into_iter().flatten().collect::<Vec<_>>().join(between);
+                failures.push(Failure { test: all(name, " "), said: all(said, "\n") });
+            } else if case.children().any(|child| child.has_tag_name("skipped")) {
                 counts.skipped += 1;
             } else {
                 counts.passed += 1;
@@ -37,7 +48,7 @@ impl Counts {
         if counts == Counts::default() {
             bail!("it holds no test case");
         }
-        Ok(counts)
+        Ok((counts, failures))
     }
 }
 
@@ -65,9 +76,10 @@ mod tests {
 
     #[test]
     fn cases_are_counted_by_what_they_hold() {
-        let xml = r#"<testsuites><testsuite name="a"><testcase name="1"/><testcase name="2"><failure message="x"/></testcase>
+        let xml = r#"<testsuites><testsuite name="a"><testcase name="1"/><testcase classname="a" name="2"><failure message="x">y</failure></testcase>
             <testcase name="3"><skipped/></testcase></testsuite><testsuite><testcase name="4"><system-out/></testcase></testsuite></testsuites>"#;
-        assert_eq!(Counts::of_xml(xml).unwrap(), Counts { passed: 2, failed: 1, skipped: 1 });
+        let failure = Failure { test: "a 2".into(), said: "x\ny".into() };
+        assert_eq!(Counts::of_xml(xml).unwrap(), (Counts { passed: 2, failed: 1, skipped: 1 }, vec![failure]));
     }
 
     #[test]

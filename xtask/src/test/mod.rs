@@ -63,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn summarise(outcomes: &[Outcome]) -> Result<()> {
     let total = outcomes.iter().fold(Counts::default(), |sum, outcome| sum + outcome.counts);
     let took: Duration = outcomes.iter().map(|outcome| outcome.took).sum();
+    print!("\n{}", reports::failures());
     println!("\n{:<32} {:>12} {:>8} {:>8} {:>8}", "stage", "time", "passed", "failed", "skipped");
     for Outcome { name, counts, took, error } in outcomes {
         let mark = if error.is_some() { "  <- failed" } else { "" };
