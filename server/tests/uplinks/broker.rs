@@ -2,7 +2,7 @@
 //! revocations, or is flooded.
 
 use crate::{
-    common::{Robot, evaluation},
+    common::evaluation,
     world::{Bridge, Connection, PATIENCE, Proof, Way, World},
 };
 use edgeflow_core::{Principal, TargetName};

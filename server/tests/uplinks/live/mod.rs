@@ -9,10 +9,10 @@ use edgeflow_identity::{BootstrapToken, enrol, make_key};
 use edgeflow_ros::{Context, Node, QosProfile, Queue, RawPublisher, RawSubscription, RawType, router::Router};
 use edgeflow_server::app::LiveOrder;
 use edgeflow_uplink::live::{LiveConfig, LiveEnd, LiveHeard, Pem};
-use edgeflow_wire::{Class, LiveAbout, LiveKeys, LiveMark, Topics, WIRE_VERSION};
+use edgeflow_wire::{Class, LiveKeys, Topics};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
