@@ -226,7 +226,14 @@ fn fuzz() -> Result<Counts> {
         if !features.is_empty() {
             command.envs(QUICKLY_BUILT);
         }
-        command.args(["--", &format!("-max_total_time={SECONDS}"), "-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1"]);
+        command.args([
+            "--",
+            &format!("-max_total_time={SECONDS}"),
+            "-timeout=20",
+            "-rss_limit_mb=4096",
+            "-print_final_stats=1",
+            "-verbosity=0",
+        ]);
         match repo::run(&mut command) {
             Ok(()) => counts.passed += 1,
             Err(error) => {
