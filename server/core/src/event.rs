@@ -82,7 +82,7 @@ fn said(value: &SampleValue) -> String {
     }
 }
 
-fn headline(content: &Content) -> (String, Severity) {
+pub(crate) fn headline(content: &Content) -> (String, Severity) {
     let known = match content {
         Content::Known(known) => known,
         Content::Unknown { kind, .. } => return (kind.replace('_', " "), Severity::Info),

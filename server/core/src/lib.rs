@@ -21,6 +21,8 @@ pub mod identity;
 pub mod ingestion;
 pub mod limits;
 pub mod lineage;
+pub mod lineage_diff;
+pub mod lineage_graph;
 pub mod logged_model;
 pub mod model;
 pub mod model_diff;
@@ -39,6 +41,7 @@ pub mod search;
 pub mod server;
 pub mod target;
 pub mod telemetry;
+pub mod timeline;
 
 pub use clock::Clock;
 pub use error::CoreError;

@@ -12,7 +12,7 @@ pub struct Background {
     pub metrics: BTreeMap<String, f64>,
     /// Parameters of its run.
     pub params: BTreeMap<String, String>,
-    /// Datasets that went into its run: name to digest.
+    /// Datasets that went into its run: name to digest. One that it was judged by has its context behind the name.
     pub datasets: BTreeMap<String, String>,
     /// The code it was made with, as the run's client says.
     pub code: Option<String>,
@@ -39,7 +39,8 @@ pub struct Change<T> {
 }
 
 impl<T: PartialEq> Change<T> {
-    fn of(before: Option<T>, after: Option<T>) -> Option<Self> {
+    /// The change, when there is one.
+    pub fn of(before: Option<T>, after: Option<T>) -> Option<Self> {
         (before != after).then_some(Self { before, after })
     }
 }
@@ -92,7 +93,7 @@ pub struct ModelDiff {
     pub metrics: BTreeMap<String, Change<f64>>,
     /// Parameters of the runs.
     pub params: BTreeMap<String, Change<String>>,
-    /// Datasets of the runs: name to digest.
+    /// Datasets of the runs: name to digest. One that a model was judged by has its context behind the name, such as `digits (eval)`.
     pub datasets: BTreeMap<String, Change<String>>,
     /// Code of the runs, when it differs.
     pub code: Option<Change<String>>,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::{
     dataset::DatasetInput,
     experiment::Pair,
+    model::ModelVersion,
     run::{CONTEXT_TAG, Run},
 };
 
@@ -38,6 +39,23 @@ pub struct Registered {
     pub created_by: String,
     /// Whether it was deleted since.
     pub deleted: bool,
+}
+
+impl Registered {
+    /// A version, in short.
+    pub fn of(version: &ModelVersion, deleted: bool) -> Self {
+        let registered = &version.registered;
+        Self {
+            model: registered.model.to_string(),
+            version: version.version(),
+            digest: registered.bundle.as_ref().map(|bundle| bundle.digest.clone()),
+            run_id: registered.origin.run_id.clone(),
+            model_id: registered.origin.model_id.clone(),
+            created_at_us: registered.created_at_us,
+            created_by: registered.created_by.clone(),
+            deleted,
+        }
+    }
 }
 
 /// How a run is part of a provenance.

@@ -13,7 +13,7 @@ use crate::app::{App, AppError};
 impl App {
     /// What a robot said it ran, the newest first.
     pub async fn intervals(&self, principal: &Principal, name: &TargetName, filter: &IntervalFilter) -> Result<Vec<Interval>, AppError> {
-        let robot = self.readable(principal, name).await?;
+        let robot = self.remembered(principal, name).await?;
         if filter.from_us >= filter.to_us {
             return Err(AppError::Invalid(format!("from_us {} is not before to_us {}", filter.from_us, filter.to_us)));
         }
@@ -24,7 +24,7 @@ impl App {
     pub async fn ran(&self, principal: &Principal, digest: &str, after: Option<i64>, limit: u32) -> Result<Page<Ran>, AppError> {
         self.permit(principal, Action::ReadTarget, Resource::Organisation).await?;
         let digest = digest_of(digest)?;
-        let mut rows = self.stores.lineage.ran(&principal.organisation, &digest, after.unwrap_or_default(), limit + 1).await?;
+        let mut rows = self.stores.lineage.ran(&principal.organisation, &digest, None, after.unwrap_or_default(), limit + 1).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| more).map(|(cursor, _)| cursor.to_string());
@@ -78,7 +78,8 @@ impl App {
         let mut found = Vec::new();
         for (at, (digest, version)) in bundles.iter().enumerate().skip(first) {
             let room = limit as usize - found.len();
-            let rows = self.stores.lineage.ran(&principal.organisation, digest, cursor, u32::try_from(room).unwrap_or(limit) + 1).await?;
+            let rows =
+                self.stores.lineage.ran(&principal.organisation, digest, None, cursor, u32::try_from(room).unwrap_or(limit) + 1).await?;
             for (place, ran) in rows {
                 if found.len() == limit as usize {
                     return Ok((found, Some((at, cursor))));
@@ -92,7 +93,7 @@ impl App {
     }
 }
 
-fn digest_of(text: &str) -> Result<String, AppError> {
+pub(crate) fn digest_of(text: &str) -> Result<String, AppError> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     Digest::from_hex(hex).map(|digest| digest.to_string()).map_err(|error| AppError::Invalid(error.to_string()))
 }

@@ -9,6 +9,7 @@ use edgeflow_core::{
     model_diff::Background,
     model_source::Source,
     principal::{Action, Resource},
+    provenance::{ProvenanceDataset, ProvenanceRun, Via},
 };
 use futures::StreamExt;
 use serde::Deserialize;
@@ -291,9 +292,15 @@ impl App {
         let Some(run_id) = &version.registered.origin.run_id else { return Ok(()) };
         // Runs may be removed, and clients may name one of another server.
         let Some(run) = self.stores.runs.run(organisation, run_id).await? else { return Ok(()) };
+        let shown = ProvenanceRun::of(run.clone(), Via::Made);
         known.metrics = run.metrics.into_iter().map(|metric| (metric.key, metric.value)).collect();
         known.params = run.params.into_iter().map(|param| (param.key, param.value)).collect();
-        known.datasets = run.datasets.into_iter().map(|input| (input.dataset.name, input.dataset.digest)).collect();
+        // Of one name, what it was judged by must not hide what it was trained on.
+        let named = |dataset: ProvenanceDataset| match dataset.trained_on {
+            true => (dataset.name, dataset.digest),
+            false => (format!("{} ({})", dataset.name, dataset.context), dataset.digest),
+        };
+        known.datasets = shown.datasets.into_iter().map(named).collect();
         known.code = run.tags.into_iter().find(|tag| tag.key == CODE_TAG).map(|tag| tag.value);
         Ok(())
     }

@@ -86,7 +86,7 @@ impl App {
         Ok(diff((&first, &known), (&second, &known_after)))
     }
 
-    async fn background_of(&self, organisation: &OrganisationId, version: &ModelVersion) -> Result<Background, AppError> {
+    pub(crate) async fn background_of(&self, organisation: &OrganisationId, version: &ModelVersion) -> Result<Background, AppError> {
         let mut known = Background::default();
         let files = version.registered.bundle.iter().flat_map(|bundle| &bundle.files);
         if let Some(file) = files.clone().find(|file| file.path == BASELINE_FILE && file.size_bytes <= MAX_BASELINE_BYTES) {

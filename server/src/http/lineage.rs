@@ -2,17 +2,24 @@
 
 use axum::{Json, extract::State};
 use edgeflow_core::{
-    Page, TargetName,
+    Page, SlotName, TargetName,
     lineage::{Interval, IntervalFilter, Ran},
+    lineage_diff::LineageDiff,
+    lineage_graph::LineageGraph,
     provenance::{Provenance, Registered},
+    timeline::{Category, Place, TimelineItem, Window},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-use crate::http::{
-    Shared,
-    auth::Caller,
-    error::{ErrorBody, HttpError},
-    extract::{Named, Params, limit, number},
+use crate::{
+    app::{About, Moment},
+    http::{
+        Shared,
+        auth::Caller,
+        error::{ErrorBody, HttpError},
+        extract::{Named, Params, limit, name, number},
+    },
 };
 
 /// Which time.
@@ -152,4 +159,113 @@ fn place(after: Option<&str>) -> Result<Option<(usize, i64)>, HttpError> {
     let Some(text) = after else { return Ok(None) };
     let parts = text.split_once('.').and_then(|(bundle, robot)| Some((bundle.parse().ok()?, robot.parse().ok()?)));
     parts.map(Some).ok_or_else(|| HttpError::invalid(format!("after {text:?} is no place in this list: give the \"next\" of a page")))
+}
+
+/// Which two moments.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DiffQuery {
+    /// The first robot.
+    before: String,
+    /// Its moment, by its clock, microseconds since the Unix epoch; now when it is left out.
+    before_at_us: Option<i64>,
+    /// The second robot; the first when it is left out.
+    after: Option<String>,
+    /// Its moment.
+    after_at_us: Option<i64>,
+    /// Which slot of theirs; `default` when it is left out.
+    slot: Option<String>,
+}
+
+/// What changed between what two robots said they ran, or one robot at two times: parameters, metrics, datasets, schema, code, drift
+/// reference, tags, aliases, stage, and who registered, staged and deployed it. Also of robots that were revoked.
+#[utoipa::path(get, path = "/api/v1/lineage/diff", tag = "lineage", params(DiffQuery), responses(
+    (status = 200, body = LineageDiff), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn diff(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Params(query): Params<DiffQuery>,
+) -> Result<Json<LineageDiff>, HttpError> {
+    let slot = query.slot.as_deref().map_or_else(|| Ok(SlotName::default_slot()), name)?;
+    let before = Moment { target: name(&query.before)?, at_us: query.before_at_us };
+    let after = Moment { target: name(query.after.as_deref().unwrap_or(&query.before))?, at_us: query.after_at_us };
+    Ok(Json(shared.app.diff_lineage(&who, &slot, before, after).await?))
+}
+
+/// Which part of which timeline.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TimelineQuery {
+    /// The robot.
+    target: String,
+    /// Nothing before this time, microseconds since the Unix epoch.
+    from_us: Option<i64>,
+    /// Nothing from this time on.
+    to_us: Option<i64>,
+    /// Only these categories, with commas between: `attested`, `desired`, `deployment`, `command`, `policy`, `drift`, `identity`, `capture`,
+    /// `log`, `live`, `event`.
+    category: Option<String>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// At most so many, 1 to 1000; 100 by default.
+    limit: Option<u32>,
+}
+
+/// Everything that touched a robot, the newest first: what it said it ran, what it was told, commands, policies, drift, identity,
+/// captures, losses of its log, live sessions and events, each with who and by whose clock. Also of a robot that was revoked.
+#[utoipa::path(get, path = "/api/v1/lineage/timeline", tag = "lineage", params(TimelineQuery), responses(
+    (status = 200, body = Page<TimelineItem>), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn timeline(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Params(query): Params<TimelineQuery>,
+) -> Result<Json<Page<TimelineItem>>, HttpError> {
+    let categories = query.category.iter().flat_map(|words| words.split(',')).map(name::<Category>).collect::<Result<BTreeSet<_>, _>>()?;
+    let window = Window {
+        from_us: query.from_us.unwrap_or(i64::MIN),
+        to_us: query.to_us.unwrap_or(i64::MAX),
+        categories,
+        after: query.after.as_deref().map(name::<Place>).transpose()?,
+        limit: limit(query.limit)?,
+    };
+    Ok(Json(shared.app.timeline(&who, &name(&query.target)?, &window).await?))
+}
+
+/// A graph about what.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GraphQuery {
+    /// About what this robot runs, or ran at `at_us`.
+    target: Option<String>,
+    /// Of a robot: only this slot.
+    slot: Option<String>,
+    /// Instead: about a bundle, `sha256:` and 64 hex digits.
+    digest: Option<String>,
+    /// Instead: about the dataset of this digest.
+    dataset: Option<String>,
+    /// As it was at this moment, microseconds since the Unix epoch: what was there by then, and the robots that ran it then.
+    at_us: Option<i64>,
+    /// At most so many nodes, 1 to 1000; 200 by default.
+    limit: Option<u32>,
+}
+
+/// Lineage as a graph: from a dataset over runs, logged models, versions and deployments to robots, around one of these.
+#[utoipa::path(get, path = "/api/v1/lineage/graph", tag = "lineage", params(GraphQuery), responses(
+    (status = 200, body = LineageGraph), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn graph(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Params(query): Params<GraphQuery>,
+) -> Result<Json<LineageGraph>, HttpError> {
+    let about = match (query.target, query.slot, query.digest, query.dataset) {
+        (Some(target), slot, None, None) => About::Robot(name(&target)?, slot.as_deref().map(name).transpose()?),
+        (None, None, Some(digest), None) => About::Bundle(digest),
+        (None, None, None, Some(dataset)) => About::Dataset(dataset),
+        _ => return Err(HttpError::invalid("give one of target (with or without slot), digest of a bundle, and dataset")),
+    };
+    let most = limit(Some(query.limit.unwrap_or(200)))?;
+    Ok(Json(shared.app.lineage_graph(&who, &about, query.at_us, most).await?))
 }

@@ -21,6 +21,15 @@ pub trait DeploymentStore: Send + Sync {
     /// Deployments, newest first, older than `before`.
     async fn deployments(&self, organisation: &OrganisationId, before: Option<i64>, limit: u32) -> Result<Vec<Deployment>, StoreError>;
 
+    /// Deployments of a bundle, or those of them that name one robot, newest first, with at most `limit` robots in all.
+    async fn deployments_of(
+        &self,
+        organisation: &OrganisationId,
+        digest: &str,
+        target: Option<&edgeflow_core::TargetName>,
+        limit: u32,
+    ) -> Result<Vec<Deployment>, StoreError>;
+
     /// Deployments that still stand for a robot: the newest of each slot.
     async fn standing_deployments(
         &self,

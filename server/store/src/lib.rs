@@ -22,6 +22,7 @@ mod run;
 mod server;
 mod target;
 mod telemetry;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ pub use run::RunStore;
 pub use server::ServerStore;
 pub use target::TargetStore;
 pub use telemetry::TelemetryStore;
+pub use timeline::TimelineStore;
 
 /// All stores of one control plane.
 #[derive(Clone)]
@@ -77,6 +79,8 @@ pub struct Stores {
     pub lineage: Arc<dyn LineageStore>,
     /// Where what ran comes from.
     pub provenance: Arc<dyn ProvenanceStore>,
+    /// What touched robots, one for each database.
+    pub timeline: Vec<Arc<dyn TimelineStore>>,
     /// What is kept of logs and series.
     pub retention: Arc<dyn RetentionStore>,
 }

@@ -81,6 +81,9 @@ pub trait AuditStore: Send + Sync {
     /// Appends one act.
     async fn append_audit(&self, organisation: &OrganisationId, new: &NewAudit) -> Result<(), StoreError>;
 
+    /// Acts on any of these things, newest first, at most `limit`.
+    async fn audit_of(&self, organisation: &OrganisationId, resources: &[String], limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+
     /// Acts, newest first, older than `before`.
     async fn audit(&self, organisation: &OrganisationId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
 }

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
 
+pub mod training;
+
 use edgeflow_core::Clock;
 use edgeflow_server::{
     RobotId,

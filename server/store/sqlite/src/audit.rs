@@ -7,6 +7,7 @@ use edgeflow_core::{
 };
 use edgeflow_store::{AuditStore, StoreError};
 use futures::FutureExt;
+use sqlx::sqlite::SqliteRow;
 
 use crate::{
     Registry,
@@ -50,18 +51,32 @@ impl AuditStore for Registry {
             .fetch_all(&self.0.readers)
             .await
             .map_err(failed("reading the audit trail"))?;
-        rows.iter()
-            .map(|row| {
-                Ok(AuditRecord {
-                    id: get(row, "id")?,
-                    at_us: get(row, "at_us")?,
-                    who: get(row, "who")?,
-                    action: get(row, "action")?,
-                    resource: get(row, "resource")?,
-                    outcome: get(row, "outcome")?,
-                    detail: get_json(row, "detail")?,
-                })
-            })
-            .collect()
+        rows.iter().map(record_of).collect()
     }
+
+    async fn audit_of(&self, organisation: &OrganisationId, resources: &[String], limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM audit WHERE organisation = ?1 AND resource IN (SELECT value FROM json_each(?2)) ORDER BY id DESC LIMIT ?3",
+        )
+        .bind(organisation.as_str())
+        .bind(json(&resources)?)
+        .bind(limit)
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(failed("reading the audit trail"))?;
+        rows.iter().map(record_of).collect()
+    }
+}
+
+/// An act of a row.
+pub(crate) fn record_of(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
+    Ok(AuditRecord {
+        id: get(row, "id")?,
+        at_us: get(row, "at_us")?,
+        who: get(row, "who")?,
+        action: get(row, "action")?,
+        resource: get(row, "resource")?,
+        outcome: get(row, "outcome")?,
+        detail: get_json(row, "detail")?,
+    })
 }

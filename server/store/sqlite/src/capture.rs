@@ -142,7 +142,7 @@ async fn offer(connection: &mut SqliteConnection, robot: RobotId, info: CaptureI
     Ok(Offered { number: get(&row, "number")?, robot, info, touched_us: now_us, stored_us: None, gone: None })
 }
 
-fn offered(row: &SqliteRow) -> Result<Offered, StoreError> {
+pub(crate) fn offered(row: &SqliteRow) -> Result<Offered, StoreError> {
     let gone = match (get::<Option<i64>>(row, "gone_us")?, get::<Option<String>>(row, "gone_why")?) {
         (Some(at_us), Some(word)) => {
             let why = Gone::ALL.into_iter().find(|why| why.as_str() == word).ok_or_else(|| corrupt("capture")(&word))?;

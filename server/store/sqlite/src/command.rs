@@ -122,7 +122,7 @@ async fn end(connection: &mut SqliteConnection, robot: &RobotId, ended: &[(Strin
     Ok(())
 }
 
-fn command_of(row: &SqliteRow) -> Result<GivenCommand, StoreError> {
+pub(crate) fn command_of(row: &SqliteRow) -> Result<GivenCommand, StoreError> {
     let outcome: Option<String> = get(row, "outcome")?;
     let ended = match outcome {
         Some(outcome) => Some(Ended {

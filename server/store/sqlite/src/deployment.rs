@@ -21,6 +21,12 @@ use crate::{
 const LIST: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.superseded_server_epoch, t.superseded_generation \
      FROM (SELECT * FROM deployments WHERE organisation = ?1 AND id < ?2 AND id >= ?3 ORDER BY id DESC LIMIT ?4) d \
      JOIN deployment_targets t ON t.deployment = d.id ORDER BY d.id DESC, t.target";
+const OF_BUNDLE: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.superseded_server_epoch, t.superseded_generation \
+     FROM deployments d JOIN deployment_targets t ON t.deployment = d.id \
+     WHERE d.organisation = ?1 AND d.digest = ?2 ORDER BY d.id DESC, t.target LIMIT ?3";
+const OF_BUNDLE_TO: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.superseded_server_epoch, t.superseded_generation \
+     FROM deployment_targets t JOIN deployments d ON d.id = t.deployment \
+     WHERE t.target = ?4 AND d.organisation = ?1 AND d.digest = ?2 ORDER BY d.id DESC LIMIT ?3";
 const STANDING: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.superseded_server_epoch, t.superseded_generation \
      FROM deployments d JOIN deployment_targets t ON t.deployment = d.id \
      WHERE d.organisation = ?1 AND d.id IN (SELECT deployment FROM deployment_targets WHERE target = ?2 AND superseded_generation IS NULL) \
@@ -49,6 +55,20 @@ impl DeploymentStore for Fleet {
             .fetch_all(&self.0.readers)
             .await
             .map_err(failed("listing a robot's deployments"))?;
+        collect(&rows)
+    }
+
+    async fn deployments_of(
+        &self,
+        organisation: &OrganisationId,
+        digest: &str,
+        target: Option<&TargetName>,
+        limit: u32,
+    ) -> Result<Vec<Deployment>, StoreError> {
+        let query =
+            sqlx::query(if target.is_some() { OF_BUNDLE_TO } else { OF_BUNDLE }).bind(organisation.as_str()).bind(digest).bind(limit);
+        let query = if let Some(target) = target { query.bind(target.as_str()) } else { query };
+        let rows = query.fetch_all(&self.0.readers).await.map_err(failed("listing a bundle's deployments"))?;
         collect(&rows)
     }
 }

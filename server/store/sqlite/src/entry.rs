@@ -206,7 +206,7 @@ impl EntryStore for Telemetry {
     }
 }
 
-fn entry_of(row: &SqliteRow) -> Result<StoredEntry, StoreError> {
+pub(crate) fn entry_of(row: &SqliteRow) -> Result<StoredEntry, StoreError> {
     Ok(StoredEntry {
         id: get(row, "id")?,
         target: get_name(row, "target")?,
@@ -219,7 +219,7 @@ fn entry_of(row: &SqliteRow) -> Result<StoredEntry, StoreError> {
     })
 }
 
-fn loss_of(row: &SqliteRow) -> Result<LossView, StoreError> {
+pub(crate) fn loss_of(row: &SqliteRow) -> Result<LossView, StoreError> {
     let (first_seq, last_seq) = (get_u64(row, "first_seq")?, get_u64(row, "last_seq")?);
     Ok(LossView {
         epoch: get(row, "epoch")?,

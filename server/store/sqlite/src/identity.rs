@@ -151,7 +151,7 @@ fn robot_of(row: &SqliteRow) -> Result<RobotId, StoreError> {
     Ok(RobotId { organisation: get_name(row, "organisation")?, name: get_name(row, "target")? })
 }
 
-fn certificate_of(row: &SqliteRow) -> Result<Certificate, StoreError> {
+pub(crate) fn certificate_of(row: &SqliteRow) -> Result<Certificate, StoreError> {
     Ok(Certificate {
         fingerprint: Fingerprint(get_hash(row, "fingerprint")?),
         target: robot_of(row)?,

@@ -32,7 +32,7 @@ pub(crate) async fn robot_row(connection: &mut SqliteConnection, robot: &RobotId
 }
 
 /// Row id of an epoch, made when missing: its place in the order of first sight.
-async fn epoch_row(connection: &mut SqliteConnection, robot: i64, epoch: &str) -> Result<i64, StoreError> {
+async fn epoch_row(connection: &mut SqliteConnection, robot: i64, epoch: &str, seen_us: i64) -> Result<i64, StoreError> {
     let note = failed("noting an epoch");
     let known = sqlx::query("SELECT id FROM epochs WHERE robot = ?1 AND epoch = ?2")
         .bind(robot)
@@ -43,9 +43,10 @@ async fn epoch_row(connection: &mut SqliteConnection, robot: i64, epoch: &str) -
     if let Some(row) = known {
         return get(&row, "id");
     }
-    let row = sqlx::query("INSERT INTO epochs (robot, epoch) VALUES (?1, ?2) RETURNING id")
+    let row = sqlx::query("INSERT INTO epochs (robot, epoch, seen_us) VALUES (?1, ?2, ?3) RETURNING id")
         .bind(robot)
         .bind(epoch)
+        .bind(seen_us)
         .fetch_one(connection)
         .await
         .map_err(&note)?;
@@ -106,7 +107,7 @@ pub(crate) async fn hello(
 ) -> Result<Ingested, StoreError> {
     ingestion::check_hello(hello)?;
     let robot_id = robot_row(connection, robot, Some(received_us)).await?;
-    let epoch = epoch_row(connection, robot_id, &hello.epoch).await?;
+    let epoch = epoch_row(connection, robot_id, &hello.epoch, received_us).await?;
     let mut outcome = AckOutcome::Accepted;
     let mut next = Vec::with_capacity(Class::ALL.len());
     let mut moved = Vec::new();
@@ -139,7 +140,7 @@ pub(crate) async fn batch(
     ingestion::check(batch)?;
     let class = batch.class;
     let robot_id = robot_row(connection, robot, Some(received_us)).await?;
-    let epoch = epoch_row(connection, robot_id, &batch.epoch).await?;
+    let epoch = epoch_row(connection, robot_id, &batch.epoch, received_us).await?;
     let before = position(connection, robot_id, epoch, class).await?;
     let answer = |outcome, next_seq| Ingested { outcome, next: vec![Ack { class, next_seq }], stored: Vec::new(), lost: 0 };
     let Plan::Apply { skip, lost, next_seq } = ingestion::plan(before, batch) else {

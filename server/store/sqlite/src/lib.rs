@@ -32,6 +32,7 @@ mod search;
 mod server;
 mod target;
 mod telemetry;
+mod timeline;
 mod writer;
 
 use edgeflow_store::{StoreError, Stores};
@@ -85,6 +86,7 @@ impl Sqlite {
             telemetry: self.telemetry.clone(),
             lineage: self.telemetry.clone(),
             provenance: self.registry.clone(),
+            timeline: vec![self.telemetry.clone(), self.fleet.clone(), self.registry.clone()],
             retention: self.telemetry.clone(),
         }
     }

@@ -7,7 +7,8 @@ use edgeflow_core::{
     target::SlotNow,
 };
 use edgeflow_store::{LineageStore, StoreError};
-use sqlx::SqliteConnection;
+use edgeflow_wire::Version;
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Telemetry,
@@ -23,7 +24,13 @@ const INTERVALS: &str = "SELECT i.slot, i.model, i.version, i.digest, i.from_us,
 const RAN: &str = "SELECT i.robot, r.target, MIN(i.from_us) AS first_us, MAX(COALESCE(i.last_us, s.t_us, i.from_us)) AS last_us, \
      COUNT(*) AS intervals, MAX(i.to_us IS NULL) AS now \
      FROM intervals i JOIN robots r ON r.id = i.robot LEFT JOIN slots s ON s.robot = i.robot AND s.slot = i.slot \
-     WHERE i.organisation = ?1 AND i.digest = ?2 AND i.robot > ?3 GROUP BY i.robot ORDER BY i.robot LIMIT ?4";
+     WHERE i.organisation = ?1 AND i.digest = ?2 AND i.robot > ?3 AND (?5 IS NULL OR i.from_us <= ?5 AND (i.to_us IS NULL OR i.to_us > ?5)) \
+     GROUP BY i.robot ORDER BY i.robot LIMIT ?4";
+
+/// The first step towards the bundle that came with its interval. A slot says its digest first in the entry in which that is active.
+const ANSWERED: &str = "SELECT a.server_epoch, a.generation FROM robots r JOIN attestations a ON a.robot = r.id AND a.slot = ?3 \
+     WHERE r.organisation = ?1 AND r.target = ?2 AND a.digest = ?4 AND a.status = '\"active\"' AND a.at_us >= ?5 \
+     AND (?6 IS NULL OR a.at_us < ?6) ORDER BY a.id LIMIT 1";
 
 #[async_trait]
 impl LineageStore for Telemetry {
@@ -37,26 +44,23 @@ impl LineageStore for Telemetry {
             .fetch_all(&self.0.readers)
             .await
             .map_err(failed("reading what ran"))?;
-        let interval = |row| {
-            Ok(Interval {
-                slot: get(row, "slot")?,
-                model: get(row, "model")?,
-                version: get(row, "version")?,
-                digest: get(row, "digest")?,
-                from_us: get(row, "from_us")?,
-                last_us: get(row, "last_us")?,
-                to_us: get(row, "to_us")?,
-            })
-        };
-        rows.iter().map(interval).collect()
+        rows.iter().map(interval_of).collect()
     }
 
-    async fn ran(&self, organisation: &OrganisationId, digest: &str, after: i64, limit: u32) -> Result<Vec<(i64, Ran)>, StoreError> {
+    async fn ran(
+        &self,
+        organisation: &OrganisationId,
+        digest: &str,
+        at_us: Option<i64>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, Ran)>, StoreError> {
         let rows = sqlx::query(RAN)
             .bind(organisation.as_str())
             .bind(digest)
             .bind(after)
             .bind(limit)
+            .bind(at_us)
             .fetch_all(&self.0.readers)
             .await
             .map_err(failed("reading where a bundle ran"))?;
@@ -72,6 +76,33 @@ impl LineageStore for Telemetry {
         };
         rows.iter().map(ran).collect()
     }
+
+    async fn answered(&self, robot: &RobotId, interval: &Interval) -> Result<Option<Version>, StoreError> {
+        let row = sqlx::query(ANSWERED)
+            .bind(robot.organisation.as_str())
+            .bind(robot.as_str())
+            .bind(&interval.slot)
+            .bind(&interval.digest)
+            .bind(interval.from_us)
+            .bind(interval.to_us)
+            .fetch_optional(&self.0.readers)
+            .await
+            .map_err(failed("reading what an interval was the answer to"))?;
+        row.map(|row| Ok(Version { server_epoch: get_u64(&row, "server_epoch")?, generation: get_u64(&row, "generation")? })).transpose()
+    }
+}
+
+/// An interval of a row.
+pub(crate) fn interval_of(row: &SqliteRow) -> Result<Interval, StoreError> {
+    Ok(Interval {
+        slot: get(row, "slot")?,
+        model: get(row, "model")?,
+        version: get(row, "version")?,
+        digest: get(row, "digest")?,
+        from_us: get(row, "from_us")?,
+        last_us: get(row, "last_us")?,
+        to_us: get(row, "to_us")?,
+    })
 }
 
 /// What a newer word about a slot does to its intervals. A clock that was set back makes one of no length, never a negative one.

@@ -235,7 +235,7 @@ fn model_of(row: &SqliteRow) -> Result<Model, StoreError> {
     })
 }
 
-fn version_of(row: &SqliteRow) -> Result<ModelVersion, StoreError> {
+pub(crate) fn version_of(row: &SqliteRow) -> Result<ModelVersion, StoreError> {
     let bundle = match get::<Option<String>>(row, "digest")? {
         None => None,
         Some(digest) => Some(VersionBundle {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use edgeflow_core::{
     OrganisationId,
+    model::ModelVersion,
     provenance::{JUDGED_BY, Registered, Via},
 };
 use edgeflow_store::{ProvenanceStore, StoreError};
@@ -12,6 +13,7 @@ use crate::{
     Registry,
     connect::failed,
     decode::{corrupt, get, json},
+    model::version_of,
 };
 
 macro_rules! registered {
@@ -27,6 +29,11 @@ macro_rules! registered {
 const BY_DIGEST: &str =
     registered!("v.digest IN (SELECT value FROM json_each(?2)) ORDER BY v.created_at_us DESC, v.model DESC, v.number DESC");
 
+const BUNDLE_VERSIONS: &str = "SELECT v.*, m.name AS model_name, \
+     (SELECT json_group_array(alias) FROM model_aliases a WHERE a.model = v.model AND a.number = v.number) AS aliases \
+     FROM model_versions v JOIN models m ON m.id = v.model WHERE v.organisation = ?1 AND v.digest = ?2 \
+     ORDER BY v.created_at_us DESC, v.model DESC, v.number DESC";
+
 /// A run leads to the runs that take in a model of its, whether it is the model's source or said that it came out, and to its children.
 /// Ways are cut where they could only go in circles.
 const ANCESTORS: &str = "WITH RECURSIVE up (run, id, via, depth) AS ( \
@@ -41,8 +48,11 @@ const ANCESTORS: &str = "WITH RECURSIVE up (run, id, via, depth) AS ( \
          JOIN runs s ON s.organisation = ?1 AND s.id = t.value WHERE u.depth < 50) \
      SELECT id, via, MIN(depth) AS depth FROM up GROUP BY id ORDER BY MIN(depth), run DESC LIMIT ?3";
 
-const MADE_FROM: &str = concat!(
-    "WITH RECURSIVE down (run, id) AS ( \
+/// Begins a statement with `down`: the runs that were trained on a dataset of digest ?2, and those that such runs led to.
+macro_rules! down {
+    ($of:expr) => {
+        concat!(
+            "WITH RECURSIVE down (run, id) AS ( \
        SELECT r.run, r.id FROM datasets d JOIN run_datasets x ON x.dataset = d.dataset JOIN runs r ON r.run = x.run \
          WHERE d.organisation = ?1 AND d.digest = ?2 AND NOT EXISTS ( \
            SELECT 1 FROM run_dataset_tags t JOIN json_each(?3) j ON t.value LIKE j.value || '%' \
@@ -53,11 +63,16 @@ const MADE_FROM: &str = concat!(
          JOIN run_models i ON i.model = o.model AND i.direction = 'in' JOIN runs r ON r.run = i.run AND r.organisation = ?1 \
        UNION SELECT r.run, r.id FROM down u JOIN run_tags t ON t.value = u.id AND t.key = 'mlflow.parentRunId' \
          JOIN runs r ON r.run = t.run AND r.organisation = ?1) ",
-    registered!(
-        "(v.run_id IN (SELECT id FROM down) OR v.model_id IN (SELECT o.model FROM run_models o JOIN down u ON u.run = o.run \
+            $of
+        )
+    };
+}
+
+const TRAINED_ON: &str = down!("SELECT r.id FROM down u JOIN runs r ON r.run = u.run ORDER BY r.start_ms, r.run LIMIT ?4");
+const MADE_FROM: &str = down!(registered!(
+    "(v.run_id IN (SELECT id FROM down) OR v.model_id IN (SELECT o.model FROM run_models o JOIN down u ON u.run = o.run \
          WHERE o.direction = 'out')) ORDER BY v.created_at_us, v.model, v.number"
-    )
-);
+));
 
 #[async_trait]
 impl ProvenanceStore for Registry {
@@ -69,6 +84,28 @@ impl ProvenanceStore for Registry {
             .await
             .map_err(failed("looking for versions of a bundle"))?;
         rows.iter().map(registered_of).collect()
+    }
+
+    async fn bundle_versions(&self, organisation: &OrganisationId, digest: &str) -> Result<Vec<(ModelVersion, bool)>, StoreError> {
+        let rows = sqlx::query(BUNDLE_VERSIONS)
+            .bind(organisation.as_str())
+            .bind(digest)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("reading the versions of a bundle"))?;
+        rows.iter().map(|row| Ok((version_of(row)?, get::<Option<i64>>(row, "deleted_at_us")?.is_some()))).collect()
+    }
+
+    async fn trained_on(&self, organisation: &OrganisationId, dataset_digest: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(TRAINED_ON)
+            .bind(organisation.as_str())
+            .bind(dataset_digest)
+            .bind(json(&JUDGED_BY)?)
+            .bind(limit)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("following a dataset to its runs"))?;
+        rows.iter().map(|row| get(row, "id")).collect()
     }
 
     async fn ancestors(&self, organisation: &OrganisationId, run_id: &str, limit: u32) -> Result<Vec<(String, Via)>, StoreError> {

@@ -265,13 +265,24 @@ pub async fn what_ran_is_kept_as_the_robot_said_it(stores: Stores) {
     assert!(whole.iter().all(|one| one.to_us.is_none_or(|to_us| to_us >= one.from_us && one.last_us >= one.from_us)), "{whole:?}");
     let other = robot("r2");
     stores.entries.ingest_batch(&other, &known(Class::Event, 1, vec![active("a")]), 500).await.unwrap();
-    let ran = stores.lineage.ran(&org(), "a", 0, 10).await.unwrap();
+    let ran = stores.lineage.ran(&org(), "a", None, 0, 10).await.unwrap();
     let seen: Vec<_> = ran.iter().map(|(_, ran)| (ran.target.as_str(), ran.first_us, ran.intervals, ran.now)).collect();
     assert_eq!(seen, [("r1", 1_001, 2, false), ("r2", 1_001, 1, true)]);
     let (cursor, _) = ran[0];
-    assert_eq!(stores.lineage.ran(&org(), "a", cursor, 10).await.unwrap().len(), 1);
-    assert_eq!(stores.lineage.ran(&org(), "a", 0, 1).await.unwrap().len(), 1);
-    assert!(stores.lineage.ran(&other_org(), "a", 0, 10).await.unwrap().is_empty());
+    assert_eq!(stores.lineage.ran(&org(), "a", None, cursor, 10).await.unwrap().len(), 1);
+    assert_eq!(stores.lineage.ran(&org(), "a", None, 0, 1).await.unwrap().len(), 1);
+    assert!(stores.lineage.ran(&other_org(), "a", None, 0, 10).await.unwrap().is_empty());
+    let at = |at_us: i64| {
+        let lineage = stores.lineage.clone();
+        async move { lineage.ran(&org(), "a", Some(at_us), 0, 10).await.unwrap().into_iter().map(|(_, ran)| ran.target).collect::<Vec<_>>() }
+    };
+    assert_eq!((at(1_003).await, at(1_004).await, at(1_000).await.len()), (vec!["r1".into(), "r2".into()], vec!["r2".to_owned()], 0));
+    // Which desired state an interval was the answer to is the robot's own word, and not every interval has one.
+    let (told, untold) = (interval("a", 1_500, 1_500, None), interval("b", 1_004, 1_004, Some(2_000)));
+    let answered = stores.lineage.answered(&robot("r1"), &told).await.unwrap();
+    assert_eq!(answered.map(|version| version.generation), Some(2));
+    assert_eq!(stores.lineage.answered(&robot("r1"), &untold).await.unwrap(), None);
+    assert_eq!(stores.lineage.answered(&other, &told).await.unwrap(), None);
 }
 
 /// Progress of deployments.

@@ -12,6 +12,7 @@ mod fleet;
 mod identity;
 mod registry;
 mod retention;
+mod timeline;
 mod tracking;
 
 pub use artifact::*;
@@ -20,6 +21,7 @@ pub use fleet::*;
 pub use identity::*;
 pub use registry::*;
 pub use retention::*;
+pub use timeline::*;
 pub use tracking::*;
 
 /// Makes one test per promise. `$open` is an async function that opens an empty database: it gives [`Stores`](crate::Stores)
@@ -89,6 +91,8 @@ macro_rules! conformance_tests {
             entries_are_removed_by_their_age_and_it_is_on_record
             numbers_fold_to_what_they_were_however_they_are_folded
             numbers_of_every_robot_and_channel_are_folded
+            what_touched_a_robot_is_read_by_place_from_every_store
+            deployments_and_acts_are_found_by_what_they_were_about
         );
     };
     (@each $open:path: $($promise:ident)+) => {

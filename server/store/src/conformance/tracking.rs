@@ -353,6 +353,14 @@ pub async fn versions_come_from_datasets_through_runs(stores: Stores) {
     assert!(ancestors.contains(&("base".to_owned(), Via::Model)) && ancestors.contains(&("parent".to_owned(), Via::Parent)));
     assert_eq!(stores.provenance.ancestors(&org(), "tuned", 1).await.unwrap().len(), 1);
     assert!(stores.provenance.ancestors(&org(), "nobody", 10).await.unwrap().is_empty());
+    let trained_on = |digest: &'static str, limit: u32| {
+        let provenance = stores.provenance.clone();
+        async move { provenance.trained_on(&org(), digest, limit).await.unwrap() }
+    };
+    let mut runs = trained_on("y", 10).await;
+    runs.sort_unstable();
+    assert_eq!(runs, ["base", "parent", "tuned"]);
+    assert_eq!((trained_on("x", 1).await.len(), trained_on("z", 10).await.len()), (1, 0));
     let digest = one.registered.bundle.unwrap().digest;
     let registered = |organisation| {
         let (provenance, digest) = (stores.provenance.clone(), digest.clone());
@@ -362,6 +370,9 @@ pub async fn versions_come_from_datasets_through_runs(stores: Stores) {
     assert_eq!((known.version.as_str(), known.run_id.as_deref(), known.deleted), ("1", Some("base"), false));
     stores.models.delete_model_version(&org(), &ModelName::new("reader").unwrap(), 1, 9).await.unwrap();
     assert!(registered(org()).await[0].deleted, "a robot may have run it");
+    let [(whole, true)] = &stores.provenance.bundle_versions(&org(), &digest).await.unwrap()[..] else { panic!("one, deleted") };
+    assert_eq!((whole.number, whole.registered.origin.run_id.as_deref(), whole.registered.bundle.is_some()), (1, Some("base"), true));
+    assert!(stores.provenance.bundle_versions(&other_org(), &digest).await.unwrap().is_empty());
     assert!(registered(other_org()).await.is_empty());
 }
 
