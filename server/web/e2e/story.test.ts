@@ -6,6 +6,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Network } from './network';
 import { duringStory, environment, launch, reachable, story, until, Watched } from './browser';
+import { training } from './training';
 
 const ROBOTS = ['robot-1', 'robot-2', 'robot-3'];
 const DRIFTING = 'robot-2';
@@ -200,3 +201,5 @@ describe('at the end', () => {
     await context.close();
   });
 });
+
+training(() => browser);

@@ -42,4 +42,9 @@ describe.each([
     if (a === undefined || b === undefined) throw new Error(`--${a === undefined ? text : ground} is no colour of app.css`);
     expect(contrast(a, b)).toBeGreaterThanOrEqual(4.5);
   });
+
+  // Lines and marks are graphics, for which AA asks 3.
+  it.each(Array.from({ length: 8 }, (_, i) => `series-${i + 1}`))('%s on panel', (series) => {
+    expect(contrast(colours.get(series)!, colours.get('panel')!)).toBeGreaterThanOrEqual(3);
+  });
 });

@@ -1,11 +1,14 @@
 // The control plane's HTTP API, typed. Every page talks through this; nothing else calls fetch.
 
+import type { Artifact } from './artifacts';
 import type { Capture } from './captures';
 import type { Deployment, NewDeployment } from './deployments';
 import type { Baseline, DriftReport, FleetDrift } from './drift';
 import type { TimelineEvent } from './events';
 import type { Interval, Provenance } from './lineage';
+import type { ModelDiff } from './model-diff';
 import type { Model, ModelVersion } from './models';
+import type { Experiment, LoggedModel, Run, RunMetric } from './runs';
 import type { Certificate, Loss, Target, TargetLog } from './targets';
 import type { Channels, Resolution, Telemetry } from './telemetry';
 
@@ -16,9 +19,19 @@ export interface ServerInfo {
   started_at_us: number;
 }
 
-interface Page<T> {
+export interface Page<T> {
   items: T[];
   next: string | number | null;
+}
+
+/** Which of a list, in the words of MLflow's search. */
+export interface Search {
+  filter?: string | undefined;
+  order_by?: string | undefined;
+  view?: 'active' | 'deleted' | 'all' | undefined;
+  /** `next` of the page before. */
+  after?: string | undefined;
+  limit?: number | undefined;
 }
 
 /** The control plane said no, or could not be reached (`status` 0). The message is for people. */
@@ -37,8 +50,10 @@ export class ApiError extends Error {
 /** The API's own message where there is one, else the status. */
 export function errorFrom(status: number, body: string): ApiError {
   try {
-    const parsed = JSON.parse(body) as { error?: { code?: string; message?: string } };
+    const parsed = JSON.parse(body) as { error?: { code?: string; message?: string }; error_code?: string; message?: string };
     if (parsed.error?.message) return new ApiError(status, parsed.error.code ?? 'error', parsed.error.message);
+    // Artifacts come by MLflow's routes, whose errors look different.
+    if (parsed.error_code && parsed.message) return new ApiError(status, parsed.error_code, parsed.message);
   } catch {
     // Not the API's JSON: a proxy's page, perhaps.
   }
@@ -56,6 +71,8 @@ export interface ApiOptions {
 }
 
 const PAGE = 500;
+/** Artifacts have MLflow's routes only, beside the native ones. */
+const ARTIFACTS = '../2.0/mlflow-artifacts/artifacts';
 
 export class Api {
   readonly #options: ApiOptions;
@@ -156,20 +173,25 @@ export class Api {
   }
 
   /** A capture's file, told of as it comes. */
-  async captureFile(target: string, id: string, onProgress: (received: number) => void): Promise<Blob> {
+  captureFile(target: string, id: string, onProgress: (received: number) => void): Promise<Blob> {
+    return this.#file(`targets/${encodeURIComponent(target)}/captures/${encodeURIComponent(id)}`, onProgress);
+  }
+
+  /** A file, told of as it comes. The browser keeps what is large on its disk. */
+  async #file(path: string, onProgress: (received: number) => void, signal?: AbortSignal): Promise<Blob> {
     const cut = () => new ApiError(0, 'unreachable', 'the download was cut off: check that edgeflow-server runs and try again');
-    const url = this.#url(`targets/${encodeURIComponent(target)}/captures/${encodeURIComponent(id)}`);
-    const response = await this.#fetch(url, { headers: { accept: 'application/octet-stream' } }).catch(() => Promise.reject(cut()));
+    const response = await this.#fetch(this.#url(path), { headers: { accept: 'application/octet-stream' }, signal: signal ?? null }).catch(() => Promise.reject(cut()));
     if (response.status === 401) this.#options.onUnauthorized();
     if (!response.ok || !response.body) throw errorFrom(response.status, await response.text());
-    const [parts, reader] = [[] as BlobPart[], response.body.getReader()];
     let received = 0;
-    for (;;) {
-      const { done, value } = await reader.read().catch(() => Promise.reject(cut()));
-      if (done) return new Blob(parts, { type: 'application/octet-stream' });
-      parts.push(value);
-      onProgress((received += value.byteLength));
-    }
+    const told = new TransformStream<Uint8Array, Uint8Array>({
+      transform(part, passed) {
+        onProgress((received += part.byteLength));
+        passed.enqueue(part);
+      },
+    });
+    const kept = new Response(response.body.pipeThrough(told), { headers: { 'content-type': 'application/octet-stream' } });
+    return kept.blob().catch(() => Promise.reject(cut()));
   }
 
   targetDrift(target: string, limit: number, signal?: AbortSignal): Promise<{ target: string; reports: DriftReport[] }> {
@@ -202,6 +224,50 @@ export class Api {
   async baseline(version: ModelVersion, signal?: AbortSignal): Promise<Baseline | null> {
     const file = version.files.find(({ path }) => path === 'baseline.json');
     return file ? this.#request('GET', `artifacts/${file.sha256}`, { ...(signal && { signal }) }) : null;
+  }
+
+  /** One page of experiments. */
+  experiments(search: Search, signal?: AbortSignal): Promise<Page<Experiment>> {
+    return this.#request('GET', 'experiments', { query: { ...search }, ...(signal && { signal }) });
+  }
+
+  experiment(id: string, signal?: AbortSignal): Promise<Experiment> {
+    return this.#request('GET', `experiments/${encodeURIComponent(id)}`, { ...(signal && { signal }) });
+  }
+
+  /** One page of an experiment's runs. */
+  runs(experiment: string, search: Search, signal?: AbortSignal): Promise<Page<Run>> {
+    return this.#request('GET', `experiments/${encodeURIComponent(experiment)}/runs`, { query: { ...search }, ...(signal && { signal }) });
+  }
+
+  run(id: string, signal?: AbortSignal): Promise<Run> {
+    return this.#request('GET', `runs/${encodeURIComponent(id)}`, { ...(signal && { signal }) });
+  }
+
+  /** A metric of runs, at no more than `steps` steps, evenly spread. */
+  async runMetrics(runs: readonly string[], key: string, steps: number, signal?: AbortSignal): Promise<RunMetric[]> {
+    const page: Page<RunMetric> = await this.#request('GET', 'run-metrics', { query: { runs: runs.join(','), key, steps }, ...(signal && { signal }) });
+    return page.items;
+  }
+
+  loggedModel(id: string, signal?: AbortSignal): Promise<LoggedModel> {
+    return this.#request('GET', `logged-models/${encodeURIComponent(id)}`, { ...(signal && { signal }) });
+  }
+
+  /** What lies directly in a folder of artifacts. */
+  async artifacts(folder: string, signal?: AbortSignal): Promise<Artifact[]> {
+    const listed = await this.#request<{ files?: Artifact[] }>('GET', ARTIFACTS, { query: { path: folder }, ...(signal && { signal }) });
+    return listed.files ?? [];
+  }
+
+  /** A file among the artifacts, told of as it comes. */
+  artifactFile(path: string, onProgress: (received: number) => void, signal?: AbortSignal): Promise<Blob> {
+    return this.#file(`${ARTIFACTS}/${path.split('/').map(encodeURIComponent).join('/')}`, onProgress, signal);
+  }
+
+  modelDiff(model: string, version: string, with_: string, otherModel: string | undefined, signal?: AbortSignal): Promise<ModelDiff> {
+    const path = `models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}/diff`;
+    return this.#request('GET', path, { query: { with: with_, model: otherModel }, ...(signal && { signal }) });
   }
 
   deployments(signal?: AbortSignal): Promise<Deployment[]> {

@@ -1,7 +1,7 @@
 // The one running dashboard: session, live data, link state and clock. Pages read from it and never fetch the shared data themselves.
 
 import { Api, type ServerInfo } from './api';
-import { parseRoute, tokenFromHash, type Route } from './router';
+import { parseQuery, parseRoute, tokenFromHash, withQuery, type PageQuery, type Route } from './router';
 import { EMPTY, reduce, type State } from './state';
 import { LiveStream, type LinkState, type StreamMessage } from './stream';
 import { newestFirst } from './models';
@@ -17,6 +17,8 @@ class App {
   /** Why the sign-in page shows, when there is something to say. */
   signInMessage = $state<string | null>(null);
   route = $state.raw<Route>({ page: 'fleet' });
+  /** What the address says of how the page is to be shown. */
+  query = $state.raw<PageQuery>({});
   data = $state.raw<State>(EMPTY);
   server = $state.raw<ServerInfo | null>(null);
   link = $state.raw<LinkState>({ status: 'connecting' });
@@ -69,7 +71,19 @@ class App {
       history.replaceState(null, '', `${location.pathname}${location.search}#/fleet`);
       this.signIn(token);
     }
-    this.route = parseRoute(location.hash);
+    const route = parseRoute(location.hash);
+    // The same page stays the same object, so that what depends on it alone is not done again.
+    if (JSON.stringify(route) !== JSON.stringify(this.route)) this.route = route;
+    this.query = parseQuery(location.hash);
+  }
+
+  /** Says of the page that shows how it is to be shown, in its address: what is sent on shows the same. */
+  say(query: Readonly<Record<string, string | null>>): void {
+    const before = parseQuery(location.hash);
+    const next = withQuery(location.hash.split('?')[0] || '#/fleet', { ...before, ...query });
+    if (next === withQuery(location.hash.split('?')[0] || '#/fleet', before)) return;
+    history.replaceState(null, '', `${location.pathname}${location.search}${next}`);
+    this.query = parseQuery(next);
   }
 
   signIn(token: string): void {

@@ -86,6 +86,33 @@ export interface Baseline {
   features: { name: string; unit?: string; edges?: number[]; categories?: { code: number; name: string }[]; counts: number[] }[];
 }
 
+export interface Drawing {
+  /** Where a bar stands and how tall it is, as shares of the whole; `share` is what it counts. */
+  bars: { x: number; width: number; height: number; share: number; label: string }[];
+  low: string;
+  high: string;
+}
+
+/**
+ * A feature of a baseline as a picture. Its edges are quantiles, so every bin counts about the same: width is by value and area is the
+ * share, which shows where values lie. The open bins at both ends have no width and are left out. Categories are as wide as each other.
+ */
+export function drawing(feature: Baseline['features'][number]): Drawing {
+  const part = shares(feature.counts);
+  const edges = feature.edges ?? [];
+  const [low, high] = [edges[0], edges.at(-1)];
+  if (low === undefined || high === undefined || !(high > low) || feature.counts.length !== edges.length + 1) {
+    const most = Math.max(...part, Number.MIN_VALUE);
+    const name = (i: number) => feature.categories?.[i]?.name ?? (feature.categories ? 'others' : `bin ${i + 1}`);
+    const bars = part.map((share, i) => ({ x: i / part.length, width: 1 / part.length, height: share / most, share, label: name(i) }));
+    return { bars, low: part.length > 0 ? name(0) : '', high: part.length > 1 ? name(part.length - 1) : '' };
+  }
+  const inner = part.slice(1, -1).map((share, i) => ({ from: edges[i]!, to: edges[i + 1]!, share })).filter(({ from, to }) => to > from);
+  const densest = Math.max(...inner.map(({ from, to, share }) => share / (to - from)), Number.MIN_VALUE);
+  const bars = inner.map(({ from, to, share }) => ({ x: (from - low) / (high - low), width: (to - from) / (high - low), height: share / (to - from) / densest, share, label: `${compact(from)} to ${compact(to)}` }));
+  return { bars, low: compact(low), high: compact(high) };
+}
+
 /** Counts to shares of the whole; all zero when nothing was counted. */
 export function shares(counts: readonly number[]): number[] {
   const total = counts.reduce((sum, n) => sum + n, 0);

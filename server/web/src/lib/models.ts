@@ -12,6 +12,18 @@ export interface BundleFile {
   sha256: string;
 }
 
+/** What a graph consists of and about what it costs: one run, with every open dimension at 1. */
+export interface GraphReport {
+  nodes: number;
+  parameters: number;
+  macs: number;
+  operators: Record<string, number>;
+  /** Operators whose cost could not be told, to how many. */
+  unestimated: Record<string, number>;
+}
+
+export type Stage = 'None' | 'Staging' | 'Production' | 'Archived';
+
 export interface ModelVersion {
   model: string;
   version: string;
@@ -23,8 +35,18 @@ export interface ModelVersion {
   size_bytes: number;
   files: BundleFile[];
   onnx: { inputs: OnnxTensor[]; outputs: OnnxTensor[]; opset: number; producer: string } | null;
+  report?: GraphReport | null;
+  /** Text of `edgeflow.yaml`. */
+  manifest?: string | null;
   labels: string[] | null;
   description: string;
+  aliases?: string[];
+  stage?: Stage;
+  tags?: Record<string, string>;
+  /** The run that made it, and the logged model it is. */
+  run_id?: string | null;
+  model_id?: string | null;
+  source?: string;
   created_at_us: number;
   created_by: string;
 }
@@ -33,6 +55,8 @@ export interface Model {
   name: string;
   description: string;
   created_at_us: number;
+  aliases?: Record<string, string>;
+  tags?: Record<string, string>;
   versions: ModelVersion[];
 }
 
@@ -40,6 +64,22 @@ export interface Model {
 export function tensorType(tensor: OnnxTensor): string {
   return `${tensor.elem_type}[${tensor.shape.map((size) => size ?? '?').join(', ')}]`;
 }
+
+const SCALES = ['', 'k', 'M', 'G', 'T'];
+/** A large count in three digits: `1.23 M`. */
+export function scaled(value: number): string {
+  let [size, scale] = [value, 0];
+  while (size >= 999.5 && scale < SCALES.length - 1) {
+    size /= 1000;
+    scale += 1;
+  }
+  return scale === 0 ? String(value) : `${Number(size.toPrecision(3))}\u202f${SCALES[scale]}`;
+}
+
+/** Operators, the most used first. */
+export const byUse = (operators: Readonly<Record<string, number>>): [string, number][] => Object.entries(operators).sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
+
+export const stageTone = (stage: Stage): 'ok' | 'warn' | 'idle' => (stage === 'Production' ? 'ok' : stage === 'Staging' ? 'warn' : 'idle');
 
 export function newestFirst(versions: readonly ModelVersion[]): ModelVersion[] {
   return [...versions].sort((a, b) => Number(b.version) - Number(a.version));

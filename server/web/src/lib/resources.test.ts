@@ -3,7 +3,7 @@ import { errorFrom } from './api';
 import { newestDeployments, progressOf, stageOf, statusTone, type Deployment, type DeploymentTargetStatus } from './deployments';
 import { atLeast, lateness, mergeEvents, notable, type TimelineEvent } from './events';
 import { chooseParts, tensorType } from './models';
-import { parseRoute, links, tokenFromHash } from './router';
+import { parseQuery, parseRoute, links, tokenFromHash, withQuery } from './router';
 import { mergePoints, readPoints, resolutionNote } from './telemetry';
 
 describe('deployments', () => {
@@ -84,8 +84,24 @@ describe('addresses', () => {
   it('survive names with anything in them', () => {
     for (const name of ['robot-1', 'a/b', 'ü ?#']) expect(parseRoute(links.robot(name))).toEqual({ page: 'robot', name });
     expect(parseRoute(links.deployments('d1'))).toEqual({ page: 'deployments', id: 'd1' });
+    for (const [model, version] of [['a b', '12'], ['ü?#&', '@best']] as const) expect(parseRoute(links.version(model, version))).toEqual({ page: 'version', model, version });
+    expect(parseRoute(links.modelDiff('m', '1', '2'))).toEqual({ page: 'model-diff', model: 'm' });
+    expect(parseQuery(links.modelDiff('m', '1', '2', 'other'))).toEqual({ from: '1', to: '2', model: 'other' });
+    expect(parseQuery(links.modelDiff('m', '1', '2', 'm'))).toEqual({ from: '1', to: '2' });
+    expect(parseQuery(links.compare('1', ['a', 'b']))).toEqual({ runs: 'a,b' });
     expect(parseRoute('')).toEqual({ page: 'fleet' });
+    expect(parseQuery(withQuery('#/x', { filter: 'a = "b" & c', none: '', no: null }))).toEqual({ filter: 'a = "b" & c' });
     expect(parseRoute('#/%zz')).toEqual({ page: 'missing', path: '%zz' });
+  });
+
+  it('are those that the stock MLflow client prints', () => {
+    expect(parseRoute('#/experiments')).toEqual({ page: 'experiments' });
+    expect(parseRoute('#/experiments/12')).toEqual({ page: 'experiment', id: '12' });
+    expect(parseRoute('#/experiments/12/runs')).toEqual({ page: 'experiment', id: '12' });
+    expect(parseRoute('#/experiments/12/runs/9d6abaf7')).toEqual({ page: 'run', id: '9d6abaf7', experiment: '12' });
+    expect(parseRoute('#/experiments/12/models/m-00a8')).toEqual({ page: 'logged-model', id: 'm-00a8' });
+    expect(parseRoute('#/experiments/12/what')).toEqual({ page: 'missing', path: 'experiments/12/what' });
+    expect(parseRoute(links.run('9d6abaf7'))).toEqual({ page: 'run', id: '9d6abaf7', experiment: null });
   });
 
   it('carry a token only as a sign-in link', () => {
