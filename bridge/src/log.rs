@@ -380,15 +380,19 @@ impl Keeper {
     }
 
     fn tell_opened(&mut self, opened: &Opened) {
-        if let Opened::Replaced { set_aside, reason, unacknowledged } = opened {
-            let lost = match unacknowledged {
-                Some(entries) => format!("{entries} entries"),
-                None => "an unknown number of entries".to_owned(),
-            };
-            self.hold_fault(format!(
-                "the edge log was damaged ({reason}) and set aside as {}: {lost} did not reach the control plane",
-                set_aside.display()
-            ));
+        match opened {
+            Opened::Created | Opened::Continued => {}
+            Opened::Shortened { lost } => {
+                self.hold_fault(format!("the disk did not keep the newest entries of the edge log: {lost} are on record as lost"));
+            }
+            Opened::Replaced { set_aside, reason, lost } => {
+                let aside = set_aside.as_ref().map(|path| format!(" and set aside as {}", path.display())).unwrap_or_default();
+                let lost = match lost {
+                    Some(lost) => format!("{lost} are on record as lost"),
+                    None => "nothing tells how many entries are lost".to_owned(),
+                };
+                self.hold_fault(format!("the edge log was damaged ({reason}){aside}: {lost}"));
+            }
         }
     }
 

@@ -314,7 +314,7 @@ async fn losses_are_told_with_their_class_range_size_and_time() {
     assert_eq!(server.get("/targets/robot-1/losses").await, json!({ "items": [], "next": null }));
     drop(robot.append(Class::Detail, vec![summary(0.0); 40]));
     let mut batch = robot.append(Class::Detail, vec![summary(1.0)]);
-    batch.loss = Some(Loss { first_seq: 1, last_seq: 40, bytes: 12_345, first_t_us: 1_000, last_t_us: 9_000 });
+    batch.loss = Some(Loss { first_seq: 1, last_seq: 40, bytes: 12_345, first_t_us: 1_000, last_t_us: 9_000, ..Loss::default() });
     send(&server.app, &robot, batch).await;
     let losses = server.get("/targets/robot-1/losses").await;
     let mut told = losses["items"][0].clone();

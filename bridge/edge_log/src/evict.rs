@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     EdgeLog, LogError,
     error::is_full,
-    table::{ClassRow, cost, index, table},
+    table::{ClassRow, DAMAGED_AT_MOST, cost, index, table},
 };
 
 /// Entries that one transaction gives up because of their age: the log stays free for those who append.
@@ -90,7 +90,9 @@ fn evict_from(
     sealed: &mut bool,
     mut goes: impl FnMut(&Head, u64) -> bool,
 ) -> rusqlite::Result<()> {
-    let (mut freed, mut first, mut last) = (0, None, None);
+    let mut freed = 0;
+    // Ranges: what the disk did not keep between two entries is on record already.
+    let mut runs: Vec<Gone> = Vec::new();
     {
         let mut head = tx.prepare_cached(&format!("SELECT seq, t_us, boot_us, length(content) FROM {} ORDER BY seq", table(class)))?;
         let mut head = head.query([])?;
@@ -99,26 +101,49 @@ fn evict_from(
             if !goes(&at, freed) {
                 break;
             }
-            freed += cost(entry.get(3)?);
-            first.get_or_insert((at.seq, at.t_us));
-            last = Some((at.seq, at.t_us));
+            let bytes = cost(entry.get(3)?);
+            freed += bytes;
+            match runs.last_mut().filter(|run| run.last_seq + 1 == at.seq) {
+                Some(run) => (run.last_seq, run.last_t_us, run.bytes) = (at.seq, at.t_us, run.bytes + bytes),
+                None => runs.push(Gone { first_seq: at.seq, last_seq: at.seq, bytes, first_t_us: at.t_us, last_t_us: at.t_us }),
+            }
         }
     }
-    let (Some((first_seq, first_t_us)), Some((last_seq, last_t_us))) = (first, last) else { return Ok(()) };
-    tx.prepare_cached(&format!("DELETE FROM {} WHERE seq <= ?1", table(class)))?.execute([last_seq])?;
+    let Some(last) = runs.last() else { return Ok(()) };
+    tx.prepare_cached(&format!("DELETE FROM {} WHERE seq <= ?1", table(class)))?.execute([last.last_seq])?;
     row.bytes -= freed;
-    row.lost += last_seq - first_seq + 1;
+    for run in &runs {
+        row.lost += run.last_seq - run.first_seq + 1;
+        record(tx, class, run, sealed)?;
+    }
+    Ok(())
+}
+
+/// Entries that follow each other and are given up.
+struct Gone {
+    first_seq: u64,
+    last_seq: u64,
+    bytes: u64,
+    first_t_us: i64,
+    last_t_us: i64,
+}
+
+/// In a record of its own, or in the one before where that may grow.
+fn record(tx: &Transaction<'_>, class: Class, gone: &Gone, sealed: &mut bool) -> rusqlite::Result<()> {
+    let Gone { first_seq, last_seq, bytes, first_t_us, last_t_us } = *gone;
     let grown = !*sealed
         && tx
-            .prepare_cached("UPDATE loss SET last_seq = ?3, bytes = bytes + ?4, last_t_us = ?5 WHERE class = ?1 AND last_seq = ?2")?
-            .execute(params![index(class) as i64, first_seq - 1, last_seq, freed, last_t_us])?
+            .prepare_cached(
+                "UPDATE loss SET last_seq = ?3, bytes = bytes + ?4, last_t_us = ?5 WHERE class = ?1 AND last_seq = ?2 AND bytes > ?6",
+            )?
+            .execute(params![index(class) as i64, first_seq - 1, last_seq, bytes, last_t_us, DAMAGED_AT_MOST])?
             > 0;
     if !grown {
         tx.prepare_cached("INSERT INTO loss VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
             index(class) as i64,
             first_seq,
             last_seq,
-            freed,
+            bytes,
             first_t_us,
             last_t_us
         ])?;

@@ -34,7 +34,7 @@ pub struct ClassOverview {
     pub oldest: Option<(u64, i64)>,
     /// Number and time of the newest entry held.
     pub newest: Option<(u64, i64)>,
-    /// What was given up and is not yet known to the control plane.
+    /// What was given up, or not kept by the disk, and is not yet known to the control plane.
     pub losses: Vec<Loss>,
 }
 
@@ -96,10 +96,13 @@ impl LogInspector {
         let mut losses = self
             .conn
             .prepare_cached("SELECT first_seq, last_seq, bytes, first_t_us, last_t_us FROM loss WHERE class = ?1 ORDER BY first_seq")?;
-        let losses = losses.query_map([index(stats.class) as i64], |row| {
-            Ok(Loss { first_seq: row.get(0)?, last_seq: row.get(1)?, bytes: row.get(2)?, first_t_us: row.get(3)?, last_t_us: row.get(4)? })
-        })?;
-        Ok(ClassOverview { held, oldest, newest, losses: losses.collect::<rusqlite::Result<_>>()?, stats })
+        let losses = losses.query_map([index(stats.class) as i64], read::told)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let between = losses.iter().filter(|loss| oldest.is_some_and(|(first, _)| loss.first_seq > first));
+        let between: u64 = between
+            .filter(|loss| newest.is_some_and(|(last, _)| loss.last_seq < last))
+            .map(|loss| loss.last_seq - loss.first_seq + 1)
+            .sum();
+        Ok(ClassOverview { held: held.saturating_sub(between), oldest, newest, losses, stats })
     }
 
     /// Entries of a class from `from_seq` on, ascending; at most `max_entries` and about `max_bytes`, but at least one when

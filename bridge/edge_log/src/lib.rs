@@ -13,6 +13,10 @@
 //! appends after a power cut which the control plane already holds, and their numbers would be used twice; group
 //! appends keep the price at one `fsync` per group.
 //!
+//! Damage: a small file beside the database, [`heads`], knows how far each class has come. Entries that the database or its journal
+//! did not keep are one range per class, on record like those that were given up, and the numbers go on behind it; where the power was
+//! cut meanwhile, the range may end in an honest upper bound. Only when that file is gone too, a new epoch begins.
+//!
 //! Disk full: an append is refused whole. Acknowledging and giving up entries go on, out of a reserve that is kept beside the log.
 //!
 //! A file that was restored from an older copy shows when the control plane acknowledges more than was ever appended:
@@ -20,8 +24,10 @@
 
 mod error;
 mod evict;
+mod heads;
 mod inspect;
 mod log;
+mod mend;
 mod open;
 mod read;
 mod reserve;
@@ -30,5 +36,6 @@ mod table;
 pub use error::LogError;
 pub use inspect::{ClassOverview, LogInspector};
 pub use log::{ClassStats, EdgeLog, MAX_ENTRY_BYTES, NewEntry};
+pub use mend::Lost;
 pub use open::{Opened, Options};
 pub use read::{DAMAGED_KIND, Run};

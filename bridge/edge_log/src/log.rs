@@ -2,14 +2,15 @@
 
 use edgeflow_wire::{Class, ClassPosition, Content};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use std::fs::File;
+use std::{fs::File, path::Path};
 
 use crate::{
     LogError, Options,
     error::is_full,
     evict::make_room,
+    heads::{self, Heads},
     reserve::Reserve,
-    table::{self, ClassRow, cost, index, table},
+    table::{self, ClassRow, DAMAGED_AT_MOST, cost, index, table},
 };
 
 /// Most bytes one entry's content may take as JSON: alone in a batch it must pass the control plane's limit of 1 MiB a packet,
@@ -44,8 +45,8 @@ pub struct ClassStats {
     pub appended: u64,
     /// Entries the control plane has acknowledged, counted from 1.
     pub acknowledged: u64,
-    /// Entries evicted before they were acknowledged. One that was evicted while its acknowledgement was on the way
-    /// counts too.
+    /// Entries evicted, or not kept by the disk, before they were acknowledged. One that was evicted while its acknowledgement was
+    /// on the way counts too.
     pub lost: u64,
     /// What the held entries cost against the budget.
     pub held_bytes: u64,
@@ -62,14 +63,23 @@ pub struct EdgeLog {
     /// Per class: the newest loss record may have been sent, or is from an earlier life, so it must not grow any more.
     pub(crate) loss_sealed: [bool; 4],
     reserve: Reserve,
+    heads: Heads,
     /// Held as long as the log is open.
     _lock: File,
 }
 
 impl EdgeLog {
-    pub(crate) fn from_parts(conn: Connection, epoch: String, options: Options, reserve: Reserve, lock: File) -> rusqlite::Result<Self> {
-        let opened_at = ClassRow::load_all(&conn)?.map(|row| row.next_seq);
-        Ok(Self { conn, epoch, options, opened_at, loss_sealed: [true; 4], reserve, _lock: lock })
+    pub(crate) fn from_parts(
+        conn: Connection,
+        epoch: String,
+        options: Options,
+        (dir, boot): (&Path, &str),
+        lock: File,
+    ) -> rusqlite::Result<Self> {
+        let rows = ClassRow::load_all(&conn)?;
+        let (opened_at, heads) = (rows.map(|row| row.next_seq), Heads::begin(dir, boot, &epoch, &rows));
+        let reserve = Reserve::beside_log(dir);
+        Ok(Self { conn, epoch, options, opened_at, loss_sealed: [true; 4], reserve, heads, _lock: lock })
     }
 
     /// Identity of this incarnation of the log.
@@ -94,13 +104,15 @@ impl EdgeLog {
         let contents = entries.iter().map(|entry| encode(&entry.content)).collect::<Result<Vec<_>, _>>()?;
         let failed = LogError::sqlite("append to");
         let (budget_bytes, sealed) = (self.options.budget_bytes, self.loss_sealed);
+        self.heads.promise(&heads::counts(entries.iter().map(|entry| entry.class)));
         let mut appended = self.transact(|tx| append(tx, entries, &contents, budget_bytes, sealed));
         if appended.as_ref().is_err_and(is_full) {
             // The database may have free pages where only its journal has no room to grow: it begins anew in the room it has.
             self.checkpoint("PRAGMA wal_checkpoint(RESTART)");
             appended = self.transact(|tx| append(tx, entries, &contents, budget_bytes, sealed));
         }
-        let (seqs, sealed) = appended.map_err(failed)?;
+        let (seqs, rows, sealed) = appended.map_err(failed)?;
+        self.heads.note(&rows);
         self.loss_sealed = sealed;
         self.reserve.mend();
         Ok(seqs)
@@ -132,7 +144,10 @@ impl EdgeLog {
             }),
             done => done,
         }
-        .map_err(LogError::sqlite("trim"))
+        .map_err(LogError::sqlite("trim"))?;
+        let rows = ClassRow::load_all(&self.conn).map_err(LogError::sqlite("read"))?;
+        self.heads.note(&rows);
+        Ok(())
     }
 
     /// Begins a new epoch and returns its identity: what is held and what is lost but not reported moves over, numbered
@@ -143,15 +158,25 @@ impl EdgeLog {
     pub fn reopen_epoch(&mut self) -> Result<String, LogError> {
         let epoch = uuid::Uuid::new_v4().to_string();
         let mut opened_at = self.opened_at;
-        self.transact(|tx| {
+        let before = ClassRow::load_all(&self.conn).map_err(LogError::sqlite("read"))?;
+        self.heads.rename(&epoch, &before);
+        let renumbered = self.transact(|tx| {
             for class in Class::ALL {
                 let offset = renumber(tx, class)?;
                 let first = &mut opened_at[index(class)];
                 *first = first.saturating_sub(offset).max(1);
             }
-            tx.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [&epoch]).map(drop)
-        })
-        .map_err(LogError::sqlite("begin a new epoch of"))?;
+            tx.execute("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [&epoch])?;
+            ClassRow::load_all(tx)
+        });
+        match &renumbered {
+            Ok(rows) => self.heads.note(rows),
+            Err(_) => {
+                self.heads.rename(&self.epoch, &before);
+                self.heads.note(&before);
+            }
+        }
+        renumbered.map_err(LogError::sqlite("begin a new epoch of"))?;
         self.opened_at = opened_at;
         self.epoch.clone_from(&epoch);
         Ok(epoch)
@@ -236,7 +261,7 @@ fn append(
     contents: &[Vec<u8>],
     budget_bytes: u64,
     mut sealed: [bool; 4],
-) -> rusqlite::Result<(Vec<u64>, [bool; 4])> {
+) -> rusqlite::Result<(Vec<u64>, [ClassRow; 4], [bool; 4])> {
     let before = ClassRow::load_all(tx)?;
     let mut rows = before;
     let mut seqs = Vec::with_capacity(entries.len());
@@ -259,7 +284,7 @@ fn append(
             row.save(tx, class)?;
         }
     }
-    Ok((seqs, sealed))
+    Ok((seqs, rows, sealed))
 }
 
 /// Forgets what lies below `next_seq`: entries, and losses that the control plane now knows.
@@ -276,10 +301,11 @@ fn trim(tx: &Transaction<'_>, class: Class, next_seq: u64) -> rusqlite::Result<(
     tx.prepare_cached("DELETE FROM loss WHERE class = ?1 AND last_seq < ?2")?.execute(params![index(class) as i64, next_seq])?;
     // A range the control plane knows in part keeps its unknown part; its bytes are shared out evenly.
     tx.prepare_cached(
-        "UPDATE loss SET bytes = bytes * (last_seq - ?2 + 1) / (last_seq - first_seq + 1), first_seq = ?2
+        "UPDATE loss SET bytes = CASE WHEN bytes > ?3 THEN bytes * (last_seq - ?2 + 1) / (last_seq - first_seq + 1) ELSE bytes END,
+                         first_seq = ?2
          WHERE class = ?1 AND first_seq < ?2",
     )?
-    .execute(params![index(class) as i64, next_seq])?;
+    .execute(params![index(class) as i64, next_seq, DAMAGED_AT_MOST])?;
     Ok(())
 }
 

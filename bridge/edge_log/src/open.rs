@@ -11,7 +11,8 @@ use std::{
 use crate::{
     EdgeLog, LogError,
     error::is_damage,
-    reserve::Reserve,
+    heads,
+    mend::{Beginning, Lost, record_missing_end},
     table::{self, ClassRow},
 };
 
@@ -47,46 +48,83 @@ pub enum Opened {
     Created,
     /// An earlier one goes on.
     Continued,
-    /// An earlier one was damaged: it was set aside and this is a new epoch.
+    /// An earlier one goes on, and the disk did not keep its newest entries: their numbers are on record as lost.
+    Shortened {
+        /// How many.
+        lost: Lost,
+    },
+    /// An earlier one was damaged or gone, and with it what it held: those numbers are on record as lost, in the same epoch or, where not
+    /// even that is known, at the beginning of a new one.
     Replaced {
-        /// Where the damaged file is now.
-        set_aside: PathBuf,
+        /// Where the damaged file is now; none when there was none.
+        set_aside: Option<PathBuf>,
         /// What was wrong with it.
         reason: String,
-        /// Entries in it that the control plane had not acknowledged; none when not even that can be read.
-        unacknowledged: Option<u64>,
+        /// How many entries the control plane had not acknowledged; none when nothing tells.
+        lost: Option<Lost>,
     },
 }
 
 impl EdgeLog {
     /// Opens the log in `dir`, creating folder and file when missing. Only one process may have it open.
     ///
-    /// A damaged file is set aside beside the new one and reported in [`Opened::Replaced`].
+    /// A damaged file is set aside beside the new one and reported in [`Opened::Replaced`]; entries that are missing at its end are
+    /// reported in [`Opened::Shortened`].
     ///
     /// # Errors
     /// [`LogError::Locked`] when another process has it, [`LogError::Format`] when a newer version wrote it,
     /// [`LogError::File`] and [`LogError::Sqlite`] when the disk refuses.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Opened), LogError> {
+        Self::open_in(dir, options, &heads::boot())
+    }
+
+    /// As [`EdgeLog::open`], in this life of the machine.
+    pub(crate) fn open_in(dir: &Path, options: Options, boot: &str) -> Result<(Self, Opened), LogError> {
         fs::create_dir_all(dir).map_err(|source| LogError::File { action: "create the folder", path: dir.to_owned(), source })?;
         let lock = lock(dir)?;
         let path = dir.join(FILE);
-        let (conn, opened) = match connect(dir, &path)? {
+        let heads = heads::load(dir, boot);
+        let beginning = match &heads {
+            heads::Found::Told(told) => Beginning::after(told),
+            heads::Found::Missing | heads::Found::Unreadable => Beginning::fresh(),
+        };
+        let (mut conn, mut opened) = match connect(dir, &path, &beginning)? {
+            Found::Whole(conn, Opened::Created) => (conn, gone(&heads, beginning.lost)),
             Found::Whole(conn, opened) => (conn, opened),
             Found::Damaged(reason) => {
-                let unacknowledged = count_unacknowledged(&path);
+                let beginning = if matches!(heads, heads::Found::Told(_)) { beginning } else { Beginning::guessed(&path) };
                 let set_aside = set_aside(dir, &path)?;
-                tracing::error!(set_aside = %set_aside.display(), reason, "the edge log was damaged: a new epoch begins");
-                match connect(dir, &path)? {
-                    Found::Whole(conn, _) => (conn, Opened::Replaced { set_aside, reason, unacknowledged }),
+                let lost = beginning.lost;
+                tracing::error!(set_aside = %set_aside.display(), reason, %lost, "the edge log was damaged: it begins anew");
+                match connect(dir, &path, &beginning)? {
+                    Found::Whole(conn, _) => (conn, Opened::Replaced { set_aside: Some(set_aside), reason, lost: Some(lost) }),
                     Found::Damaged(reason) => return Err(LogError::Damaged(damage(reason))),
                 }
             }
         };
         let epoch = table::meta(&conn, "epoch").map_err(LogError::sqlite("read"))?;
         let epoch = epoch.ok_or_else(|| LogError::Damaged(damage("it has no epoch".to_owned())))?;
-        let log = Self::from_parts(conn, epoch, options, Reserve::beside_log(dir), lock).map_err(LogError::sqlite("read"))?;
+        if opened == Opened::Continued
+            && let heads::Found::Told(told) = &heads
+            && told.epoch == epoch
+            && let Some(lost) = record_missing_end(&mut conn, told).map_err(LogError::sqlite("mend"))?
+        {
+            tracing::error!(%lost, "the disk did not keep the newest entries of the edge log");
+            opened = Opened::Shortened { lost };
+        }
+        let log = Self::from_parts(conn, epoch, options, (dir, boot), lock).map_err(LogError::sqlite("read"))?;
         Ok((log, opened))
     }
+}
+
+/// There was no database, or an empty one.
+fn gone(heads: &heads::Found, lost: Lost) -> Opened {
+    let lost = match heads {
+        heads::Found::Missing => return Opened::Created,
+        heads::Found::Unreadable => None,
+        heads::Found::Told(_) => Some(lost),
+    };
+    Opened::Replaced { set_aside: None, reason: "its file was gone".to_owned(), lost }
 }
 
 fn damage(reason: String) -> rusqlite::Error {
@@ -110,8 +148,8 @@ enum Found {
     Damaged(String),
 }
 
-fn connect(dir: &Path, path: &Path) -> Result<Found, LogError> {
-    match try_connect(path) {
+fn connect(dir: &Path, path: &Path, beginning: &Beginning) -> Result<Found, LogError> {
+    match try_connect(path, beginning) {
         Ok(Ok((conn, opened))) => {
             let format = table::meta(&conn, "format").map_err(LogError::sqlite("read"))?;
             match format {
@@ -127,7 +165,7 @@ fn connect(dir: &Path, path: &Path) -> Result<Found, LogError> {
 }
 
 /// The outer error is SQLite's, the inner one what is wrong with a file that SQLite accepts.
-fn try_connect(path: &Path) -> rusqlite::Result<Result<(Connection, Opened), String>> {
+fn try_connect(path: &Path, beginning: &Beginning) -> rusqlite::Result<Result<(Connection, Opened), String>> {
     let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
@@ -138,7 +176,7 @@ fn try_connect(path: &Path) -> rusqlite::Result<Result<(Connection, Opened), Str
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))?;
     if tables == 0 {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        table::create(&tx, &uuid::Uuid::new_v4().to_string())?;
+        beginning.create(&tx)?;
         tx.commit()?;
         return Ok(Ok((conn, Opened::Created)));
     }
@@ -162,28 +200,28 @@ pub(crate) fn gap(conn: &Connection) -> rusqlite::Result<Option<String>> {
             conn.query_row(&format!("SELECT count(*), min(seq), max(seq) FROM {}", table::table(class)), [], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
-        let first = first.unwrap_or(row.next_seq);
-        let ends_well = last.is_none_or(|last| last + 1 == row.next_seq);
-        let mut at = row.acked_next;
+        let ends_well = last.is_none_or(|last| last < row.next_seq) && first.is_none_or(|first| first >= row.acked_next);
+        // Ranges in order, each within the class and without an entry in it: then it is whole when all adds up.
+        let (mut at, mut lost, mut apart) = (row.acked_next, 0, true);
         let mut losses = conn.prepare_cached("SELECT first_seq, last_seq FROM loss WHERE class = ?1 ORDER BY first_seq")?;
         let mut ranges = losses.query([table::index(class) as i64])?;
-        let mut joined = true;
         while let Some(range) = ranges.next()? {
-            joined &= range.get::<_, u64>(0)? == at;
-            at = range.get::<_, u64>(1)? + 1;
+            let (from, to): (u64, u64) = (range.get(0)?, range.get(1)?);
+            apart &= at <= from && from <= to && to < row.next_seq;
+            let mut within = conn.prepare_cached(&format!("SELECT 1 FROM {} WHERE seq BETWEEN ?1 AND ?2 LIMIT 1", table::table(class)))?;
+            if !apart || within.exists([from, to])? {
+                apart = false;
+                break;
+            }
+            lost += to - from + 1;
+            at = to + 1;
         }
-        if !(ends_well && joined && at == first && first + count == row.next_seq) {
-            return Ok(Some(format!("class {class} has a gap: {count} entries from {first}, next {}", row.next_seq)));
+        if !(ends_well && apart && row.acked_next.checked_add(count + lost) == Some(row.next_seq)) {
+            let first = first.unwrap_or(row.next_seq);
+            return Ok(Some(format!("class {class} has a gap: {count} entries from {first}, {lost} lost, next {}", row.next_seq)));
         }
     }
     Ok(None)
-}
-
-/// What a damaged file still tells of its backlog.
-fn count_unacknowledged(path: &Path) -> Option<u64> {
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
-    let rows = ClassRow::load_all(&conn).ok()?;
-    Some(rows.iter().map(|row| row.next_seq.saturating_sub(row.acked_next)).sum())
 }
 
 fn set_aside(dir: &Path, path: &Path) -> Result<PathBuf, LogError> {
@@ -202,7 +240,7 @@ fn set_aside(dir: &Path, path: &Path) -> Result<PathBuf, LogError> {
     Ok(target)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -230,3 +268,7 @@ fn prune_damaged(dir: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;

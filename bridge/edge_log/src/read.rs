@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     EdgeLog, LogError,
-    table::{ClassRow, index, table},
+    table::{ClassRow, Why, index, table},
 };
 
 /// Kind of the entry that stands in for one whose bytes on the disk are not those that were appended. Its body has
@@ -16,7 +16,7 @@ pub const DAMAGED_KIND: &str = "damaged";
 /// A run of one class, as a [`Batch`](edgeflow_wire::Batch) carries it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Run {
-    /// What was evicted before the control plane had it, up to the first entry.
+    /// What was lost before the control plane had it, up to the first entry: all evicted or all by damage.
     pub loss: Option<Loss>,
     /// Entries, ascending and gap-free.
     pub entries: Vec<Entry>,
@@ -42,12 +42,15 @@ impl EdgeLog {
             self.loss_sealed[index(class)] = true;
         }
         let from_seq = loss.as_ref().map_or(from_seq, |loss| loss.last_seq + 1);
-        let entries = entries(&self.conn, class, from_seq, max_entries, max_bytes).map_err(LogError::sqlite("read"))?;
+        let mut entries = entries(&self.conn, class, from_seq, max_entries, max_bytes).map_err(LogError::sqlite("read"))?;
+        // Where the disk did not keep some in the middle, the next run begins with that loss.
+        let run = entries.iter().zip(from_seq..).take_while(|(entry, due)| entry.seq == *due).count();
+        entries.truncate(run);
         Ok(Run { loss, entries })
     }
 }
 
-/// The unreported losses from `from_seq` on as one range: evicted from the head, they join up.
+/// The unreported losses that begin at `from_seq` or before, as one range as far as they join up and have one reason.
 fn loss(conn: &Connection, class: Class, from_seq: u64) -> rusqlite::Result<Option<Loss>> {
     let mut records = conn.prepare_cached(
         "SELECT first_seq, last_seq, bytes, first_t_us, last_t_us FROM loss WHERE class = ?1 AND last_seq >= ?2 ORDER BY first_seq",
@@ -55,20 +58,40 @@ fn loss(conn: &Connection, class: Class, from_seq: u64) -> rusqlite::Result<Opti
     let mut records = records.query(params![index(class) as i64, from_seq])?;
     let mut whole: Option<Loss> = None;
     while let Some(record) = records.next()? {
-        let (first_seq, last_seq, bytes): (u64, u64, u64) = (record.get(0)?, record.get(1)?, record.get(2)?);
-        let unknown_from = first_seq.max(from_seq);
-        let bytes = (u128::from(bytes) * u128::from(last_seq - unknown_from + 1) / u128::from(last_seq - first_seq + 1)) as u64;
-        let (first_t_us, last_t_us) = (record.get(3)?, record.get(4)?);
+        let mut next = told(record)?;
+        let unknown_from = next.first_seq.max(from_seq);
+        let (unknown, all) = (next.last_seq - unknown_from + 1, next.last_seq - next.first_seq + 1);
+        let bytes = (u128::from(next.bytes) * u128::from(unknown) / u128::from(all)) as u64;
         match &mut whole {
-            None => whole = Some(Loss { first_seq: unknown_from, last_seq, bytes, first_t_us, last_t_us }),
+            None if next.first_seq > from_seq => break,
+            None => {
+                (next.first_seq, next.bytes) = (unknown_from, bytes);
+                whole = Some(next);
+            }
+            Some(loss) if loss.last_seq + 1 != next.first_seq || (loss.damaged, loss.at_most) != (next.damaged, next.at_most) => break,
             Some(loss) => {
-                loss.last_seq = last_seq;
+                loss.last_seq = next.last_seq;
                 loss.bytes += bytes;
-                loss.last_t_us = last_t_us;
+                loss.last_t_us = next.last_t_us;
             }
         }
     }
     Ok(whole)
+}
+
+/// A row of `first_seq, last_seq, bytes, first_t_us, last_t_us`.
+pub(crate) fn told(record: &rusqlite::Row<'_>) -> rusqlite::Result<Loss> {
+    let bytes = record.get(2)?;
+    let why = Why::of(bytes);
+    Ok(Loss {
+        first_seq: record.get(0)?,
+        last_seq: record.get(1)?,
+        bytes: if why == Why::Evicted { bytes } else { 0 },
+        first_t_us: record.get(3)?,
+        last_t_us: record.get(4)?,
+        damaged: why != Why::Evicted,
+        at_most: why == Why::DamagedAtMost,
+    })
 }
 
 pub(crate) fn entries(

@@ -2,6 +2,7 @@
 
 use edgeflow_wire::Class;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::ops::Range;
 
 /// Version of the tables, kept in `meta`.
 pub(crate) const FORMAT: u32 = 1;
@@ -27,6 +28,42 @@ pub(crate) fn table(class: Class) -> &'static str {
 /// Where the class is in arrays of all classes and in the `class` column.
 pub(crate) fn index(class: Class) -> usize {
     class as usize
+}
+
+/// Why entries will never come: told by the `bytes` of a loss record, since an entry that was evicted always took some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// There was no room, or they grew too old.
+    Evicted,
+    /// The disk did not keep them.
+    Damaged,
+    /// The disk kept no word on whether there were any: at most so many.
+    DamagedAtMost,
+}
+
+/// `bytes` of a record of [`Why::Damaged`] and [`Why::DamagedAtMost`].
+const DAMAGED: u64 = 0;
+pub(crate) const DAMAGED_AT_MOST: u64 = 1;
+
+impl Why {
+    pub(crate) fn of(bytes: u64) -> Self {
+        match bytes {
+            DAMAGED => Why::Damaged,
+            DAMAGED_AT_MOST => Why::DamagedAtMost,
+            _ => Why::Evicted,
+        }
+    }
+}
+
+/// A loss record of damage, between two moments in microseconds since the Unix epoch; none for an empty range.
+pub(crate) fn lose(tx: &Connection, class: Class, range: Range<u64>, at_most: bool, t_us: (i64, i64)) -> rusqlite::Result<()> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    let bytes = if at_most { DAMAGED_AT_MOST } else { DAMAGED };
+    tx.prepare_cached("INSERT INTO loss VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![index(class) as i64, range.start, range.end - 1, bytes, t_us.0, t_us.1])
+        .map(drop)
 }
 
 /// Creates every table and the first epoch. The caller gives the transaction.
@@ -61,7 +98,7 @@ pub(crate) struct ClassRow {
     pub(crate) next_seq: u64,
     /// First sequence number the control plane has not acknowledged.
     pub(crate) acked_next: u64,
-    /// Entries evicted before they were acknowledged, in this epoch.
+    /// Entries evicted, or lost by the disk, before they were acknowledged, in this epoch.
     pub(crate) lost: u64,
     /// Cost of the held entries.
     pub(crate) bytes: u64,

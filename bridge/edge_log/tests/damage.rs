@@ -1,7 +1,7 @@
 //! Files as power cuts, failing disks and careless people leave them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
-use edgeflow_edge_log::{ClassStats, DAMAGED_KIND, EdgeLog, LogError, MAX_ENTRY_BYTES, Opened, Options};
+use edgeflow_edge_log::{ClassStats, DAMAGED_KIND, EdgeLog, LogError, Lost, MAX_ENTRY_BYTES, Opened, Options};
 use edgeflow_wire::{Class, Content};
 use std::{fs, path::Path};
 
@@ -49,7 +49,7 @@ fn a_copy_of_the_files_at_any_point_is_whole_up_to_some_append() {
 }
 
 #[test]
-fn a_torn_page_is_set_aside_and_a_new_epoch_begins() {
+fn a_torn_page_is_set_aside_and_the_numbers_go_on_behind_what_it_held() {
     let dir = tempfile::tempdir().unwrap();
     let log = fill(dir.path(), 200);
     let epoch = log.epoch().to_owned();
@@ -61,10 +61,13 @@ fn a_torn_page_is_set_aside_and_a_new_epoch_begins() {
     fs::write(&path, bytes).unwrap();
 
     let (mut log, opened) = EdgeLog::open(dir.path(), Options::default()).unwrap();
-    let Opened::Replaced { set_aside, reason, .. } = opened else { panic!("{opened:?}") };
-    assert!(set_aside.exists() && !reason.is_empty());
-    assert_ne!(log.epoch(), epoch);
+    let Opened::Replaced { set_aside, reason, lost } = opened else { panic!("{opened:?}") };
+    assert!(set_aside.unwrap().exists() && !reason.is_empty());
+    assert_eq!((lost, log.epoch()), (Some(Lost { surely: 200, at_most: 200 }), epoch.as_str()));
     assert_eq!(log.append(Class::Critical, 1, 1, content(1)).unwrap(), 1);
+    assert_eq!(log.append(Class::Event, 1, 1, content(1)).unwrap(), 201);
+    let run = log.read(Class::Event, 1, 10, usize::MAX).unwrap();
+    assert_eq!((run.loss.map(|loss| (loss.first_seq, loss.last_seq, loss.damaged)), run.entries.len()), (Some((1, 200, true)), 1));
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn a_file_that_is_no_database_is_set_aside_and_only_two_such_files_are_kept() {
     for _ in 0..4 {
         fs::write(dir.path().join("edge_log.db"), "not a database, whatever its name says".repeat(200)).unwrap();
         let (_log, opened) = EdgeLog::open(dir.path(), Options::default()).unwrap();
-        assert!(matches!(opened, Opened::Replaced { unacknowledged: None, .. }), "{opened:?}");
+        assert!(matches!(opened, Opened::Replaced { set_aside: Some(_), lost: Some(_), .. }), "{opened:?}");
     }
     let damaged = fs::read_dir(dir.path()).unwrap().filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"));
     assert_eq!(damaged.count(), 2);
@@ -87,9 +90,9 @@ fn a_gap_in_a_class_is_damage() {
     conn.execute("DELETE FROM entry_event WHERE seq = 5", []).unwrap();
     drop(conn);
     let (_, opened) = EdgeLog::open(dir.path(), Options::default()).unwrap();
-    let Opened::Replaced { reason, unacknowledged, .. } = opened else { panic!("{opened:?}") };
+    let Opened::Replaced { reason, lost, .. } = opened else { panic!("{opened:?}") };
     assert!(reason.contains("event"), "{reason}");
-    assert_eq!(unacknowledged, Some(10));
+    assert_eq!(lost, Some(Lost { surely: 10, at_most: 10 }));
 }
 
 #[test]

@@ -166,6 +166,12 @@ impl<B: Backlog> Pump<B> {
                         Share::Part => Limits { max_entries: (self.limits.max_entries / 4).max(1), max_bytes: self.limits.max_bytes / 4 },
                     };
                     let batch = self.backlog.read(class, from_seq, limits).await?;
+                    if !session.is_of(&batch.epoch) {
+                        // Another log since, and no shorter than the one that said hello.
+                        let hello = self.backlog.hello().await?;
+                        session.up(&hello.epoch, &hello.classes, Instant::now());
+                        continue;
+                    }
                     let end = batch.entries.last().map(|entry| entry.seq).or(batch.loss.as_ref().map(|loss| loss.last_seq));
                     session.sent(class, end.map_or(from_seq, |last| last + 1));
                     if end.is_none() {

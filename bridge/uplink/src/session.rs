@@ -197,6 +197,11 @@ impl Session {
         self.phase != Phase::Down && self.flows.iter().zip(ends).any(|(flow, end)| end < flow.end)
     }
 
+    /// Whether this is the epoch of the log that said hello.
+    pub fn is_of(&self, epoch: &str) -> bool {
+        self.epoch == epoch
+    }
+
     /// What to do now. A hello or a batch counts as sent once it was asked for.
     pub fn next(&mut self, now: Instant) -> Step {
         match self.phase {

@@ -19,8 +19,9 @@ pub struct Entry {
     pub content: Content,
 }
 
-/// Entries that were evicted before the control plane had them. Always from the head of a class, so one range.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Entries that will never come, since the robot lost them before the control plane had them: they were evicted, or its disk did not
+/// keep them. One range.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Loss {
     /// First lost sequence number.
     #[serde(with = "u64_string")]
@@ -28,12 +29,23 @@ pub struct Loss {
     /// Last lost sequence number.
     #[serde(with = "u64_string")]
     pub last_seq: u64,
-    /// Bytes that were dropped.
+    /// Bytes that were dropped; 0 where the disk did not keep them.
     pub bytes: u64,
-    /// Time of the first lost entry, microseconds since the Unix epoch.
+    /// Time of the first lost entry, microseconds since the Unix epoch; where the disk did not keep it, a moment not after it.
     pub first_t_us: i64,
-    /// Time of the last lost entry, microseconds since the Unix epoch.
+    /// Time of the last lost entry, microseconds since the Unix epoch; where the disk did not keep it, when that was found.
     pub last_t_us: i64,
+    /// The robot's disk did not keep them. Otherwise they were evicted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub damaged: bool,
+    /// The range is an upper bound: numbers in it, from its end, may never have been given. At the very beginning of an epoch it stands
+    /// for what a log before it may have held whose numbers nobody knows any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub at_most: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A run of one class of one robot's log.
@@ -152,6 +164,16 @@ mod tests {
         let json = serde_json::to_string(&entry).unwrap();
         assert!(json.contains("\"kind\":\"evaluation\"") && json.contains("\"Infinity\""), "{json}");
         assert_eq!(serde_json::from_str::<Entry>(&json).unwrap(), entry);
+    }
+
+    #[test]
+    fn a_loss_says_what_is_new_only_where_it_holds_and_is_read_without_it() {
+        let evicted = Loss { first_seq: 1, last_seq: 4, bytes: 9, first_t_us: 1, last_t_us: 2, ..Loss::default() };
+        let json = serde_json::to_string(&evicted).unwrap();
+        assert_eq!(json, r#"{"first_seq":"1","last_seq":"4","bytes":9,"first_t_us":1,"last_t_us":2}"#);
+        assert_eq!(serde_json::from_str::<Loss>(&json).unwrap(), evicted);
+        let damaged = Loss { damaged: true, at_most: true, ..evicted };
+        assert_eq!(serde_json::from_str::<Loss>(&serde_json::to_string(&damaged).unwrap()).unwrap(), damaged);
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn documents() -> Vec<Vec<u8>> {
         data: serde_json::json!({ "volts": 25.2, "cells": [1, null, "x"] }),
     };
     let entries = (5..9).map(|seq| Entry { seq, t_us: -7, boot_us: 1, content: EntryBody::ApplicationEvent(event.clone()).into() });
-    let loss = Some(Loss { first_seq: 1, last_seq: 4, bytes: 9, first_t_us: 1, last_t_us: 2 });
+    let loss = Some(Loss { first_seq: 1, last_seq: 4, bytes: 9, first_t_us: 1, last_t_us: 2, ..Loss::default() });
     let batch = Batch { v: WIRE_VERSION, epoch: "e".into(), class: Class::Event, loss, entries: entries.collect() };
     let classes = Class::ALL.map(|class| ClassPosition { class, first_seq: 1, next_seq: u64::MAX }).to_vec();
     let hello = Hello { v: WIRE_VERSION, epoch: "e".into(), software: "s".into(), classes, t_us: 1, boot_us: 2 };

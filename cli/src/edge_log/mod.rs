@@ -77,7 +77,11 @@ fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
             output::line(format!(
                 "lost, and not yet known to the control plane: {} {first} to {last}, {}, from {} to {}",
                 class.stats.class,
-                human_bytes(loss.bytes),
+                match (loss.damaged, loss.at_most) {
+                    (false, _) => human_bytes(loss.bytes),
+                    (true, false) => "not kept by the disk".to_owned(),
+                    (true, true) => "not kept by the disk, at most these".to_owned(),
+                },
                 when(loss.first_t_us),
                 when(loss.last_t_us)
             ))?;

@@ -107,9 +107,10 @@ pub struct LossView {
     pub cause: LossCause,
     /// Bytes they took on the robot; 0 where it did not say.
     pub bytes: u64,
-    /// Stamp of the first, by the robot's clock, microseconds since the Unix epoch; `null` where it did not say.
+    /// Stamp of the first, by the robot's clock, microseconds since the Unix epoch; `null` where it did not say. Where its disk did not
+    /// keep them, a moment not after it.
     pub first_t_us: Option<i64>,
-    /// Stamp of the last.
+    /// Stamp of the last; where the robot's disk did not keep them, when it found that.
     pub last_t_us: Option<i64>,
     /// When we heard of it, by our clock.
     pub recorded_us: i64,
@@ -132,6 +133,8 @@ pub struct ClassAccount {
     pub lost: u64,
     /// Of those, the ones lost because the control plane was restored from a backup.
     pub rewound: u64,
+    /// Of those, the ones of which the robot's disk did not keep whether there were any: a range with an upper bound.
+    pub at_most: u64,
     /// Entries that were stored, and removed since by the retention policy.
     pub removed: u64,
 }

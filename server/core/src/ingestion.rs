@@ -7,8 +7,8 @@
 //! 2. What lies below the position is an overlap: compared with what is stored ([`agrees`]) and skipped. An entry that
 //!    differs proves that two logs share one epoch (a cloned disk, a log put back from a copy): the epoch is refused.
 //! 3. A run that begins at the position is stored and moves it.
-//! 4. A run that begins above it leaves a gap. Where the batch's loss covers the gap, the range is recorded as `evicted`.
-//!    Where the robot's last hello said that it holds nothing that old any more, the control plane must have forgotten
+//! 4. A run that begins above it leaves a gap. Where the batch's loss covers the gap, the range is recorded with the robot's reason:
+//!    `evicted`, or `log_damaged` where its disk did not keep them. Where the robot's last hello said that it holds nothing that old any more, the control plane must have forgotten
 //!    what it once acknowledged (it was restored from a backup): the range is recorded as `server_rewound`. Any other
 //!    gap is out of order: nothing is stored and the robot is told where to resume.
 //! 5. A hello that claims fewer entries than are held refuses the epoch: that log has been put back.
@@ -16,7 +16,7 @@
 //! The two sides of rules 2 and 5 catch a clone as soon as the two logs disagree about a sequence number that reaches us
 //! twice. A clone that only ever continues exactly where the other stopped is indistinguishable from the original.
 
-use edgeflow_wire::{Batch, ClassPosition, Entry, Hello};
+use edgeflow_wire::{Batch, ClassPosition, Entry, Hello, Loss};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,6 +43,11 @@ impl Default for Position {
 pub enum LossCause {
     /// The robot ran out of room before its link returned.
     Evicted,
+    /// The robot's disk did not keep them.
+    LogDamaged,
+    /// The robot's disk did not keep them, and no word on how many there were: at most so many. At the beginning of an epoch it stands
+    /// for what an earlier log may have held.
+    LogDamagedAtMost,
     /// The control plane once held them and was restored from a backup that does not.
     ServerRewound,
 }
@@ -52,7 +57,18 @@ impl LossCause {
     pub fn as_str(self) -> &'static str {
         match self {
             LossCause::Evicted => "evicted",
+            LossCause::LogDamaged => "log_damaged",
+            LossCause::LogDamagedAtMost => "log_damaged_at_most",
             LossCause::ServerRewound => "server_rewound",
+        }
+    }
+
+    /// The cause that a robot names.
+    pub fn told(loss: &Loss) -> Self {
+        match (loss.damaged, loss.at_most) {
+            (false, false) => LossCause::Evicted,
+            (true, false) => LossCause::LogDamaged,
+            (_, true) => LossCause::LogDamagedAtMost,
         }
     }
 
@@ -60,8 +76,13 @@ impl LossCause {
     pub fn parse(word: &str) -> Result<Self, CoreError> {
         match word {
             "evicted" => Ok(LossCause::Evicted),
+            "log_damaged" => Ok(LossCause::LogDamaged),
+            "log_damaged_at_most" => Ok(LossCause::LogDamagedAtMost),
             "server_rewound" => Ok(LossCause::ServerRewound),
-            _ => Err(CoreError::UnknownWord { what: "cause of a loss", word: word.to_owned(), expected: "evicted or server_rewound" }),
+            _ => {
+                let expected = "evicted, log_damaged, log_damaged_at_most or server_rewound";
+                Err(CoreError::UnknownWord { what: "cause of a loss", word: word.to_owned(), expected })
+            }
         }
     }
 }
@@ -150,7 +171,7 @@ pub fn plan(position: Position, batch: &Batch) -> Plan {
         lost.push(LostRange { first_seq: next, last_seq: covered - 1, cause: LossCause::ServerRewound });
     }
     if covered < first {
-        lost.push(LostRange { first_seq: covered, last_seq: first - 1, cause: LossCause::Evicted });
+        lost.push(LostRange { first_seq: covered, last_seq: first - 1, cause: loss.map_or(LossCause::Evicted, LossCause::told) });
     }
     Plan::Apply { skip: 0, lost, next_seq: end }
 }

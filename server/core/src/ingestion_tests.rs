@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use edgeflow_wire::{Class, Content, Loss, WIRE_VERSION};
+use edgeflow_wire::{Class, Content, WIRE_VERSION};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ fn entry(seq: u64) -> Entry {
 }
 
 fn loss(first_seq: u64, last_seq: u64) -> Loss {
-    Loss { first_seq, last_seq, bytes: 1, first_t_us: 0, last_t_us: 0 }
+    Loss { first_seq, last_seq, bytes: 1, ..Loss::default() }
 }
 
 fn batch(loss: Option<Loss>, seqs: std::ops::Range<u64>) -> Batch {
@@ -53,6 +53,19 @@ fn an_evicted_range_is_recorded_as_far_as_it_is_new() {
     assert_eq!(plan(at(3, 1), &batch(Some(loss(3, 7)), 8..9)), Plan::Apply { skip: 0, lost: vec![evicted(3, 7)], next_seq: 9 });
     assert_eq!(plan(at(5, 1), &batch(Some(loss(1, 7)), 8..9)), Plan::Apply { skip: 0, lost: vec![evicted(5, 7)], next_seq: 9 });
     assert_eq!(plan(at(5, 1), &batch(Some(loss(1, 7)), 8..8)), Plan::Apply { skip: 0, lost: vec![evicted(5, 7)], next_seq: 8 });
+}
+
+#[test]
+fn what_the_robots_disk_did_not_keep_is_recorded_as_that_even_in_the_middle_and_by_itself() {
+    let damaged = |first, last, at_most| Some(Loss { damaged: true, at_most, ..loss(first, last) });
+    let lost = |first, last, cause| vec![LostRange { first_seq: first, last_seq: last, cause }];
+    let taken = plan(at(3, 1), &batch(damaged(3, 7, false), 8..8));
+    assert_eq!(taken, Plan::Apply { skip: 0, lost: lost(3, 7, LossCause::LogDamaged), next_seq: 8 });
+    let taken = plan(at(8, 1), &batch(damaged(5, 9, true), 10..12));
+    assert_eq!(taken, Plan::Apply { skip: 0, lost: lost(8, 9, LossCause::LogDamagedAtMost), next_seq: 12 });
+    for cause in [LossCause::Evicted, LossCause::LogDamaged, LossCause::LogDamagedAtMost, LossCause::ServerRewound] {
+        assert_eq!(LossCause::parse(cause.as_str()).unwrap(), cause);
+    }
 }
 
 #[test]

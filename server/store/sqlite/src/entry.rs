@@ -53,6 +53,8 @@ const ACCOUNT: &str = "SELECT p.epoch, q.class, q.next_seq, \
       WHERE l.robot = q.robot AND l.epoch = q.epoch AND l.class = q.class) AS lost, \
      (SELECT COALESCE(SUM(l.last_seq - l.first_seq + 1), 0) FROM losses l \
       WHERE l.robot = q.robot AND l.epoch = q.epoch AND l.class = q.class AND l.cause = 'server_rewound') AS rewound, \
+     (SELECT COALESCE(SUM(l.last_seq - l.first_seq + 1), 0) FROM losses l \
+      WHERE l.robot = q.robot AND l.epoch = q.epoch AND l.class = q.class AND l.cause = 'log_damaged_at_most') AS at_most, \
      (SELECT COALESCE(SUM(m.count), 0) FROM removals m \
       WHERE m.robot = q.robot AND m.epoch = q.epoch AND m.what = 'entries' AND m.class = q.class) AS removed \
      FROM robots r JOIN positions q ON q.robot = r.id JOIN epochs p ON p.id = q.epoch \
@@ -244,6 +246,7 @@ fn account_of(row: &SqliteRow) -> Result<ClassAccount, StoreError> {
         distinct: get_u64(row, "different")?,
         lost: get_u64(row, "lost")?,
         rewound: get_u64(row, "rewound")?,
+        at_most: get_u64(row, "at_most")?,
         removed: get_u64(row, "removed")?,
     })
 }

@@ -215,7 +215,7 @@ async fn record_loss(
     batch: &Batch,
     received_us: i64,
 ) -> Result<(), StoreError> {
-    let told = batch.loss.as_ref().filter(|_| range.cause == ingestion::LossCause::Evicted);
+    let told = batch.loss.as_ref().filter(|_| range.cause != ingestion::LossCause::ServerRewound);
     sqlx::query(
         "INSERT INTO losses (organisation, robot, epoch, class, first_seq, last_seq, cause, bytes, first_t_us, last_t_us, recorded_us) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",

@@ -117,7 +117,7 @@ pub(super) fn known(class: Class, first: u64, bodies: Vec<EntryBody>) -> Batch {
 }
 
 pub(super) fn loss(first_seq: u64, last_seq: u64) -> Loss {
-    Loss { first_seq, last_seq, bytes: 77, first_t_us: 1, last_t_us: 2 }
+    Loss { first_seq, last_seq, bytes: 77, first_t_us: 1, last_t_us: 2, ..Loss::default() }
 }
 
 pub(super) fn hello(epoch: &str, first_seq: u64, next_seq: u64) -> Hello {

@@ -90,6 +90,19 @@ pub async fn losses_are_listed_with_what_the_robot_said_of_them(stores: Stores) 
     assert_eq!(first.cause, edgeflow_core::ingestion::LossCause::Evicted);
     assert_eq!(stores.entries.losses(&robot("r1"), 1).await.unwrap(), losses[..1]);
     assert!(stores.entries.losses(&robot("r2"), 10).await.unwrap().is_empty());
+    // What a robot's disk did not keep: as many as it knows of, and behind them as many as there may have been.
+    for (range, at_most) in [((8, 9), false), ((10, 30), true)] {
+        let mut damaged = run(1..=1);
+        damaged.entries.clear();
+        damaged.loss = Some(edgeflow_wire::Loss { damaged: true, at_most, bytes: 0, ..loss(range.0, range.1) });
+        ingest_at(&stores, "r1", &damaged, 700).await;
+    }
+    let losses = stores.entries.losses(&robot("r1"), 2).await.unwrap();
+    let told: Vec<_> = losses.iter().map(|one| (one.cause.as_str(), one.first_seq, one.last_seq, one.first_t_us)).collect();
+    assert_eq!(told, [("log_damaged_at_most", 10, 30, Some(1)), ("log_damaged", 8, 9, Some(1))]);
+    let log = log(&stores).await;
+    let event = log.classes.iter().find(|class| class.class == "event").unwrap();
+    assert_eq!((event.next_seq, event.lost, event.at_most, log.entries.missing), (31, 28, 21, 0));
 }
 
 fn evaluation(accuracy: f64) -> EntryBody {

@@ -31,6 +31,13 @@ describe('losses on record', () => {
     expect(row).not.toContain('0 B');
   });
 
+  it('tell what a disk did not keep, and where only a bound is known', () => {
+    const damaged: Loss = { ...rewound, cause: 'log_damaged', first_t_us: NOW_US - 60_000_000, last_t_us: NOW_US };
+    const [sure, perhaps] = text([damaged, { ...damaged, first_seq: 8, last_seq: 30, count: 23, cause: 'log_damaged_at_most' }]);
+    expect(sure).toContain('not kept by the robot');
+    expect(perhaps).toContain('at most these');
+  });
+
   it('are shown one by one, in the order given', () => {
     const html = render(LossTable, { props: { losses: [evicted, rewound], nowMs: NOW_US / 1000 } }).body;
     expect([...html.matchAll(/data-loss="(\w+)"/g)].map((match) => match[1])).toEqual(['detail', 'event']);

@@ -301,6 +301,8 @@ export interface LogClass {
   distinct: WireCount;
   lost: WireCount;
   rewound: WireCount;
+  /** Of those lost, the ones of which nobody knows whether there were any. */
+  at_most?: WireCount;
   /** Stored once, and removed since by the retention policy. */
   removed: WireCount;
 }
@@ -317,7 +319,7 @@ export interface Loss {
   first_seq: WireCount;
   last_seq: WireCount;
   count: WireCount;
-  cause: 'evicted' | 'server_rewound';
+  cause: 'evicted' | 'log_damaged' | 'log_damaged_at_most' | 'server_rewound';
   /** 0 where the robot did not say. */
   bytes: number;
   first_t_us: number | null;
@@ -330,6 +332,10 @@ export function lossCause(loss: Loss): string {
   switch (loss.cause) {
     case 'evicted':
       return 'evicted before it could be sent';
+    case 'log_damaged':
+      return "not kept by the robot's disk";
+    case 'log_damaged_at_most':
+      return "not kept by the robot's disk, which does not tell how many: at most these";
     case 'server_rewound':
       return 'forgotten when the control plane was restored';
     default:
