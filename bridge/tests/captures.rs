@@ -10,6 +10,7 @@ use common::{
 };
 use edgeflow_ros::{
     Publisher, QosProfile, cdr,
+    edgeflow_msgs::msg::{DriftFeature, DriftReport},
     sensor_msgs::msg::{BatteryState, Image},
     std_msgs::msg::Int32,
 };
@@ -164,6 +165,72 @@ async fn a_trigger_captures_without_a_link_and_the_oldest_file_makes_room() {
     assert!(first[0].starts_with(&lost.info.id) && lost.message.contains("capture_budget_mb"), "{lost:?}");
     let entry = known(&held, "capture").into_iter().find(|(_, body)| matches!(body, EntryBody::Capture(one) if *one == lost)).unwrap().0;
     assert!(held.entries.iter().any(|((_, class), entries)| *class == Class::Critical && entries.contains(&entry)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flagged_drift_window_captures_what_the_model_saw_before_it() {
+    let mut world = World::new().await;
+    let image = world.robot.create_publisher::<Image>("camera/image", QosProfile::default()).unwrap();
+    let drift = world.robot.create_publisher::<DriftReport>("inference_node/drift", QosProfile::default()).unwrap();
+    let _bridge = world.bridge(&[("capture_topics", ALLOWED), ("drift_period_s", "0.0")]);
+    let capture =
+        json!({"allow": ["camera/*"], "before_s": 600, "after_s": 0, "max_mb": 8, "on": [{"kind": "drift"}], "min_interval_s": 0});
+    world.rule(1, json!({ "capture": capture })).await;
+    assert!(image.wait_for_subscribers(1, PATIENCE).await && drift.wait_for_subscribers(1, PATIENCE).await);
+    let images = [1, 2, 3].map(|seed| noise(10_000, seed));
+    images.iter().for_each(|one| image.publish(one).unwrap());
+    world.diagnosed("capture", |status| counted(status, "bytes in memory") > 30_000).await;
+
+    // What an inference node publishes: first a window like the baseline, then one that is not.
+    let window = |window: u64, flagged: bool| {
+        let mean = if flagged { 0.9 } else { 0.5 };
+        let feature = DriftFeature {
+            name: "brightness".into(),
+            subject: "input".into(),
+            baseline: "bundle".into(),
+            n: 200,
+            n_effective: 180.0,
+            mean,
+            baseline_mean: 0.5,
+            edges: vec![0.25, 0.5, 0.75],
+            counts: if flagged { vec![0, 0, 10, 190] } else { vec![50; 4] },
+            significant: flagged,
+            flagged,
+            ..DriftFeature::default()
+        };
+        let (model_name, model_digest) = ("reader".to_owned(), "d".repeat(64));
+        DriftReport {
+            model_name,
+            model_digest,
+            baseline: "bundle".into(),
+            window,
+            features: vec![feature],
+            flagged,
+            ..DriftReport::default()
+        }
+    };
+    let told = |held: &Held| known(held, "drift_report").len();
+    drift.publish(&window(1, false)).unwrap();
+    world.plane.until("the quiet window is told", |held| told(held) == 1).await;
+    assert_eq!(files(&world).len(), 0, "nothing drifts, nothing is captured");
+    drift.publish(&window(2, true)).unwrap();
+    world.plane.until("the capture is told", |held| !captures(held, CaptureState::Recorded).is_empty()).await;
+
+    let held = world.plane.held.lock().unwrap();
+    let [recorded] = &captures(&held, CaptureState::Recorded)[..] else { panic!("more than one") };
+    assert_eq!((recorded.info.reason.as_str(), recorded.info.policy, recorded.info.messages), ("drift was flagged", 1, 3));
+    let path = world.data().join(format!("captures/{}.mcap", recorded.info.id));
+    assert_eq!(format!("{:x}", Sha256::digest(std::fs::read(&path).unwrap())), recorded.info.sha256);
+    let images = images.map(|one| cdr::encode(&one).unwrap());
+    assert_eq!(read(&path)["/robot_1/camera/image"], images, "octet by octet");
+    // The flagged window itself is an event beside it.
+    let flagged =
+        known(&held, "drift_report").into_iter().find(|(_, body)| matches!(body, EntryBody::DriftReport(report) if report.flagged));
+    assert!(held.entries.get(&(epoch_of(&held), Class::Event)).is_some_and(|events| events.contains(&flagged.unwrap().0)));
+}
+
+fn epoch_of(held: &Held) -> String {
+    held.entries.keys().next().unwrap().0.clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]

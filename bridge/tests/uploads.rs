@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
+use edgeflow_identity::{BootstrapToken, Identity, Roots, Tunnel, client_config, enrol};
 use edgeflow_ros::{Context, Node, QosProfile, router, sensor_msgs::msg::Image};
 use edgeflow_server::{
     app::{App, AppOptions, SystemClock},
     http,
+    tls::{self, ClientCertificate},
 };
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -98,12 +100,23 @@ struct World {
     shutdown: CancellationToken,
     server: SocketAddr,
     network: Network,
+    /// Folder of the robot's certificate, where it has one.
+    identity: Option<PathBuf>,
     context: Context,
     camera: edgeflow_ros::Publisher<Image>,
 }
 
 impl World {
     async fn new() -> Self {
+        Self::with(false).await
+    }
+
+    /// The robot enrolled, and knows only the door where certificates are shown.
+    async fn secure() -> Self {
+        Self::with(true).await
+    }
+
+    async fn with(secure: bool) -> Self {
         let ros = router::Router::start("127.0.0.1:0".parse().unwrap()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("data")).unwrap();
@@ -117,11 +130,41 @@ impl World {
         let context = Context::builder().arguments(Vec::new()).router(ros.addr()).build().unwrap();
         let robot = Node::create(&context, "robot", "/robot_1").unwrap();
         let camera = robot.create_publisher::<Image>("camera", QosProfile::default()).unwrap();
-        let network = Network::start(server).await;
-        let world = Self { router: ros.addr(), _router: ros, dir, app, shutdown, server, network, context, camera };
+        let door = if secure { Self::door(&app, &shutdown).await } else { server };
+        let network = Network::start(door).await;
+        let identity = secure.then(|| dir.path().join("identity"));
+        let world = Self { router: ros.addr(), _router: ros, dir, app, shutdown, server, network, identity, context, camera };
         let enrolled = world.api(Method::POST, "/targets", json!({"name": "robot-1"})).await;
-        std::fs::write(world.dir.path().join("token"), enrolled["token"].as_str().unwrap()).unwrap();
+        if let Some(identity) = &world.identity {
+            let bootstrap = world.api(Method::POST, "/targets/robot-1/bootstrap", json!({})).await;
+            let token = BootstrapToken::parse(bootstrap["token"].as_str().unwrap(), None).unwrap();
+            enrol(&world.secure_url(), &token, identity, false).await.unwrap();
+        } else {
+            std::fs::write(world.dir.path().join("token"), enrolled["token"].as_str().unwrap()).unwrap();
+        }
         world
+    }
+
+    /// The control plane's TLS door.
+    async fn door(app: &Arc<App>, shutdown: &CancellationToken) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = tls::acceptor(app.authority(), ClientCertificate::Optional, &[b"http/1.1"]).unwrap();
+        tokio::spawn(http::serve_tls(listener, acceptor, None, app.clone(), shutdown.clone()));
+        address
+    }
+
+    /// The way there over the network that may be cut.
+    fn secure_url(&self) -> String {
+        format!("https://{}", self.network.address)
+    }
+
+    /// Someone at a desk, who knows the CA and has the administrator's token.
+    fn person(&self) -> (Tunnel, Client) {
+        let roots = Roots::Ca(self.app.authority().ca_pem().to_owned());
+        let tunnel = Tunnel::open(&self.network.address.to_string(), move || client_config(&roots, None)).unwrap();
+        let client = tunnel.http().build().unwrap();
+        (tunnel, client)
     }
 
     async fn api(&self, method: Method, path: &str, body: Value) -> Value {
@@ -157,12 +200,12 @@ impl World {
     fn bridge(&self, parameters: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bridge_node"));
         command.args(["--ros-args", "-r", "__ns:=/robot_1", "-p", "robot:=robot-1", "-p", "uplinks:=[http]"]);
-        for (name, value) in [
-            ("data_dir", self.dir.path().join("data").display().to_string()),
-            ("token_file", self.dir.path().join("token").display().to_string()),
-            ("http", format!("http://{}", self.network.address)),
-            ("capture_topics", "[camera]".to_owned()),
-        ] {
+        let (proof, http) = match &self.identity {
+            Some(identity) => (("identity_dir", identity.display().to_string()), self.secure_url()),
+            None => (("token_file", self.dir.path().join("token").display().to_string()), format!("http://{}", self.network.address)),
+        };
+        let data_dir = self.dir.path().join("data").display().to_string();
+        for (name, value) in [("data_dir", data_dir), proof, ("http", http), ("capture_topics", "[camera]".to_owned())] {
             command.args(["-p", &format!("{name}:={value}")]);
         }
         for parameter in parameters {
@@ -277,6 +320,51 @@ async fn a_capture_arrives_over_a_link_that_is_cut_in_the_middle_and_by_a_robot_
     assert_eq!(world.captures().await[0]["sha256"], json!(sha256(&bytes)));
     let ended = world.api(Method::GET, &format!("/targets/robot-1/commands/{}", given["id"].as_str().unwrap()), Value::Null).await;
     assert_eq!((&ended["state"], &ended["result"]["sha256"]), (&json!("done"), &json!(sha256(&bytes))), "{ended}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_goes_over_mutual_tls_through_a_cut_and_is_what_people_download() {
+    let world = World::secure().await;
+    let _bridge = world.bridge(&["bandwidth_kbps:=16000"]);
+    world.record().await;
+    world.until("a subscription", async |world: &World| (world.events("policy_status").await.len() == 1).then_some(())).await;
+    world.network.left.store(1_500_000, SeqCst);
+    world.api(Method::POST, "/targets/robot-1/commands", json!({"action": {"kind": "capture", "reason": "odd noise"}})).await;
+    world.until("the cut", async |world: &World| (world.network.left.load(SeqCst) == 0).then_some(())).await;
+    let [file] = world.spool().try_into().unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    assert!(bytes.len() > 3_500_000, "{}", bytes.len());
+    world.network.left.store(u64::MAX, SeqCst);
+    world.until("all of it", async |world: &World| (world.captures().await.first()?["place"] == "stored").then_some(())).await;
+    world.until("the room on the robot", async |world: &World| world.spool().is_empty().then_some(())).await;
+    let stored = world.captures().await.remove(0);
+    assert_eq!((stored["sha256"].as_str(), stored["size_bytes"].as_u64()), (Some(sha256(&bytes).as_str()), Some(bytes.len() as u64)));
+
+    let (_tunnel, person) = world.person();
+    let url = format!("http://{}/api/v1/targets/robot-1/captures/{}", world.network.address, stored["id"].as_str().unwrap());
+    let fetched = person.get(&url).bearer_auth(TOKEN).send().await.unwrap();
+    assert_eq!(fetched.status(), StatusCode::OK);
+    assert!(fetched.bytes().await.unwrap() == bytes, "as the robot wrote it");
+    assert_eq!(person.get(&url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED, "nobody without a word of who it is");
+    // It was the certificate that let the robot in, and its name is on record beside what it sent.
+    let audit = world.api(Method::GET, "/audit?limit=1000", Value::Null).await;
+    let whos: Vec<&str> = audit["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["detail"]["capture"] == stored["id"])
+        .map(|item| item["who"].as_str().unwrap())
+        .collect();
+    assert_eq!(whos, ["administrator", "robot:robot-1"], "{audit}");
+    assert!(!world.dir.path().join("token").exists());
+    // Revoked, it sends nothing more.
+    let revoked = Client::new().delete(format!("http://{}/api/v1/targets/robot-1", world.server)).bearer_auth(TOKEN).send().await.unwrap();
+    assert!(revoked.status().is_success(), "{revoked:?}");
+    let robot = Identity::open(world.identity.as_ref().unwrap()).unwrap();
+    let tunnel = Tunnel::open(&world.network.address.to_string(), move || robot.client_config()).unwrap();
+    let offered = tunnel.http().build().unwrap().post(url.rsplit_once('/').unwrap().0).json(&stored).send().await;
+    assert!(offered.as_ref().map_or(true, |answer| answer.status() == StatusCode::UNAUTHORIZED), "{offered:?}");
     world.stop().await;
 }
 

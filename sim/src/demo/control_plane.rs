@@ -180,6 +180,21 @@ pub struct LogClass {
     pub lost: u64,
 }
 
+/// A range of a robot's log that will never come.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Loss {
+    /// Incarnation of the robot's log.
+    pub epoch: String,
+    /// Value class.
+    pub class: String,
+    /// First sequence number.
+    pub first_seq: u64,
+    /// Last sequence number.
+    pub last_seq: u64,
+    /// Why.
+    pub cause: String,
+}
+
 /// Sums over all epochs and classes.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct LogSums {
@@ -295,6 +310,12 @@ impl ControlPlane {
     /// What the control plane says of a robot's log.
     pub async fn log(&self, target: &str) -> Result<Log, DemoError> {
         self.get(&format!("/targets/{target}/log")).await
+    }
+
+    /// The newest loss records of a robot, at most 1000.
+    pub async fn losses(&self, target: &str) -> Result<Vec<Loss>, DemoError> {
+        let page: Page<Loss> = self.get(&format!("/targets/{target}/losses?limit=1000")).await?;
+        Ok(page.items)
     }
 
     /// The newest drift windows of a robot.

@@ -25,20 +25,29 @@ pub struct Stored {
     pub seq: u64,
     /// The event's number, when it is one of ours.
     pub n: Option<u64>,
-    /// What it says of others.
-    pub tells: Tells,
+    /// It stands in the place of an entry whose bytes the disk did not keep.
+    pub in_place: bool,
 }
 
-/// What an entry names that is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tells {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// It stands in the place of an entry whose bytes the disk did not keep.
-    InPlace,
-    /// The log before this epoch was damaged and is gone, with so many entries that had not arrived; none when that is not known.
-    LogLost(Option<u64>),
+/// A range of sequence numbers that a loss record names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Incarnation of the robot's log.
+    pub epoch: String,
+    /// Value class.
+    pub class: String,
+    /// The first of them.
+    pub first_seq: u64,
+    /// The last of them.
+    pub last_seq: u64,
+    /// The robot's disk did not keep whether there were so many.
+    pub at_most: bool,
+}
+
+impl Named {
+    fn count(&self) -> u64 {
+        (self.last_seq + 1).saturating_sub(self.first_seq)
+    }
 }
 
 /// The control plane's account of one class of one epoch; epochs in the order of their first sight.
@@ -65,6 +74,8 @@ pub struct Evidence {
     pub stored: Vec<Stored>,
     /// The account of every class and epoch.
     pub accounts: Vec<Account>,
+    /// Every loss record.
+    pub losses: Vec<Named>,
     /// It had a clone. Where the control plane takes what one of the two says for the other's, both move on to epochs of their own, with
     /// what neither was told has arrived: that may have, under the number it had before.
     pub cloned: bool,
@@ -81,8 +92,10 @@ pub struct Verdict {
     pub stored: u64,
     /// Entries of all kinds that are stored.
     pub entries: u64,
-    /// Sequence numbers that loss records name.
+    /// Sequence numbers that loss records name as lost.
     pub lost: u64,
+    /// Sequence numbers that they name as lost at most.
+    pub at_most: u64,
     /// Durable events that are not stored and lie in such a range.
     pub lost_events: u64,
     /// Events that came again under another epoch, of a robot that had a clone.
@@ -99,7 +112,8 @@ pub fn check(evidence: &Evidence) -> Verdict {
         produced: evidence.answers.len() as u64,
         durable: evidence.answers.iter().filter(|answer| **answer == Answer::Durable).count() as u64,
         entries: evidence.stored.len() as u64,
-        lost: evidence.accounts.iter().map(|account| account.lost).sum(),
+        lost: evidence.losses.iter().filter(|loss| !loss.at_most).map(Named::count).sum(),
+        at_most: evidence.losses.iter().filter(|loss| loss.at_most).map(Named::count).sum(),
         ..Verdict::default()
     };
     let epochs = epochs(&evidence.accounts);
@@ -111,19 +125,21 @@ pub fn check(evidence: &Evidence) -> Verdict {
         }
     }
     for account in &evidence.accounts {
-        account_holds(account, held.get(&(account.epoch.as_str(), account.class.as_str())), &mut verdict.wrong);
+        let named = evidence.losses.iter().filter(|loss| loss.epoch == account.epoch && loss.class == account.class).collect();
+        account_holds(account, held.get(&(account.epoch.as_str(), account.class.as_str())), named, &mut verdict.wrong);
     }
     let accounted =
         |(epoch, class): &(&str, &str)| evidence.accounts.iter().any(|account| account.epoch == *epoch && account.class == *class);
-    if let Some((epoch, class)) = held.keys().find(|key| !accounted(key)) {
-        verdict.wrong.push(format!("{class} of epoch {epoch} is stored but not accounted for"));
+    let named = evidence.losses.iter().map(|loss| (loss.epoch.as_str(), loss.class.as_str()));
+    if let Some((epoch, class)) = held.keys().copied().chain(named).find(|key| !accounted(key)) {
+        verdict.wrong.push(format!("{class} of epoch {epoch} is stored or named as lost but not accounted for"));
     }
-    events_hold(evidence, &epochs, &held, &mut verdict);
+    events_hold(evidence, &epochs, &mut verdict);
     verdict
 }
 
-/// Whether every sequence number below the position is stored or named as lost.
-fn account_holds(account: &Account, held: Option<&BTreeSet<u64>>, wrong: &mut Vec<String>) {
+/// Whether every sequence number below the position is either stored or in one range that a loss record names.
+fn account_holds(account: &Account, held: Option<&BTreeSet<u64>>, mut named: Vec<&Named>, wrong: &mut Vec<String>) {
     let count = held.map_or(0, BTreeSet::len) as u64;
     let Account { class, next_seq, stored, lost, .. } = account;
     if *stored != count {
@@ -131,6 +147,23 @@ fn account_holds(account: &Account, held: Option<&BTreeSet<u64>>, wrong: &mut Ve
     }
     if let Some(beyond) = held.and_then(BTreeSet::last).filter(|last| *last >= next_seq) {
         wrong.push(format!("{class} {beyond} is stored beyond the position {next_seq}"));
+    }
+    named.sort_by_key(|loss| loss.first_seq);
+    let mut free = 1;
+    for loss in &named {
+        let Named { first_seq, last_seq, .. } = loss;
+        if *first_seq < free || last_seq < first_seq || last_seq >= next_seq {
+            wrong.push(format!("{class}: a loss record names {first_seq} to {last_seq}, after {free} and before the position {next_seq}"));
+            return;
+        }
+        if let Some(both) = held.and_then(|seqs| seqs.range(*first_seq..=*last_seq).next()) {
+            wrong.push(format!("{class} {both} is stored and named as lost"));
+        }
+        free = last_seq + 1;
+    }
+    let listed: u64 = named.iter().map(|loss| loss.count()).sum();
+    if listed != *lost {
+        wrong.push(format!("{class}: {lost} are counted as lost and the records name {listed}"));
     }
     if count + lost != next_seq - 1 {
         wrong.push(format!("{class}: {count} stored and {lost} named as lost do not add up to the {} before the position", next_seq - 1));
@@ -148,7 +181,7 @@ fn epochs(accounts: &[Account]) -> Vec<&str> {
 }
 
 /// Our events: once, in order, and what is missing where loss records leave a gap.
-fn events_hold(evidence: &Evidence, epochs: &[&str], held: &BTreeMap<(&str, &str), BTreeSet<u64>>, verdict: &mut Verdict) {
+fn events_hold(evidence: &Evidence, epochs: &[&str], verdict: &mut Verdict) {
     let place = |entry: &Stored| (epochs.iter().position(|epoch| *epoch == entry.epoch), entry.seq);
     let mut events: Vec<&Stored> = evidence.stored.iter().filter(|entry| entry.n.is_some()).collect();
     events.sort_by_key(|entry| place(entry));
@@ -169,22 +202,16 @@ fn events_hold(evidence: &Evidence, epochs: &[&str], held: &BTreeMap<(&str, &str
             let what = if n == last { "is stored twice" } else { "is stored out of order" };
             verdict.wrong.push(format!("event {n} {what}: at {} {}, after event {last}", entry.class, entry.seq));
         }
-        gap_holds(evidence, held, last, before, Some(entry), verdict);
+        gap_holds(evidence, last, before, Some(entry), verdict);
         last = last.max(n);
         before = Some(entry);
     }
-    gap_holds(evidence, held, last, before, None, verdict);
+    gap_holds(evidence, last, before, None, verdict);
 }
 
-/// The durable events between two stored ones must have sequence numbers between theirs that are not stored, hence named as lost.
-fn gap_holds(
-    evidence: &Evidence,
-    held: &BTreeMap<(&str, &str), BTreeSet<u64>>,
-    last: u64,
-    before: Option<&Stored>,
-    after: Option<&Stored>,
-    verdict: &mut Verdict,
-) {
+/// The durable events between two stored ones must have sequence numbers between theirs that are named as lost, or entries in their
+/// place that say so.
+fn gap_holds(evidence: &Evidence, last: u64, before: Option<&Stored>, after: Option<&Stored>, verdict: &mut Verdict) {
     let until = after.and_then(|entry| entry.n).unwrap_or(verdict.produced + 1);
     let missing: Vec<u64> = (last + 1..until).filter(|n| answer(evidence, *n) == Some(Answer::Durable)).collect();
     if missing.is_empty() {
@@ -197,11 +224,12 @@ fn gap_holds(
         let from = before.filter(|entry| entry.epoch == account.epoch).map_or(1, |entry| entry.seq + 1);
         let to = after.filter(|entry| entry.epoch == account.epoch).map_or(account.next_seq, |entry| entry.seq);
         if between(evidence, account, before, after) && from < to {
-            let stored = held.get(&(account.epoch.as_str(), class)).map_or(0, |seqs| seqs.range(from..to).count() as u64);
-            room += (to - from).saturating_sub(stored);
+            let of_it = evidence.losses.iter().filter(|loss| loss.epoch == account.epoch && loss.class == class);
+            room += of_it.map(|loss| to.min(loss.last_seq + 1).saturating_sub(from.max(loss.first_seq))).sum::<u64>();
         }
     }
-    room += evidence.stored.iter().filter(|entry| in_gap(evidence, entry, before, after)).map(|entry| named(entry, class)).sum::<u64>();
+    room += evidence.stored.iter().filter(|entry| entry.in_place && entry.class == class && in_gap(evidence, entry, before, after)).count()
+        as u64;
     if (missing.len() as u64) <= room {
         verdict.lost_events += missing.len() as u64;
     } else {
@@ -212,27 +240,12 @@ fn gap_holds(
     }
 }
 
-/// How many entries of a class it names, of those that were there.
-fn named(entry: &Stored, class: &str) -> u64 {
-    match entry.tells {
-        Tells::InPlace if entry.class == class => 1,
-        Tells::LogLost(Some(count)) => count,
-        // More than any run produces, and no overflow in a sum of some.
-        Tells::LogLost(None) => 1 << 40,
-        _ => 0,
-    }
-}
-
-/// Whether what an entry tells of lies between two events: in its own place, or at the end of the epoch before its own.
+/// Whether an entry lies between two events.
 fn in_gap(evidence: &Evidence, entry: &Stored, before: Option<&Stored>, after: Option<&Stored>) -> bool {
     let order = |epoch: &str| evidence.accounts.iter().position(|other| other.epoch == epoch);
     let at = order(&entry.epoch);
     let (first, last) = (before.map(|before| (order(&before.epoch), before.seq)), after.map(|after| (order(&after.epoch), after.seq)));
-    match entry.tells {
-        Tells::Nothing => false,
-        Tells::InPlace => first.is_none_or(|first| (at, entry.seq) > first) && last.is_none_or(|last| (at, entry.seq) < last),
-        Tells::LogLost(_) => first.is_none_or(|(epoch, _)| epoch < at) && last.is_none_or(|(epoch, _)| epoch >= at),
-    }
+    first.is_none_or(|first| (at, entry.seq) > first) && last.is_none_or(|last| (at, entry.seq) < last)
 }
 
 fn between(evidence: &Evidence, account: &Account, before: Option<&Stored>, after: Option<&Stored>) -> bool {

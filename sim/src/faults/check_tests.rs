@@ -3,7 +3,7 @@
 use super::*;
 
 fn stored(seq: u64, n: Option<u64>) -> Stored {
-    Stored { epoch: "e1".into(), class: "event".into(), seq, n, tells: Tells::Nothing }
+    Stored { epoch: "e1".into(), class: "event".into(), seq, n, in_place: false }
 }
 
 fn second(seq: u64, n: Option<u64>) -> Stored {
@@ -19,7 +19,11 @@ fn whole() -> Evidence {
     let mut entries = vec![stored(1, None)];
     entries.extend((1..=10).map(|n| stored(n + 1, Some(n))));
     entries.push(stored(12, None));
-    Evidence { answers: vec![Answer::Durable; 10], stored: entries, accounts: vec![account(13, 12, 0)], cloned: false }
+    Evidence { answers: vec![Answer::Durable; 10], stored: entries, accounts: vec![account(13, 12, 0)], ..Evidence::default() }
+}
+
+fn named(epoch: &str, first_seq: u64, last_seq: u64) -> Named {
+    Named { epoch: epoch.into(), class: "event".into(), first_seq, last_seq, at_most: false }
 }
 
 fn wrong(evidence: &Evidence) -> String {
@@ -61,8 +65,20 @@ fn what_a_loss_record_names_may_be_missing_and_no_more() {
     let mut evidence = whole();
     evidence.stored.retain(|entry| !matches!(entry.n, Some(4..=6)));
     evidence.accounts = vec![account(13, 9, 3)];
+    assert!(wrong(&evidence).contains("3 are counted as lost and the records name 0"), "{}", wrong(&evidence));
+    evidence.losses = vec![named("e1", 5, 7)];
     let verdict = check(&evidence);
     assert_eq!((verdict.wrong.len(), verdict.lost, verdict.lost_events), (0, 3, 3));
+    // Records that overlap, lie beyond the position or name what is stored.
+    for (losses, what) in [
+        (vec![named("e1", 5, 6), named("e1", 6, 7)], "a loss record names 6 to 7"),
+        (vec![named("e1", 5, 7), named("e1", 13, 13)], "a loss record names 13 to 13"),
+        (vec![named("e1", 6, 8)], "event 8 is stored and named as lost"),
+        (vec![named("e1", 5, 7), named("e2", 1, 1)], "not accounted for"),
+    ] {
+        let verdict = check(&Evidence { losses, ..evidence.clone() });
+        assert!(verdict.wrong.iter().any(|wrong| wrong.contains(what)), "{what}: {:?}", verdict.wrong);
+    }
     // A loss elsewhere does not excuse it.
     let mut evidence = whole();
     evidence.stored.retain(|entry| entry.n != Some(5) && entry.seq != 12);
@@ -70,7 +86,8 @@ fn what_a_loss_record_names_may_be_missing_and_no_more() {
         entry.seq -= 1;
     }
     evidence.accounts = vec![account(12, 10, 1)];
-    assert!(wrong(&evidence).contains("from 5 on are missing"), "{}", wrong(&evidence));
+    evidence.losses = vec![named("e1", 11, 11)];
+    assert_eq!(wrong(&evidence), "1 durable events from 5 on are missing, and loss records leave room for 0 only");
 }
 
 #[test]
@@ -115,13 +132,14 @@ fn a_new_epoch_goes_on_where_the_old_one_ended() {
         entry.seq -= 1;
     }
     evidence.accounts = vec![account(12, 11, 0), Account { epoch: "e2".into(), class: "event".into(), next_seq: 4, stored: 2, lost: 1 }];
+    evidence.losses = vec![named("e2", 3, 3)];
     assert!(wrong(&evidence).contains("from 5 on are missing"), "{}", wrong(&evidence));
 }
 
 #[test]
 fn an_entry_that_the_disk_did_not_keep_is_named_by_the_one_in_its_place_and_no_other() {
     let mut evidence = whole();
-    evidence.stored[5] = Stored { tells: Tells::InPlace, ..stored(6, None) };
+    evidence.stored[5] = Stored { in_place: true, ..stored(6, None) };
     let verdict = check(&evidence);
     assert_eq!((verdict.wrong.len(), verdict.lost_events), (0, 1), "{:?}", verdict.wrong);
     // Another one is gone, too.
@@ -138,31 +156,47 @@ fn an_entry_that_the_disk_did_not_keep_is_named_by_the_one_in_its_place_and_no_o
     // It is named elsewhere.
     let mut evidence = whole();
     evidence.stored[5].n = None;
-    evidence.stored[11].tells = Tells::InPlace;
+    evidence.stored[11].in_place = true;
     assert!(wrong(&evidence).contains("from 5 on are missing"), "{}", wrong(&evidence));
 }
 
 #[test]
-fn a_log_that_is_gone_is_named_by_the_epoch_after_it() {
-    // Three more were durable and went with the log; the next epoch begins with a word on it.
-    let with = |tells| {
+fn a_log_that_is_gone_is_named_in_a_range_with_a_bound() {
+    // Three more were durable and went with the log; its numbers go on behind them.
+    let mut evidence = whole();
+    evidence.answers = vec![Answer::Durable; 15];
+    evidence.stored.extend((14..=15).map(|n| stored(n + 2, Some(n))));
+    evidence.accounts = vec![account(18, 14, 3)];
+    evidence.losses = vec![named("e1", 13, 15)];
+    let verdict = check(&evidence);
+    assert_eq!((verdict.wrong.len(), verdict.lost, verdict.at_most, verdict.lost_events), (0, 3, 0, 3), "{:?}", verdict.wrong);
+    // One more is gone than the range has room for.
+    evidence.stored.remove(11);
+    evidence.stored.remove(10);
+    for entry in evidence.stored.iter_mut().filter(|entry| entry.seq > 12) {
+        entry.seq -= 2;
+    }
+    (evidence.accounts, evidence.losses) = (vec![account(16, 12, 3)], vec![named("e1", 11, 13)]);
+    assert!(
+        wrong(&evidence).contains("4 durable events from 10 on are missing, and loss records leave room for 3 only"),
+        "{}",
+        wrong(&evidence)
+    );
+
+    // Nothing was known of its numbers any more: the next epoch begins with as many as there can have been.
+    let after = |count: u64, epoch: &str| {
         let mut evidence = whole();
         evidence.answers = vec![Answer::Durable; 15];
-        evidence.stored.push(Stored { class: "critical".into(), tells, ..second(1, None) });
-        evidence.stored.extend((14..=15).map(|n| second(n - 13, Some(n))));
-        let of = |class: &str, next_seq, stored| Account { epoch: "e2".into(), class: class.into(), next_seq, stored, lost: 0 };
-        evidence.accounts.extend([of("critical", 2, 1), of("event", 3, 2)]);
+        evidence.stored.extend((14..=15).map(|n| second(n - 13 + count, Some(n))));
+        evidence.accounts.push(Account { epoch: "e2".into(), class: "event".into(), next_seq: 3 + count, stored: 2, lost: count });
+        evidence.losses = vec![Named { at_most: true, ..named(epoch, 1, count) }];
         evidence
     };
-    for tells in [Tells::LogLost(Some(3)), Tells::LogLost(None)] {
-        let verdict = check(&with(tells));
-        assert_eq!((verdict.wrong.len(), verdict.lost_events, verdict.epochs), (0, 3, 2), "{:?}", verdict.wrong);
-    }
-    for tells in [Tells::Nothing, Tells::LogLost(Some(2))] {
-        assert!(wrong(&with(tells)).contains("3 durable events from 11 on are missing"), "{tells:?}");
-    }
+    let verdict = check(&after(500, "e2"));
+    assert_eq!((verdict.wrong.len(), verdict.lost, verdict.at_most, verdict.lost_events), (0, 0, 500, 3), "{:?}", verdict.wrong);
+    assert!(wrong(&after(2, "e2")).contains("3 durable events from 11 on are missing, and loss records leave room for 2 only"));
     // It excuses nothing that the epoch itself lost.
-    let mut evidence = with(Tells::LogLost(None));
+    let mut evidence = after(500, "e2");
     evidence.answers.push(Answer::Durable);
     assert!(wrong(&evidence).contains("1 durable events from 16 on are missing"), "{}", wrong(&evidence));
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::check::Answer;
 use super::machine::{FakeClock, SmallDisk};
 use super::process::{Prefix, Process, bound_to_us};
-use super::schedule::{Fault, Planned, name_of};
+use super::schedule::{Fault, Part, Planned, name_of};
 use super::{FaultsError, replay};
 use crate::demo::launch::{Doors, Launch, Uplink};
 use crate::demo::processes::Program;
@@ -250,11 +250,24 @@ impl Robot {
                 self.disk.as_ref().map_or(Ok(()), SmallDisk::free)?;
                 String::new()
             }
-            Fault::DamagedLog { torn } => {
+            Fault::DamagedLog { torn, part } => {
                 if let Some(bridge) = self.bridge.take() {
                     bridge.kill().await;
                 }
-                let told = damage(&self.data_dir.join("edge_log.db"), torn, seed)?;
+                let file = |name: &str| self.data_dir.join(name);
+                let told = match part {
+                    Part::Database => damage(&file("edge_log.db"), torn, seed)?,
+                    Part::Journal => damage(&file("edge_log.db-wal"), torn, seed)?,
+                    Part::DatabaseAndHeads => {
+                        let heads = file("edge_log.heads");
+                        std::fs::write(&heads, [0xa5; 3 * PAGE]).map_err(|source| FaultsError::File {
+                            action: "damage a log",
+                            path: heads,
+                            source,
+                        })?;
+                        damage(&file("edge_log.db"), torn, seed)?
+                    }
+                };
                 tokio::time::sleep(planned.lasts).await;
                 self.start()?;
                 told
@@ -410,12 +423,17 @@ pub(super) fn clone_name(nth: usize) -> String {
 }
 
 /// Lets a page of a file come back as disks bring them back: half of it zero, or some of its bytes others. The first page is spared: a
-/// file without it is none.
+/// file without it is none. Of a journal it need be no page's whole frame.
 fn damage(path: &Path, torn: bool, seed: u64) -> Result<String, FaultsError> {
     use std::io::{Read, Seek, SeekFrom, Write};
     let mut chance = StdRng::seed_from_u64(seed);
     let failed = |source| FaultsError::File { action: "damage a log", path: path.to_owned(), source };
-    let mut file = std::fs::File::options().read(true).write(true).open(path).map_err(failed)?;
+    let file = std::fs::File::options().read(true).write(true).open(path);
+    let mut file = match file {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok("there is no such file".to_owned()),
+        Err(error) => return Err(failed(error)),
+    };
     let pages = file.metadata().map_err(failed)?.len() / PAGE as u64;
     if pages < 2 {
         return Ok("the log has no second page yet".to_owned());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::check::{Account, Answer, Evidence, Stored, Tells, check};
+use super::check::{Account, Answer, Evidence, Named, Stored, check};
 use super::machine::{FakeClock, SmallDisk, can_mount, find_faketime};
 use super::process::run_to_end;
 use super::robot::{Counting, Make, Parts, Proof, Robot, Ways, clone_name};
@@ -382,8 +382,8 @@ async fn evidence(
         for entry in control_plane.entries(&robot.name, ("class", class.as_str())).await? {
             let ours = entry.body.get("source").is_some_and(|said| said == source);
             let n = entry.body.pointer("/data/n").and_then(serde_json::Value::as_u64).filter(|_| ours);
-            let tells = tells(&entry.kind, &entry.body);
-            stored.push(Stored { epoch: entry.epoch, class: entry.class, seq: entry.seq, n, tells });
+            let in_place = entry.kind == "damaged";
+            stored.push(Stored { epoch: entry.epoch, class: entry.class, seq: entry.seq, n, in_place });
         }
     }
     let account = |class: crate::demo::control_plane::LogClass| Account {
@@ -393,19 +393,14 @@ async fn evidence(
         stored: class.stored,
         lost: class.lost,
     };
+    let named = |loss: crate::demo::control_plane::Loss| Named {
+        epoch: loss.epoch,
+        class: loss.class,
+        first_seq: loss.first_seq,
+        last_seq: loss.last_seq,
+        at_most: loss.cause == "log_damaged_at_most",
+    };
+    let losses = control_plane.losses(&robot.name).await?.into_iter().map(named).collect();
     let (accounts, cloned) = (log.classes.into_iter().map(account).collect(), !robot.clones().is_empty());
-    Ok(Evidence { answers, stored, accounts, cloned })
-}
-
-/// What a bridge says of what its disk did not keep.
-fn tells(kind: &str, body: &serde_json::Value) -> Tells {
-    let message = body.get("message").and_then(serde_json::Value::as_str).unwrap_or_default();
-    if kind == "damaged" {
-        return Tells::InPlace;
-    }
-    if kind != "fault" || !message.starts_with("the edge log was damaged") {
-        return Tells::Nothing;
-    }
-    let (_, lost) = message.rsplit_once(": ").unwrap_or_default();
-    Tells::LogLost(lost.split_whitespace().next().and_then(|count| count.parse().ok()))
+    Ok(Evidence { answers, stored, accounts, losses, cloned })
 }

@@ -35,6 +35,8 @@ pub enum Fault {
     DamagedLog {
         /// Half a page is zero, as after a torn write; otherwise some of its bytes are others.
         torn: bool,
+        /// A page of what.
+        part: Part,
     },
     /// Its data folder is copied to a second bridge of the same identity, and both live for a while; then the second is gone.
     Clone,
@@ -47,6 +49,27 @@ pub enum Fault {
     Replay,
     /// `kill -9` of the control plane, and with it of the broker.
     KillServer,
+}
+
+/// What of a robot's log is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The database.
+    Database,
+    /// Its journal.
+    Journal,
+    /// The database, and all that tells how far the log had come.
+    DatabaseAndHeads,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Database => "the database",
+            Part::Journal => "the journal",
+            Part::DatabaseAndHeads => "the database, and the heads",
+        })
+    }
 }
 
 impl Fault {
@@ -105,7 +128,9 @@ impl fmt::Display for Planned {
         match self.fault {
             Fault::Slow { delay_ms, bytes_per_s } => write!(f, "  {delay_ms} ms, {bytes_per_s} bytes/s"),
             Fault::DiskFull { kill: true } => write!(f, "  killed meanwhile"),
-            Fault::DamagedLog { torn } => write!(f, "  {}", if torn { "half a page is zero" } else { "bytes of a page are others" }),
+            Fault::DamagedLog { torn, part } => {
+                write!(f, "  {part}: {}", if torn { "half a page is zero" } else { "bytes of a page are others" })
+            }
             Fault::ClockStep { to_s } => write!(f, "  to {:+.1} h", to_s as f64 / 3_600.0),
             _ => Ok(()),
         }
@@ -178,7 +203,7 @@ const COMMON: [Fault; 9] = [
     Fault::Reset,
     Fault::KillBridge,
     Fault::Replay,
-    Fault::DamagedLog { torn: false },
+    Fault::DamagedLog { torn: false, part: Part::Database },
     Fault::Clone,
     Fault::BrokerCut,
     Fault::Slow { delay_ms: 0, bytes_per_s: 0 },
@@ -220,7 +245,14 @@ fn particulars(kind: Fault, chance: &mut StdRng) -> (Fault, Duration) {
         }
         Fault::KillBridge | Fault::KillServer => (kind, seconds(chance, 0.0, 4.0)),
         Fault::DiskFull { .. } => (Fault::DiskFull { kill: chance.random() }, seconds(chance, 3.0, 12.0)),
-        Fault::DamagedLog { .. } => (Fault::DamagedLog { torn: chance.random() }, seconds(chance, 0.0, 2.0)),
+        Fault::DamagedLog { .. } => {
+            let part = match chance.random_range(0..5) {
+                0 | 1 => Part::Database,
+                2 | 3 => Part::Journal,
+                _ => Part::DatabaseAndHeads,
+            };
+            (Fault::DamagedLog { torn: chance.random(), part }, seconds(chance, 0.0, 2.0))
+        }
         // Long enough for both to come up and say something, with a moment before to let the log be taken.
         Fault::Clone => (kind, seconds(chance, 8.0, 20.0)),
         Fault::ClockStep { .. } => {

@@ -19,8 +19,8 @@ pub(super) struct Row {
 /// The rows, their sums, and what does not hold.
 pub(super) fn table(rows: &[Row], server_kills: u32) -> String {
     let mut text = format!(
-        "{:<10} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6} {:>6}  faults\n",
-        "robot", "produced", "durable", "stored", "entries", "lost", "of us", "again", "epochs"
+        "{:<10} {:>8} {:>8} {:>8} {:>8} {:>6} {:>7} {:>6} {:>6} {:>6}  faults\n",
+        "robot", "produced", "durable", "stored", "entries", "lost", "at most", "of us", "again", "epochs"
     );
     let mut sum = Row { name: "all".to_owned(), ..Row::default() };
     sum.suffered.insert(Fault::KillServer.name(), server_kills);
@@ -32,6 +32,7 @@ pub(super) fn table(rows: &[Row], server_kills: u32) -> String {
         all.stored += one.stored;
         all.entries += one.entries;
         all.lost += one.lost;
+        all.at_most += one.at_most;
         all.lost_events += one.lost_events;
         all.again += one.again;
         all.epochs += one.epochs;
@@ -49,11 +50,11 @@ pub(super) fn table(rows: &[Row], server_kills: u32) -> String {
 }
 
 fn line(row: &Row) -> String {
-    let Verdict { produced, durable, stored, entries, lost, lost_events, again, epochs, wrong } = &row.verdict;
+    let Verdict { produced, durable, stored, entries, lost, at_most, lost_events, again, epochs, wrong } = &row.verdict;
     let faults: Vec<String> = row.suffered.iter().filter(|(_, count)| **count > 0).map(|(name, count)| format!("{name} {count}")).collect();
     let mark = if wrong.is_empty() { "" } else { "  <- does not hold" };
     format!(
-        "{:<10} {produced:>8} {durable:>8} {stored:>8} {entries:>8} {lost:>6} {lost_events:>6} {again:>6} {epochs:>6}  {}{mark}\n",
+        "{:<10} {produced:>8} {durable:>8} {stored:>8} {entries:>8} {lost:>6} {at_most:>7} {lost_events:>6} {again:>6} {epochs:>6}  {}{mark}\n",
         row.name,
         faults.join(", ")
     )
