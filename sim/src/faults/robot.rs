@@ -251,6 +251,9 @@ impl Robot {
                 String::new()
             }
             Fault::DamagedLog { torn, part } => {
+                // Without a link meanwhile, so that there is something to lose.
+                self.links.iter().for_each(|link| link.set(Condition::Cut));
+                tokio::time::sleep(planned.lasts).await;
                 if let Some(bridge) = self.bridge.take() {
                     bridge.kill().await;
                 }
@@ -268,7 +271,7 @@ impl Robot {
                         damage(&file("edge_log.db"), torn, seed)?
                     }
                 };
-                tokio::time::sleep(planned.lasts).await;
+                self.links.iter().for_each(Link::restore);
                 self.start()?;
                 told
             }

@@ -31,7 +31,8 @@ pub enum Fault {
         /// `kill -9` of its bridge meanwhile, which is started again at once.
         kill: bool,
     },
-    /// Its bridge is killed, and a page of its log comes back from the disk half zero, or with bytes changed.
+    /// Its network is cut, its bridge is killed at the end of that, and a page of its log comes back from the disk half zero, or with bytes
+    /// changed.
     DamagedLog {
         /// Half a page is zero, as after a torn write; otherwise some of its bytes are others.
         torn: bool,
@@ -251,7 +252,7 @@ fn particulars(kind: Fault, chance: &mut StdRng) -> (Fault, Duration) {
                 2 | 3 => Part::Journal,
                 _ => Part::DatabaseAndHeads,
             };
-            (Fault::DamagedLog { torn: chance.random(), part }, seconds(chance, 0.0, 2.0))
+            (Fault::DamagedLog { torn: chance.random(), part }, seconds(chance, 0.5, 8.0))
         }
         // Long enough for both to come up and say something, with a moment before to let the log be taken.
         Fault::Clone => (kind, seconds(chance, 8.0, 20.0)),
