@@ -71,7 +71,7 @@ async fn past(server: &Server, app: &App) -> Vec<String> {
     assert_eq!(answer(policy).await.0, StatusCode::OK);
     drop(robot.append(Class::Event, vec![drift(3, true); 5]));
     let mut batch = robot.append(Class::Event, vec![drift(8, true)]);
-    batch.loss = Some(Loss { first_seq: 4, last_seq: 8, bytes: 500, first_t_us: T + 4, last_t_us: T + 8 });
+    batch.loss = Some(Loss { first_seq: 4, last_seq: 8, bytes: 500, first_t_us: T + 4, last_t_us: T + 8, ..Loss::default() });
     app.ingest(&robot.id, Upstream::Batch(batch)).await.unwrap();
     robot.epoch = "epoch-2".into();
     robot.hello(app).await;
