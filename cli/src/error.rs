@@ -230,6 +230,14 @@ pub(crate) enum CliError {
         /// Why, in the robot's words.
         message: String,
     },
+    /// Checks that failed.
+    #[error("checks that failed: {failed} of {checks}; each has its remedy above")]
+    Unwell {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        checks: usize,
+    },
     /// A deployment that did not reach every robot.
     #[error("deployment {id} is {state}: `edgeflow events` and the dashboard say why")]
     Deployment {

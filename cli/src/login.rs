@@ -4,6 +4,7 @@
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::{
     env,
     fs::{self, File},
@@ -12,7 +13,12 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{api, error::CliError, output};
+use crate::{
+    api,
+    error::CliError,
+    output,
+    settings::{self, ConfigFile},
+};
 
 /// Arguments of `edgeflow login`.
 #[derive(Args)]
@@ -42,17 +48,15 @@ pub(crate) struct Login {
     pub(crate) ca: Option<String>,
 }
 
-/// Where it is kept; `None` of a user without a home.
-fn place() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
-    Some(base.join("edgeflow/login.json"))
-}
-
 impl Login {
+    /// Where it is kept; `None` of a user without a home.
+    pub(crate) fn place() -> Option<PathBuf> {
+        Some(settings::folder()?.join("login.json"))
+    }
+
     /// What was stored, if something was. A file that others can read is refused: what is in it is no secret any more.
     pub(crate) fn load() -> Result<Option<Self>, CliError> {
-        let Some(path) = place() else { return Ok(None) };
+        let Some(path) = Self::place() else { return Ok(None) };
         let shown = path.display().to_string();
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -69,7 +73,7 @@ impl Login {
     }
 
     fn store(&self) -> Result<PathBuf, CliError> {
-        let path = place()
+        let path = Self::place()
             .ok_or_else(|| CliError::Input { path: "HOME".into(), reason: "it is not set, so there is no place for a login".into() })?;
         let failed = |source| CliError::Write { path: path.display().to_string(), source };
         if let Some(folder) = path.parent() {
@@ -99,7 +103,14 @@ pub(crate) async fn login(arguments: LoginArguments) -> Result<(), CliError> {
     let login = Login { url: address, token: token()?, ca };
     let server = api::greet(&login).await?;
     let path = login.store()?;
-    output::line(format!("logged in to {} (edgeflow-server {server}); the token is in {}", login.url, path.display()))
+    // An address in the file would win over this one.
+    let mut file = ConfigFile::load()?;
+    if file.url.take_if(|url| *url != login.url).is_some() {
+        file.ca = None;
+        file.store()?;
+    }
+    let text = format!("logged in to {} (edgeflow-server {server}); the token is in {}", login.url, path.display());
+    output::said(text, &json!({ "url": login.url, "server_version": server, "file": path }))
 }
 
 fn token() -> Result<String, CliError> {
@@ -121,10 +132,10 @@ fn token() -> Result<String, CliError> {
 
 /// Forgets what was stored.
 pub(crate) fn logout() -> Result<(), CliError> {
-    let Some(path) = place() else { return Ok(()) };
+    let Some(path) = Login::place() else { return Ok(()) };
     match fs::remove_file(&path) {
-        Ok(()) => output::line(format!("{} is removed", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => output::line("nobody is logged in"),
+        Ok(()) => output::said(format!("{} is removed", path.display()), &json!({ "removed": path })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => output::said("nobody is logged in", &json!({ "removed": null })),
         Err(source) => Err(CliError::Write { path: path.display().to_string(), source }),
     }
 }

@@ -8,6 +8,8 @@
 
 mod api;
 mod baseline;
+mod config;
+mod doctor;
 mod edge_log;
 mod enroll;
 mod error;
@@ -16,6 +18,7 @@ mod live;
 mod login;
 mod output;
 mod ros;
+mod settings;
 mod when;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -40,20 +43,22 @@ Examples:
   edgeflow deploy label-reader 2 --to robot-1,robot-2
   edgeflow live robot-07 /camera/image/compressed --for 5m --max-hz 5
   edgeflow baseline build frames/ --out bundle/baseline.json
+  edgeflow doctor                               what is wrong with this machine, and how to mend it
 
 Environment:
   EDGEFLOW_ROS_ROUTER  address of the ROS router (default 127.0.0.1:7447)
   EDGEFLOW_URL         address of the control plane (default http://127.0.0.1:5000)
   EDGEFLOW_CA          file with the control plane's CA certificate, for an https:// address
   EDGEFLOW_TOKEN       token for the control plane; never an argument, where other users could read it
-A flag wins over the environment, and that over what `edgeflow login` stored.
+  EDGEFLOW_OUTPUT      table or json
+A flag wins over the environment, that over `edgeflow config set`, and that over what `edgeflow login` stored.
 
 Exit status: 0 it was done, 1 it was not (standard error says why, in one line), 2 the command line does not read."
 )]
 struct Arguments {
     /// How lists and documents are printed.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    output: output::Format,
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    output: Option<output::Format>,
     /// Address of the control plane.
     #[arg(long, global = true, value_name = "URL")]
     url: Option<String>,
@@ -107,6 +112,15 @@ enum Command {
     Lineage(api::LineageArguments),
     /// What happened in the fleet, newest last.
     Events(api::EventsArguments),
+    /// What robots' models see, against what they were trained on; and whether that is a sensor or the world.
+    Drift(api::DriftArguments),
+    /// Lines of a robot: its events, and what its policy forwards of /rosout.
+    Logs(api::LogsArguments),
+    /// What this program goes by, and where each value comes from.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// What is wrong with this machine, the control plane or a robot, and how to mend it.
+    Doctor(doctor::DoctorArguments),
     /// The drift reference of a model: made of its training data, and looked at.
     #[command(subcommand)]
     Baseline(baseline::BaselineCommand),
@@ -120,9 +134,27 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    output::choose(arguments.output);
-    api::choose_url(arguments.url);
-    let done = match arguments.command {
+    settings::choose(arguments.url, arguments.output);
+    let done = match settings::format() {
+        Ok(format) => {
+            output::choose(format.value);
+            run(arguments.command).await
+        }
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has had enough, as in `edgeflow ... | head`.
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("edgeflow: {}", error::with_sources(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), CliError> {
+    match command {
         Command::Login(arguments) => login::login(arguments).await,
         Command::Logout => login::logout(),
         Command::Completions { shell } => completions(shell),
@@ -140,17 +172,12 @@ async fn main() -> ExitCode {
         Command::Policy(command) => api::policy(command).await,
         Command::Lineage(arguments) => api::lineage(arguments).await,
         Command::Events(arguments) => api::events(arguments).await,
+        Command::Drift(arguments) => api::drift(arguments).await,
+        Command::Logs(arguments) => api::logs(arguments).await,
+        Command::Config(command) => config::config(command),
+        Command::Doctor(arguments) => doctor::doctor(arguments).await,
         Command::Baseline(command) => baseline::run(command).await,
         Command::EdgeLog(command) => tokio::task::block_in_place(|| edge_log::run(command)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has had enough, as in `edgeflow ... | head`.
-        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("edgeflow: {}", error::with_sources(&error));
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -1,23 +1,44 @@
 //! Standard output that may be closed before we are done.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     io::{self, Write},
+    str::FromStr,
     sync::OnceLock,
 };
 
 use crate::error::CliError;
 
 /// How lists and documents are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
     /// For people.
     #[default]
     Table,
     /// For programs: what the API said, or a list of objects with the table's headings as keys.
     Json,
+}
+
+impl Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Json { "json" } else { "table" })
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            _ => Err("give table or json".to_owned()),
+        }
+    }
 }
 
 static FORMAT: OnceLock<Format> = OnceLock::new();
@@ -36,6 +57,11 @@ pub(crate) fn as_json() -> bool {
 pub(crate) fn line(text: impl Display) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+/// Says what was done: a line to people, a document to programs.
+pub(crate) fn said(text: impl Display, document: &Value) -> Result<(), CliError> {
+    if as_json() { line(format!("{document:#}")) } else { line(text) }
 }
 
 /// Prints text that ends its own lines.

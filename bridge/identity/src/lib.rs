@@ -9,6 +9,7 @@ mod error;
 mod folder;
 mod key;
 mod pinned;
+mod probe;
 mod tls;
 mod tunnel;
 
@@ -17,5 +18,6 @@ pub use error::{IdentityError, Result};
 pub use folder::{Answer, Identity};
 pub use key::{KeyAndRequest, make_key};
 pub use pinned::{DocumentKey, DocumentKeys};
+pub use probe::{certificate_end_us, peer_certificate};
 pub use tls::{Roots, client_config, fingerprint};
 pub use tunnel::{Tunnel, split_https};

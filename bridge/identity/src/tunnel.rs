@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use crate::{IdentityError, Result};
 
 /// Most time to reach the control plane, and as much again for the handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most time to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -40,7 +40,7 @@ pub fn split_https(address: &str) -> Result<(String, String)> {
     Ok((authority.to_owned(), format!("http://{authority}")))
 }
 
-fn host_and_port(address: &str) -> Result<(String, u16)> {
+pub(crate) fn host_and_port(address: &str) -> Result<(String, u16)> {
     let bad = || IdentityError::Address { address: address.to_owned() };
     let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -206,7 +206,7 @@ async fn copy<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(from: &mut R, to: &mu
 }
 
 /// What to do about a TLS failure, where that is known.
-fn explain(error: &io::Error) -> String {
+pub(crate) fn explain(error: &io::Error) -> String {
     use rustls::{AlertDescription, CertificateError, Error};
     let said = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let advice = match said {

@@ -4,19 +4,15 @@ use edgeflow_identity::{IdentityError, Roots, Tunnel, client_config, split_https
 use futures::StreamExt;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header, multipart::Form};
 use serde_json::Value;
-use std::{env, fs, sync::OnceLock, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
-use crate::{error::CliError, login::Login};
+use crate::{error::CliError, login::Login, settings::Connection};
 
-const DEFAULT_URL: &str = "http://127.0.0.1:5000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-static URL: OnceLock<Option<String>> = OnceLock::new();
-
-/// Says which control plane is meant, whatever the environment says.
-pub(crate) fn choose_url(url: Option<String>) {
-    let _ = URL.set(url);
-}
 
 /// A control plane and the right to speak to it.
 pub(crate) struct Client {
@@ -28,19 +24,21 @@ pub(crate) struct Client {
     token: String,
 }
 
+/// What the control plane says of itself to whoever asks.
+pub(crate) struct Health {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Its clock, seconds since the Unix epoch.
+    pub(crate) time_s: Option<i64>,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
 impl Client {
-    /// By `--url`, then `EDGEFLOW_URL`, `EDGEFLOW_TOKEN` and `EDGEFLOW_CA`, then what `edgeflow login` stored.
+    /// By what is set: see [`settings`](crate::settings).
     pub(crate) fn from_environment() -> Result<Self, CliError> {
-        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let given = URL.get().cloned().flatten().or_else(|| set("EDGEFLOW_URL")).map(|url| url.trim_end_matches('/').to_owned());
-        let (token, ca) = (set("EDGEFLOW_TOKEN"), set("EDGEFLOW_CA"));
-        // What was stored is for the address it was stored with, and is not even read when nothing of it is needed.
-        let stored = if given.is_some() && token.is_some() { None } else { Login::load()? };
-        let url = given.or_else(|| stored.as_ref().map(|login| login.url.clone())).unwrap_or_else(|| DEFAULT_URL.to_owned());
-        let stored = stored.filter(|login| login.url == url);
-        let token = token.or_else(|| stored.as_ref().map(|login| login.token.clone())).ok_or(CliError::NoToken)?;
-        let ca = ca.or_else(|| stored.and_then(|login| login.ca));
-        Self::open(url, token, ca)
+        let Connection { url, token, ca } = Connection::now()?;
+        Self::open(url.value, token.ok_or(CliError::NoToken)?.value, ca.map(|ca| ca.value))
     }
 
     /// With what somebody wants to log in.
@@ -48,7 +46,8 @@ impl Client {
         Self::open(login.url.clone(), login.token.clone(), login.ca.clone())
     }
 
-    fn open(url: String, token: String, ca: Option<String>) -> Result<Self, CliError> {
+    /// Whatever is set.
+    pub(crate) fn open(url: String, token: String, ca: Option<String>) -> Result<Self, CliError> {
         let (tunnel, base) = if url.starts_with("https://") {
             let path = ca.ok_or(CliError::NoCa)?;
             let ca = fs::read_to_string(&path).map_err(|source| CliError::Read { path, source })?;
@@ -77,6 +76,18 @@ impl Client {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
             _ => authority,
         }
+    }
+
+    /// Asks whether the control plane is well.
+    pub(crate) async fn healthz(&self) -> Result<Health, CliError> {
+        let began = Instant::now();
+        let response = self.http.get(format!("{}/healthz", self.base)).send().await.map_err(|source| self.unreachable(source))?;
+        let time_s = response.headers().get(header::DATE).and_then(|date| date.to_str().ok()).and_then(|date| {
+            // RFC 9110 writes GMT where RFC 2822 has an offset.
+            let date = date.replace("GMT", "+0000");
+            OffsetDateTime::parse(&date, &Rfc2822).ok().map(OffsetDateTime::unix_timestamp)
+        });
+        Ok(Health { status: response.status().as_u16(), time_s, took: began.elapsed() })
     }
 
     /// Reads `path`, which begins behind `/api/v1`.

@@ -5,8 +5,10 @@ mod captures;
 mod client;
 mod command;
 mod deploy;
+mod drift;
 mod events;
 mod lineage;
+mod logs;
 mod model;
 mod policy;
 mod push;
@@ -14,13 +16,13 @@ mod targets;
 
 pub(crate) use broker::{BrokerCommand, broker};
 pub(crate) use captures::{CapturesCommand, captures};
-pub(crate) use client::choose_url;
-#[cfg(feature = "zenoh")]
 pub(crate) use client::{Client, encode};
 pub(crate) use command::{CommandCommand, command};
 pub(crate) use deploy::{DeployArguments, deploy};
+pub(crate) use drift::{DriftArguments, drift};
 pub(crate) use events::{EventsArguments, events};
 pub(crate) use lineage::{LineageArguments, lineage};
+pub(crate) use logs::{LogsArguments, logs};
 pub(crate) use model::{ModelCommand, model};
 pub(crate) use policy::{PolicyCommand, policy};
 pub(crate) use targets::{RevokeArguments, TargetsCommand, revoke, targets};

@@ -44,7 +44,7 @@ impl Graph {
     }
 
     /// Waits until the graph stands still, but not for long.
-    pub(super) async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         let deadline = Instant::now() + PATIENCE;
         let mut known = self.size();
         while Instant::now() < deadline && self.node.wait_for_graph(QUIET, |_| self.size() != known).await {

@@ -12,7 +12,6 @@ mod service;
 mod topic;
 mod yaml;
 
-#[cfg(feature = "zenoh")]
 pub(crate) use graph::Graph;
 
 use clap::{Args, Subcommand};

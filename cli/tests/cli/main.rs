@@ -10,4 +10,5 @@ mod errors;
 mod managed;
 mod param;
 mod ros;
+mod settings;
 mod support;

@@ -18,6 +18,7 @@ mod drift;
 mod error;
 mod events;
 mod experiments;
+mod health;
 mod hub;
 mod identities;
 mod lineage;
@@ -91,6 +92,8 @@ pub struct App {
     pub(crate) presence: presence::Presence,
     live: live::Places,
     metrics: Metrics,
+    tasks: health::Tasks,
+    data_dir: std::path::PathBuf,
     desired: broadcast::Sender<RobotId>,
     enrolled: broadcast::Sender<RobotId>,
     revoked: broadcast::Sender<RobotId>,

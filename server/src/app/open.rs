@@ -115,6 +115,8 @@ impl App {
             presence: Presence::default(),
             live: Places::new()?,
             metrics,
+            tasks: Default::default(),
+            data_dir: options.data_dir,
             desired,
             enrolled,
             revoked,

@@ -14,7 +14,9 @@ pub async fn refresh_authority(app: Arc<App>, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(PERIOD);
         loop {
             ticks.tick().await;
-            match app.refresh_authority() {
+            let renewed = app.refresh_authority();
+            app.note_round("certificates", PERIOD, &renewed);
+            match renewed {
                 Ok(true) => tracing::info!("the listeners have a new certificate"),
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the listeners' certificate was not renewed; it is tried again in an hour"),

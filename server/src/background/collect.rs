@@ -14,7 +14,9 @@ pub async fn collect(app: Arc<App>, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             ticks.tick().await;
-            if let Err(error) = app.collect_artifacts().await {
+            let collected = app.collect_artifacts().await;
+            app.note_round("collector", EVERY, &collected);
+            if let Err(error) = collected {
                 tracing::warn!(%error, "artifacts nobody refers to were not all removed; it is tried again in ten minutes");
             }
         }

@@ -11,10 +11,14 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Runs until `shutdown`.
 pub async fn retain(app: Arc<App>, shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
-        if let Err(error) = app.retain(&shutdown).await {
+        let retained = app.retain(&shutdown).await;
+        app.note_round("retention", EVERY, &retained);
+        if let Err(error) = retained {
             tracing::warn!(%error, "a round of retention broke off; the next one goes on where it stopped");
         }
-        if let Err(error) = app.retain_captures().await {
+        let kept = app.retain_captures().await;
+        app.note_round("captures", EVERY, &kept);
+        if let Err(error) = kept {
             tracing::warn!(%error, "captures that are due to go were not all removed; the next round goes on");
         }
         let _ = shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await;

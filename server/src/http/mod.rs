@@ -67,6 +67,7 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
     let shared = Shared { app, shutdown, uplink };
     let api = Router::new()
         .route("/server", get(server::get))
+        .route("/server/health", get(server::health))
         .route("/targets", get(targets::list).post(targets::enrol))
         .route("/targets/{target}", get(targets::get).delete(targets::revoke))
         .route("/targets/{target}/bootstrap", post(identities::bootstrap))

@@ -23,7 +23,7 @@ use crate::http::{
                        Errors are `{error: {code, message}}`."
     ),
     paths(
-        server::get, targets::list, targets::enrol, targets::get, targets::revoke,
+        server::get, server::health, targets::list, targets::enrol, targets::get, targets::revoke,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
         captures::offer, captures::part, captures::list, captures::get, commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions,

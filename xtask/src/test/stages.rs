@@ -144,6 +144,7 @@ fn python_tests() -> Result<Counts> {
             "rviz/test",
             "ros_ws/src/edgeflow_inference/tests",
             "bridge/tests",
+            "cli/tests",
         ])
         .arg(format!("--junitxml={}", report.display()))
         .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))
