@@ -131,7 +131,8 @@ async fn what_is_wrong_with_a_robot_is_said_with_its_remedy() {
     // Lost, and begun anew.
     let mut batch = robot.append(Class::Detail, vec![drift(3, false), drift(4, false)]);
     let gone = batch.entries.remove(0);
-    batch.loss = Some(Loss { first_seq: gone.seq, last_seq: gone.seq, bytes: 1, first_t_us: gone.t_us, last_t_us: gone.t_us });
+    batch.loss =
+        Some(Loss { first_seq: gone.seq, last_seq: gone.seq, bytes: 1, first_t_us: gone.t_us, last_t_us: gone.t_us, ..Loss::default() });
     server.app.ingest(&robot.id, Upstream::Batch(batch)).await.unwrap();
     let mut anew = server.enrol("robot-2").await;
     (anew.epoch, anew.id) = ("epoch-2".into(), robot.id.clone());
