@@ -417,7 +417,7 @@ const SERVER: &str = "edgeflow-server";
 /// Puts pages of several sources into one: the newest first, at most `limit`, and where to go on.
 pub fn merge(parts: Vec<Vec<Touch>>, limit: u32) -> (Vec<Touch>, Option<Place>) {
     let mut all: Vec<Touch> = parts.into_iter().flatten().collect();
-    all.sort_by(|a, b| b.place.cmp(&a.place));
+    all.sort_by_key(|moment| std::cmp::Reverse(moment.place));
     let more = all.len() > limit as usize;
     all.truncate(limit as usize);
     let next = all.last().filter(|_| more).map(|last| last.place);

@@ -300,6 +300,12 @@ impl<A: Action> ServerGoal<A> {
         self.id
     }
 
+    /// Clients that wait for its result now.
+    #[must_use]
+    pub fn waiting_clients(&self) -> usize {
+        self.inner.shared.state().goals.get(self.id).map_or(0, |goal| goal.waiting.len())
+    }
+
     /// Tells how far it is.
     ///
     /// # Errors
