@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf, process::Stdio};
 
-use crate::{debian, repo, wheel};
+use crate::{debian, python, repo, wheel};
 
 /// Name, package and bench target.
 const BENCHMARKS: &[(&str, &str, &str)] = &[
@@ -15,13 +15,17 @@ const BENCHMARKS: &[(&str, &str, &str)] = &[
     ("drift", "edgeflow_drift", "drift"),
     ("edge-log", "edgeflow_edge_log", "edge_log"),
     ("inference", "edgeflow_inference", "inference"),
+    ("registry", "edgeflow_server", "registry"),
 ];
 
 /// Packages whose programs a benchmark starts.
-const PROGRAMS: &[(&str, &[&str])] = &[("bridge", &["edgeflow_bridge", "edgeflow_server"])];
+const PROGRAMS: &[(&str, &[&str])] = &[("bridge", &["edgeflow_bridge", "edgeflow_server"]), ("registry", &["edgeflow_server"])];
 
 /// Debian packages whose programs a benchmark is held against, and those programs.
 const OTHERS: &[(&str, &str, &str)] = &[("bridge", "mosquitto", "mosquitto")];
+
+/// Benchmarks that are held against MLflow's own server, from PyPI.
+const AGAINST_MLFLOW: &[&str] = &["registry"];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -33,7 +37,8 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
-/// One measured figure. `ratio` is this figure over its anchor, present whenever `ratio_to` names one.
+/// One measured figure. `ratio` is this figure over its anchor, present whenever `ratio_to` names one. A goal is the ratio's,
+/// where there is one.
 #[derive(Debug, Serialize, Deserialize)]
 struct Figure {
     id: String,
@@ -41,6 +46,23 @@ struct Figure {
     unit: String,
     ratio_to: Option<String>,
     ratio: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_least: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_most: Option<f64>,
+}
+
+impl Figure {
+    /// Its goal, and whether it was met; nothing where there is none.
+    fn goal(&self) -> String {
+        let stands = self.ratio.unwrap_or(self.value);
+        let (goal, met) = match (self.at_least, self.at_most) {
+            (Some(least), _) => (format!(">= {least:.4}"), stands >= least),
+            (None, Some(most)) => (format!("<= {most:.4}"), stands <= most),
+            (None, None) => return String::new(),
+        };
+        format!("goal {goal}: {}", if met { "met" } else { "MISSED" })
+    }
 }
 
 /// Runs the benchmarks, prints a table and writes the file.
@@ -60,7 +82,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             let packages = packages.iter().flat_map(|package| ["--package", package]);
             repo::run(repo::cargo()?.args(["build", "--profile", "dist", "--bins"]).args(packages))?;
         }
-        figures.extend(measure(package, target).with_context(|| format!("benchmark {name}"))?);
+        let python = AGAINST_MLFLOW.contains(name).then(|| python::environment(python::TESTS)).transpose()?;
+        figures.extend(measure(package, target, python).with_context(|| format!("benchmark {name}"))?);
     }
     println!("\n{:<36} {:>14} {:<12} {:>9}", "id", "value", "unit", "ratio");
     for figure in &figures {
@@ -68,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             (Some(ratio), Some(anchor)) => format!("{ratio:>9.3} x {anchor}"),
             _ => String::new(),
         };
-        println!("{:<36} {:>14.3} {:<12} {ratio}", figure.id, figure.value, figure.unit);
+        println!("{:<36} {:>14.3} {:<12} {ratio:<42} {}", figure.id, figure.value, figure.unit, figure.goal());
     }
     if let Some(file) = &args.json {
         fs::write(file, serde_json::to_vec_pretty(&figures)?).with_context(|| format!("could not write {}", file.display()))?;
@@ -76,13 +99,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn measure(package: &str, target: &str) -> Result<Vec<Figure>> {
+fn measure(package: &str, target: &str, python: Option<PathBuf>) -> Result<Vec<Figure>> {
     let mut cargo = repo::cargo()?;
     cargo.args(["bench", "--profile", "dist", "--package", package, "--bench", target]);
     cargo.env("ORT_DYLIB_PATH", wheel::onnxruntime()?);
     // As launch/launch/standalone.launch.py starts the inference node.
     cargo.env("MALLOC_MMAP_THRESHOLD_", "4194304").env("MALLOC_TRIM_THRESHOLD_", "16777216");
-    cargo.stderr(Stdio::inherit());
+    cargo.envs(python.map(|python| ("EDGEFLOW_PYTHON", python))).stderr(Stdio::inherit());
     let output = cargo.output()?;
     if !output.status.success() {
         bail!("`{}` ended with {}", repo::shown(&cargo), output.status);

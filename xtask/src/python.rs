@@ -8,6 +8,14 @@ use std::{
 
 use crate::{debian, repo};
 
+/// Python packages of the tests, the stock clients of MLflow and Triton among them.
+pub(crate) const TESTS: &[&str] = &[
+    "sim/models/requirements.txt",
+    "model/drift/tests/requirements.txt",
+    "server/tests/requirements.txt",
+    "ros_ws/src/edgeflow_inference/tests/requirements.txt",
+];
+
 /// The interpreter of an environment that holds what these files (relative to the checkout) pin.
 pub(crate) fn environment(requirements: &[&str]) -> Result<PathBuf> {
     let home = repo::fetched()?.join("venv");

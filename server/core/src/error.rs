@@ -31,6 +31,12 @@ pub enum CoreError {
         /// `file` or `folder`.
         what: &'static str,
     },
+    /// Parts that do not make a file.
+    #[error("the parts do not make the file: {reason}")]
+    BadParts {
+        /// Which part, and what is wrong with it.
+        reason: String,
+    },
     /// A source no version may come from.
     #[error("invalid model version source {given:?}: {reason}")]
     BadSource {

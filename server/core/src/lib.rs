@@ -29,6 +29,7 @@ pub mod model;
 pub mod model_diff;
 pub mod model_search;
 pub mod model_source;
+pub mod multipart;
 mod name;
 pub mod page;
 pub mod policy;

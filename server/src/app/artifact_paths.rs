@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use crate::app::{
     App, AppError, ArtifactBytes,
+    artifacts::Incoming,
     bundle_view::{bundle_at, refuse_bundle},
 };
 
@@ -38,6 +39,16 @@ impl App {
             self.artifacts.discard(&incoming).await;
             return Err(AppError::Invalid(format!("{path}: what came has the digest {}, not {wanted}: send it again", incoming.sha256)));
         }
+        self.keep_incoming(principal, path, incoming).await
+    }
+
+    /// Puts what came in into its place, and has a path refer to it.
+    pub(crate) async fn keep_incoming(
+        &self,
+        principal: &Principal,
+        path: ArtifactPath,
+        incoming: Incoming,
+    ) -> Result<ArtifactFile, AppError> {
         let _gate = self.artifacts.gate().await;
         let file = ArtifactFile { path, sha256: incoming.sha256, size_bytes: incoming.size_bytes, created_at_us: self.now_us() };
         self.stores.artifacts.doubt_artifact(&file.sha256, file.created_at_us).await?;

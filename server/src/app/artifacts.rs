@@ -5,9 +5,10 @@ use edgeflow_bundle::{BundleFile, Digest};
 use edgeflow_core::{
     Principal,
     capture::Offered,
+    multipart::KeptPart,
     principal::{Action, Resource},
 };
-use futures::{Stream, StreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path as ObjectPath};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -27,10 +28,14 @@ const CHUNK_BYTES: usize = 1 << 20;
 const PARTS_IN_FLIGHT: usize = 4;
 /// Where bytes are until their digest is known.
 const INCOMING: &str = "incoming";
+/// Where parts are until their file is put together, in a folder for each upload.
+const PARTS: &str = "parts";
 
 /// The artifacts of a control plane, and the folder uploads wait in.
 pub(crate) struct Artifacts {
     store: Arc<dyn ObjectStore>,
+    /// The same, which leaves no empty folder behind what it removes.
+    tidy: Arc<dyn ObjectStore>,
     uploads: PathBuf,
     /// Whoever puts bytes into place holds it shared until something refers to them; the collector, which removes bytes
     /// that nothing refers to, holds it alone.
@@ -76,8 +81,9 @@ impl Artifacts {
         if incoming.exists() {
             std::fs::remove_dir_all(&incoming).map_err(AppError::artifact("clearing the folder of uploads"))?;
         }
-        let store = LocalFileSystem::new_with_prefix(&folder).map_err(AppError::artifact("opening the folder of artifacts"))?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)), uploads, gate: RwLock::new(()) })
+        let open = || LocalFileSystem::new_with_prefix(&folder).map_err(AppError::artifact("opening the folder of artifacts"));
+        let (store, tidy) = (open()?.with_fsync(true), open()?.with_automatic_cleanup(true));
+        Ok(Self { store: Arc::new(store), tidy: Arc::new(tidy), uploads, gate: RwLock::new(()) })
     }
 
     pub(crate) fn uploads(&self) -> &Path {
@@ -180,6 +186,41 @@ impl Artifacts {
         // What is there already has the same bytes: replacing it is as good as leaving it.
         let place = Self::place(&incoming.sha256.hex());
         self.store.rename(&incoming.at, &place).await.map_err(AppError::artifact("keeping an artifact"))
+    }
+
+    fn place_of_part(upload: &str, part: &KeptPart) -> ObjectPath {
+        // Of two that come under one number at once, the row says which it is.
+        ObjectPath::from(format!("{PARTS}/{upload}/{}-{}", part.number, part.sha256.hex()))
+    }
+
+    /// Puts what came in where the parts of its upload are.
+    pub(crate) async fn place_part(&self, incoming: &Incoming, upload: &str, part: &KeptPart) -> Result<(), AppError> {
+        let place = Self::place_of_part(upload, part);
+        self.store.rename(&incoming.at, &place).await.map_err(AppError::artifact("keeping a part"))
+    }
+
+    /// The parts of an upload, one after the other.
+    pub(crate) fn read_parts(&self, upload: &str, parts: Vec<KeptPart>) -> BoxStream<'static, Result<Bytes, object_store::Error>> {
+        let (store, upload) = (self.store.clone(), upload.to_owned());
+        let read = move |part: KeptPart| {
+            let (store, place) = (store.clone(), Self::place_of_part(&upload, &part));
+            async move { store.get(&place).await.map(object_store::GetResult::into_stream) }
+        };
+        futures::stream::iter(parts).then(read).try_flatten().boxed()
+    }
+
+    /// Removes the parts of an upload, whether there are any or not.
+    pub(crate) async fn remove_parts(&self, upload: &str) -> Result<(), AppError> {
+        let folder = ObjectPath::from(format!("{PARTS}/{upload}"));
+        let parts = self.tidy.list(Some(&folder)).map_ok(|part| part.location).boxed();
+        let mut gone = self.tidy.delete_stream(parts);
+        while let Some(part) = gone.next().await {
+            match part {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(AppError::artifact("removing the parts of an upload")(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Forgets what came in.

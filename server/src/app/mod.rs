@@ -31,9 +31,11 @@ mod model_check;
 mod model_sources;
 mod model_versions;
 mod models;
+mod multipart;
 mod open;
 mod policies;
 mod presence;
+mod presigned;
 mod retention;
 mod robots;
 mod runs;
@@ -63,6 +65,7 @@ pub use model_check::beside_us;
 pub use model_sources::SourceRequest;
 pub use models::ModelRequest;
 pub use open::{AppOptions, SystemClock};
+pub use presigned::Presigned;
 pub use runs::RunRequest;
 pub use targets::{EnrolledTarget, TargetRequest};
 pub use telemetry::TelemetryRequest;
@@ -85,6 +88,9 @@ pub struct App {
     sqlite: edgeflow_store_sqlite::Sqlite,
     artifacts: artifacts::Artifacts,
     captures: captures::Captures,
+    /// Files are put together one at a time: it takes the disk, and whoever asks again waits for the first.
+    joining: tokio::sync::Mutex<()>,
+    presigning: presigned::Key,
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
     admin_hash: auth::AdminHash,

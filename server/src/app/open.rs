@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::app::{
     App, AppError, Metrics, artifacts::Artifacts, authority::Authority, brokers, captures::Captures, hub::Hub, live::Places,
-    presence::Presence,
+    presence::Presence, presigned,
 };
 
 /// Robots whose change can wait to be told before a slow listener re-reads all of them.
@@ -110,6 +110,8 @@ impl App {
             sqlite,
             artifacts,
             captures,
+            joining: tokio::sync::Mutex::default(),
+            presigning: presigned::Key::new()?,
             authority: Arc::new(authority),
             hub: Hub::new(),
             presence: Presence::default(),

@@ -19,6 +19,9 @@ pub async fn collect(app: Arc<App>, shutdown: CancellationToken) {
             if let Err(error) = collected {
                 tracing::warn!(%error, "artifacts nobody refers to were not all removed; it is tried again in ten minutes");
             }
+            if let Err(error) = app.collect_multiparts().await {
+                tracing::warn!(%error, "uploads nobody went on with were not all removed; it is tried again in ten minutes");
+            }
         }
     };
     shutdown.run_until_cancelled(work).await;

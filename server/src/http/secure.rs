@@ -39,6 +39,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub(crate) struct Peer {
     /// The robot's certificate, when one was presented.
     pub(crate) certificate: Option<Arc<Presented>>,
+    /// Whether it is a TLS connection.
+    pub(crate) tls: bool,
 }
 
 impl Connected<IncomingStream<'_, SecureListener>> for Peer {
@@ -50,7 +52,7 @@ impl Connected<IncomingStream<'_, SecureListener>> for Peer {
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     /// Nobody who comes without TLS proves to be a robot.
     fn connect_info(_: IncomingStream<'_, TcpListener>) -> Self {
-        Self { certificate: None }
+        Self { certificate: None, tls: false }
     }
 }
 
@@ -85,7 +87,7 @@ impl Listener for SecureListener {
     }
 
     fn local_addr(&self) -> io::Result<Peer> {
-        Ok(Peer { certificate: None })
+        Ok(Peer { certificate: None, tls: true })
     }
 }
 
@@ -108,7 +110,8 @@ async fn accept(listener: &TcpListener, acceptor: &TlsAcceptor, app: &Arc<App>, 
                             drop(handshake);
                             let end = end(certificate.clone(), revocations);
                             // An error means that the server stops.
-                            let _ = ready.send((Guarded { stream, end: Box::pin(end), _slot: slot }, Peer { certificate })).await;
+                            let _ =
+                                ready.send((Guarded { stream, end: Box::pin(end), _slot: slot }, Peer { certificate, tls: true })).await;
                         }
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
                         Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),

@@ -17,6 +17,7 @@ mod identity;
 mod lineage;
 mod logged_model;
 mod model;
+mod multipart;
 mod retention;
 mod run;
 mod server;
@@ -37,6 +38,7 @@ pub use identity::IdentityStore;
 pub use lineage::{LineageStore, ProvenanceStore};
 pub use logged_model::{LoggedModelStore, ModelSearch};
 pub use model::{AuditStore, ModelStore};
+pub use multipart::MultipartStore;
 pub use retention::{KindAge, RetentionStore};
 pub use run::RunStore;
 pub use server::ServerStore;
@@ -61,6 +63,8 @@ pub struct Stores {
     pub deployments: Arc<dyn DeploymentStore>,
     /// Files kept under paths.
     pub artifacts: Arc<dyn ArtifactStore>,
+    /// Uploads that come in parts.
+    pub multiparts: Arc<dyn MultipartStore>,
     /// Models and versions.
     pub models: Arc<dyn ModelStore>,
     /// Experiments.

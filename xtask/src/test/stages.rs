@@ -40,13 +40,6 @@ pub(super) const ALL: &[Stage] = &[
 
 /// The story and the browser share this long.
 const STORY_LIMIT: Duration = Duration::from_secs(600);
-/// Python packages of the tests, the stock clients of MLflow and Triton among them.
-const REQUIREMENTS: &[&str] = &[
-    "sim/models/requirements.txt",
-    "model/drift/tests/requirements.txt",
-    "server/tests/requirements.txt",
-    "ros_ws/src/edgeflow_inference/tests/requirements.txt",
-];
 
 fn format() -> Result<Counts> {
     repo::run(repo::cargo()?.args(["fmt", "--all", "--check"]))?;
@@ -127,7 +120,7 @@ fn r2r() -> Result<Counts> {
 }
 
 fn python_tests() -> Result<Counts> {
-    let python = python::environment(REQUIREMENTS)?;
+    let python = python::environment(python::TESTS)?;
     demo::build_programs()?;
     repo::run(repo::cargo()?.args(["build", "--release", "--workspace", "--example", "statistics"]))?;
     let report = fresh("python")?;

@@ -26,7 +26,7 @@ use crate::http::{
     artifacts::{answer, parse_range},
     auth::Caller,
     mlflow::{
-        Code, MlflowError,
+        MlflowError, multipart,
         request::{Ask, missing, required},
         unserved,
     },
@@ -41,8 +41,7 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/artifacts", get(list))
         .route("/artifacts/", get(list))
         .route("/artifacts/{*path}", get(download).put(upload).delete(remove))
-        .route("/mpu/{*path}", any(no_multipart))
-        .route("/presigned/{*path}", any(no_presigned))
+        .merge(multipart::routes())
         .route("/{*rest}", any(unserved::answer))
         .method_not_allowed_fallback(unserved::wrong_method)
 }
@@ -181,21 +180,4 @@ fn file(entry: &ArtifactEntry, prefix: &str) -> Value {
         Some(size_bytes) => json!({ "path": path, "is_dir": false, "file_size": size_bytes }),
         None => json!({ "path": path, "is_dir": true }),
     }
-}
-
-/// How the answer must begin for clients to take the way of one PUT instead: their protocol, hence their words.
-const NO_PARTS: &str = "Multipart upload is not supported for the current artifact repository";
-
-/// Clients ask only when they are told to; one PUT streams whatever its size.
-async fn no_multipart(State(shared): State<Shared>, request: Request) -> Result<Response, MlflowError> {
-    let _asked = enter(&shared, request).await?;
-    Err(MlflowError::new(Code::NotImplemented, format!("{NO_PARTS}: send the whole file with one PUT, which is streamed")))
-}
-
-async fn no_presigned(State(shared): State<Shared>, request: Request) -> Result<Response, MlflowError> {
-    let _asked = enter(&shared, request).await?;
-    Err(MlflowError::new(
-        Code::NotImplemented,
-        "presigned addresses are not offered: fetch artifacts through this server, in parts with Range",
-    ))
 }

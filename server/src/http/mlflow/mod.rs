@@ -12,6 +12,7 @@ mod log;
 mod logged_models;
 mod metrics;
 mod model_versions;
+mod multipart;
 mod page;
 mod registered_models;
 mod request;

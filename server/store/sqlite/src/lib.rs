@@ -22,6 +22,7 @@ mod log;
 mod logged_model;
 mod model;
 mod model_change;
+mod multipart;
 mod project;
 mod provenance;
 mod retention;
@@ -77,6 +78,7 @@ impl Sqlite {
             captures: self.fleet.clone(),
             deployments: self.fleet.clone(),
             artifacts: self.registry.clone(),
+            multiparts: self.registry.clone(),
             models: self.registry.clone(),
             experiments: self.registry.clone(),
             runs: self.registry.clone(),

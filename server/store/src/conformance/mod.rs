@@ -10,6 +10,7 @@ mod entry;
 mod fixtures;
 mod fleet;
 mod identity;
+mod multipart;
 mod registry;
 mod retention;
 mod timeline;
@@ -19,6 +20,7 @@ pub use artifact::*;
 pub use entry::*;
 pub use fleet::*;
 pub use identity::*;
+pub use multipart::*;
 pub use registry::*;
 pub use retention::*;
 pub use timeline::*;
@@ -55,6 +57,7 @@ macro_rules! conformance_tests {
             artifacts_are_kept_listed_and_removed_by_path
             a_file_is_never_a_folder_too
             bytes_are_doubted_until_it_is_known_who_refers_to_them
+            an_upload_in_parts_is_kept_until_it_is_completed_or_given_up
             robots_are_found_by_what_they_are_told_to_have
             artifacts_are_known_to_the_organisation_that_refers_to_them
             experiments_are_numbered_named_once_and_tagged
