@@ -10,7 +10,7 @@ use edgeflow_core::{
 use edgeflow_store::StoreError;
 use futures::Stream;
 
-use crate::app::{App, AppError, auth::random_hex};
+use crate::app::{App, AppError, auth::random_hex, bundle_view::refuse_bundle};
 
 /// How long an upload stays that nobody sends anything to.
 const STALE_US: i64 = 24 * 3_600_000_000;
@@ -21,6 +21,7 @@ impl App {
     /// Begins the upload of a file in parts. Whoever knows the upload's id may send them: nobody guesses it.
     pub async fn begin_multipart(&self, principal: &Principal, path: ArtifactPath, parts: i64) -> Result<MultipartUpload, AppError> {
         self.permit(principal, Action::WriteArtifactPath, Resource::Organisation).await?;
+        refuse_bundle(&path)?;
         let organisation = principal.organisation.clone();
         let parts = MultipartUpload::check_count(parts)?;
         let upload = MultipartUpload { id: random_hex()?, organisation, path, parts, completed: false, kept: Vec::new() };

@@ -1,9 +1,7 @@
 //! Headers that keep a browser from doing with our pages what nobody asked for.
 
 use axum::{
-    extract::Request,
     http::{HeaderName, HeaderValue, header},
-    middleware::Next,
     response::Response,
 };
 
@@ -20,10 +18,8 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Adds them to every response; what the API says is never kept by a cache.
-pub(crate) async fn secure(request: Request, next: Next) -> Response {
-    let api = request.uri().path().starts_with("/api/");
-    let mut response = next.run(request).await;
+/// Adds them to a response; what the `api` says is never kept by a cache.
+pub(crate) fn secure(response: &mut Response, api: bool) {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -31,5 +27,4 @@ pub(crate) async fn secure(request: Request, next: Next) -> Response {
     if api && !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    response
 }

@@ -37,11 +37,12 @@ mod watch;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    middleware,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::Response,
     routing::{any, delete, get, post, put},
 };
-use std::{future::Future, sync::Arc};
+use std::{future::Future, ops::Deref, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -53,18 +54,28 @@ pub use openapi::document;
 /// Most bytes of a JSON request.
 const MAX_JSON_BYTES: usize = 1 << 20;
 
-/// What handlers share.
+/// What handlers share. It is copied for every request, several times.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct Shared(Arc<Parts>);
+
+pub(crate) struct Parts {
     app: Arc<App>,
     shutdown: CancellationToken,
     uplink: Arc<uplink::Uplink>,
 }
 
+impl Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 /// All routes. Call it inside of a runtime: what happens to robots is followed by a task.
 pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
     let uplink = uplink::Uplink::start(&app, shutdown.clone());
-    let shared = Shared { app, shutdown, uplink };
+    let shared = Shared(Arc::new(Parts { app, shutdown, uplink }));
     let api = Router::new()
         .route("/server", get(server::get))
         .route("/server/health", get(server::health))
@@ -136,10 +147,21 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .fallback(dashboard::get)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
-        .layer(middleware::from_fn(headers::secure))
-        .layer(middleware::from_fn_with_state(shared.clone(), watch::count))
-        .layer(middleware::from_fn(drain::drain))
+        .layer(middleware::from_fn_with_state(shared.clone(), around))
         .with_state(shared)
+}
+
+/// What happens around every handler. One layer for all of it: with each, a request copies everything that lies below.
+async fn around(State(shared): State<Shared>, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    drain::drain(request, async |request: Request| {
+        let counted = watch::Counted::begin(&request, route);
+        let api = request.uri().path().starts_with("/api/");
+        let mut response = next.run(request).await;
+        headers::secure(&mut response, api);
+        counted.end(&shared, &response);
+        response
+    })
+    .await
 }
 
 /// Serves until `shutdown`, then lets running requests end. In the clear: for loopback listeners only.

@@ -3,7 +3,10 @@
 use axum::Json;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        ContentBuilder, Ref, ResponseBuilder,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 use crate::http::{
@@ -37,7 +40,7 @@ use crate::http::{
         audit::list, retention::get, retention::removals, retention::losses, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
     ),
     components(schemas(ErrorBody)),
-    modifiers(&Bearer, &Ids),
+    modifiers(&Bearer, &Ids, &Refusals),
     security(("bearer" = []))
 )]
 struct Api;
@@ -75,6 +78,23 @@ impl Modify for Ids {
                 if let Some(operation) = operation {
                     operation.operation_id = Some(format!("{method}_{name}"));
                 }
+            }
+        }
+    }
+}
+
+/// Every operation may refuse, and says so in one shape: what is not asked for rightly (400, 422), by nobody known (401), or by
+/// somebody who may not (403), what is too large (413) or comes too often (429), and what fails (500).
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        for item in openapi.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+            for operation in operations.into_iter().flatten() {
+                let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+                let refusal = ResponseBuilder::new().description("Refused, or failed").content("application/json", body).build();
+                operation.responses.responses.insert("default".to_owned(), refusal.into());
             }
         }
     }

@@ -3,8 +3,7 @@
 use axum::{
     Json,
     extract::{MatchedPath, Request, State},
-    http::header,
-    middleware::Next,
+    http::{Method, header},
     response::{IntoResponse, Response},
 };
 use std::time::Instant;
@@ -28,16 +27,25 @@ pub(crate) async fn metrics(State(shared): State<Shared>) -> Result<Response, Ht
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }
 
-/// Counts every request under the route it matched, so that names in paths do not become series.
-pub(crate) async fn count(State(shared): State<Shared>, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let method = request.method().clone();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("other", MatchedPath::as_str);
-    let status = response.status();
-    // How long a robot waited for news says nothing of how quickly the control plane answers.
-    let took = (!route.ends_with("/desired")).then(|| began.elapsed());
-    shared.app.metrics().request(method.as_str(), route, status.as_u16(), took);
-    tracing::debug!(http.method = %method, http.route = route, http.status = status.as_u16(), took_us = began.elapsed().as_micros(), "request");
-    response
+/// A request that is counted under the route it matched, so that names in paths do not become series.
+pub(crate) struct Counted {
+    began: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Counted {
+    pub(crate) fn begin(request: &Request, route: Option<MatchedPath>) -> Self {
+        Self { began: Instant::now(), method: request.method().clone(), route }
+    }
+
+    pub(crate) fn end(self, shared: &Shared, response: &Response) {
+        let Self { began, method, route } = self;
+        let route = route.as_ref().map_or("other", MatchedPath::as_str);
+        let status = response.status();
+        // How long a robot waited for news says nothing of how quickly the control plane answers.
+        let took = (!route.ends_with("/desired")).then(|| began.elapsed());
+        shared.app.metrics().request(method.as_str(), route, status.as_u16(), took);
+        tracing::debug!(http.method = %method, http.route = route, http.status = status.as_u16(), took_us = began.elapsed().as_micros(), "request");
+    }
 }

@@ -6,7 +6,7 @@
 use axum::{
     Json, Router,
     body::Body,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, State},
+    extract::{FromRequest, FromRequestParts, Query, Request, State},
     http::{HeaderMap, header, request::Parts},
     response::Response,
     routing::{any, get},
@@ -24,10 +24,9 @@ use serde_json::{Value, json};
 use crate::http::{
     Shared,
     artifacts::{answer, parse_range},
-    auth::Caller,
     mlflow::{
         MlflowError, multipart,
-        request::{Ask, missing, required},
+        request::{Ask, Asker, At, missing, required},
         unserved,
     },
 };
@@ -97,11 +96,11 @@ struct ListQuery {
 /// Who asks, and the body that is still to come.
 async fn enter(shared: &Shared, request: Request) -> Result<(Principal, Parts, Body), MlflowError> {
     let (mut parts, body) = request.into_parts();
-    let Caller(who) = Caller::from_request_parts(&mut parts, shared).await?;
+    let Asker(who) = Asker::from_request_parts(&mut parts, shared).await?;
     Ok((who, parts, body))
 }
 
-async fn upload(State(shared): State<Shared>, Path(path): Path<String>, request: Request) -> Result<Json<Value>, MlflowError> {
+async fn upload(State(shared): State<Shared>, At(path): At<String>, request: Request) -> Result<Json<Value>, MlflowError> {
     let (who, parts, body) = enter(&shared, request).await?;
     let (path, wanted) = (ArtifactPath::new(path)?, wanted(&parts.headers)?);
     shared.app.put_artifact(&who, path, wanted, body.into_data_stream()).await?;
@@ -120,7 +119,7 @@ fn wanted(headers: &HeaderMap) -> Result<Option<Digest>, MlflowError> {
     Ok(Some(bytes.into()))
 }
 
-async fn download(State(shared): State<Shared>, Path(path): Path<String>, request: Request) -> Result<Response, MlflowError> {
+async fn download(State(shared): State<Shared>, At(path): At<String>, request: Request) -> Result<Response, MlflowError> {
     let (who, parts, _) = enter(&shared, request).await?;
     send(&shared, &who, &ArtifactPath::new(path)?, &parts.headers).await
 }
@@ -137,7 +136,7 @@ pub(super) async fn send(shared: &Shared, who: &Principal, path: &ArtifactPath, 
     Ok(response)
 }
 
-async fn remove(State(shared): State<Shared>, Path(path): Path<String>, request: Request) -> Result<Json<Value>, MlflowError> {
+async fn remove(State(shared): State<Shared>, At(path): At<String>, request: Request) -> Result<Json<Value>, MlflowError> {
     let (who, _, _) = enter(&shared, request).await?;
     // A client that removes a folder asks for it with a slash.
     let path = ArtifactPath::new(path.trim_end_matches('/'))?;

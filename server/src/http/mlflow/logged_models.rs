@@ -2,12 +2,17 @@
 
 use axum::{
     Json, Router,
-    extract::{FromRequestParts, Path, Query, Request, State},
+    extract::{Query, Request, State},
+    http::Uri,
+    response::Response,
     routing::{delete, get, patch, post},
 };
 use edgeflow_core::{
+    Principal,
+    artifact::ArtifactPath,
     experiment::number,
     logged_model::{LOGGED_MODELS, LoggedModel, ModelMetric, ModelOrder, ModelStatus},
+    model_source::Source,
     search::{Filter, Order},
 };
 use edgeflow_store::ModelSearch;
@@ -18,11 +23,10 @@ use crate::{
     app::LoggedModelRequest,
     http::{
         Shared,
-        auth::Caller,
         mlflow::{
             MlflowError,
             page::Paging,
-            request::{Ask, boolean, int64, list, required},
+            request::{Ask, Asker, At, boolean, int64, list, required},
             shape::{self, PairFields, metric, put},
         },
     },
@@ -39,21 +43,11 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/logged-models/{model_id}/tags", patch(set_tags))
         .route("/logged-models/{model_id}/tags/{*key}", delete(delete_tag))
         .route("/logged-models/{model_id}/params", post(log_params))
+        .route("/logged-models/{model_id}/artifacts/directories", get(artifacts))
+        .route("/logged-models/{model_id}/artifacts/files", get(artifact))
 }
 
 type Answer = Result<Json<Value>, MlflowError>;
-
-/// What stands in the path.
-struct At<T>(T);
-
-impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Shared> for At<T> {
-    type Rejection = MlflowError;
-
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, shared: &Shared) -> Result<Self, MlflowError> {
-        let read = Path::<T>::from_request_parts(parts, shared).await;
-        read.map(|Path(at)| Self(at)).map_err(|rejection| MlflowError::invalid(rejection.body_text()))
-    }
-}
 
 #[derive(Deserialize)]
 struct CreateFields {
@@ -84,11 +78,44 @@ struct GetFields {
     allow_deleted: Option<bool>,
 }
 
-async fn by_id(State(shared): State<Shared>, At(id): At<String>, Caller(who): Caller, request: Request) -> Answer {
+async fn by_id(State(shared): State<Shared>, At(id): At<String>, Asker(who): Asker, request: Request) -> Answer {
     // The client writes the flag into the address and sends an empty body besides.
     let asked = Query::<GetFields>::try_from_uri(request.uri()).map_err(|error| MlflowError::invalid(error.body_text()))?;
     let model = shared.app.logged_model(&who, &id, asked.allow_deleted.unwrap_or_default()).await?;
     Ok(Json(json!({ "model": shown(&model) })))
+}
+
+#[derive(Deserialize)]
+struct ArtifactQuery {
+    artifact_directory_path: Option<String>,
+    artifact_file_path: Option<String>,
+}
+
+/// What the address asks for of a model's artifacts: their folder as it is named, and on this server.
+async fn folder(shared: &Shared, who: &Principal, id: &str, uri: &Uri) -> Result<(String, ArtifactPath, ArtifactQuery), MlflowError> {
+    let query = Query::<ArtifactQuery>::try_from_uri(uri).map_err(|error| MlflowError::invalid(error.body_text()))?.0;
+    let root_uri = shared.app.logged_model(who, id, false).await?.artifact_uri;
+    match Source::parse(&root_uri)? {
+        Source::Artifacts(root) => Ok((root_uri, root, query)),
+        _ => Err(MlflowError::invalid(format!("the artifacts of logged model {id} are at {root_uri}, not on this server"))),
+    }
+}
+
+async fn artifacts(State(shared): State<Shared>, At(id): At<String>, Asker(who): Asker, request: Request) -> Answer {
+    let (root_uri, root, query) = folder(&shared, &who, &id, request.uri()).await?;
+    let below = query.artifact_directory_path.map(|path| path.trim_end_matches('/').to_owned()).filter(|path| !path.is_empty());
+    let (folder, prefix) = match below {
+        Some(below) => (root.join(&below)?, format!("{below}/")),
+        None => (root, String::new()),
+    };
+    let files = super::artifacts::files(&shared, &who, Some(&folder), &prefix).await?;
+    Ok(Json(json!({ "root_uri": root_uri, "files": files })))
+}
+
+async fn artifact(State(shared): State<Shared>, At(id): At<String>, Asker(who): Asker, request: Request) -> Result<Response, MlflowError> {
+    let (_, root, query) = folder(&shared, &who, &id, request.uri()).await?;
+    let path = root.join(&required(query.artifact_file_path, "artifact_file_path")?)?;
+    super::artifacts::send(&shared, &who, &path, request.headers()).await
 }
 
 #[derive(Deserialize)]
@@ -112,7 +139,7 @@ async fn finalize(State(shared): State<Shared>, At(id): At<String>, Ask { who, w
     Ok(Json(json!({ "model": shown(&model) })))
 }
 
-async fn remove(State(shared): State<Shared>, At(id): At<String>, Caller(who): Caller) -> Answer {
+async fn remove(State(shared): State<Shared>, At(id): At<String>, Asker(who): Asker) -> Answer {
     shared.app.delete_logged_model(&who, &id).await?;
     Ok(Json(json!({})))
 }
@@ -128,7 +155,7 @@ async fn set_tags(State(shared): State<Shared>, At(id): At<String>, Ask { who, w
     Ok(Json(json!({})))
 }
 
-async fn delete_tag(State(shared): State<Shared>, At((id, key)): At<(String, String)>, Caller(who): Caller) -> Answer {
+async fn delete_tag(State(shared): State<Shared>, At((id, key)): At<(String, String)>, Asker(who): Asker) -> Answer {
     shared.app.delete_logged_model_tag(&who, &id, &key).await?;
     Ok(Json(json!({})))
 }

@@ -37,7 +37,8 @@ const PREFIXES: [&str; 4] = ["/api/2.0", "/api/3.0", "/ajax-api/2.0", "/ajax-api
 pub(crate) fn routes() -> Router<Shared> {
     let mut all = server::routes()
         .route("/model-versions/get-artifact", get(model_versions::artifact))
-        .route("/get-artifact", get(artifacts::of_run));
+        .route("/get-artifact", get(artifacts::of_run))
+        .route("/graphql", any(unserved::graphql));
     for prefix in PREFIXES {
         all = all.nest(&format!("{prefix}/mlflow"), tracking()).nest(&format!("{prefix}/mlflow-artifacts"), artifacts::routes());
     }

@@ -7,7 +7,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{ConnectInfo, FromRequest, FromRequestParts, OriginalUri, Path, Query, Request, State},
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
     response::Response,
     routing::{get, post, put},
 };
@@ -21,10 +21,9 @@ use crate::{
     http::{
         Shared,
         artifacts::{answer, parse_range},
-        auth::Caller,
         mlflow::{
             Code, MlflowError,
-            request::{Ask, int64, required},
+            request::{Ask, Asker, At, int64, required},
         },
         secure::Peer,
     },
@@ -113,7 +112,7 @@ async fn create(State(shared): State<Shared>, Below { ask, folder, base }: Below
 /// A part. The address is the permission.
 async fn part(
     State(shared): State<Shared>,
-    Path((upload, number)): Path<(String, u32)>,
+    At((upload, number)): At<(String, u32)>,
     body: Body,
 ) -> Result<([(header::HeaderName, String); 1], Json<Value>), MlflowError> {
     let part = shared.app.put_part(&upload, number, body.into_data_stream()).await?;
@@ -156,9 +155,9 @@ async fn abort(State(shared): State<Shared>, Below { ask, folder, .. }: Below<Ab
     Ok(Json(json!({})))
 }
 
-async fn presign(State(shared): State<Shared>, Path(path): Path<String>, request: Request) -> Answer {
+async fn presign(State(shared): State<Shared>, At(path): At<String>, request: Request) -> Answer {
     let (mut parts, _) = request.into_parts();
-    let Caller(who) = Caller::from_request_parts(&mut parts, &shared).await?;
+    let Asker(who) = Asker::from_request_parts(&mut parts, &shared).await?;
     let (presigned, signature) = shared.app.presign(&who, &ArtifactPath::new(path)?).await?;
     let Presigned { sha256, size_bytes, until_us } = presigned;
     let base = base(&parts)?;
@@ -176,12 +175,12 @@ struct ContentQuery {
 /// What an address opens, or the part of it that `Range` asks for.
 async fn presigned_content(
     State(shared): State<Shared>,
-    Path(sha256): Path<String>,
-    Query(query): Query<ContentQuery>,
+    At(sha256): At<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, MlflowError> {
     let expired = || MlflowError::new(Code::PermissionDenied, "the address has expired, or is none of ours: ask for another");
-    let ContentQuery { size_bytes, until_us, signature } = query;
+    let ContentQuery { size_bytes, until_us, signature } = Query::try_from_uri(&uri).map_err(|_| expired())?.0;
     let sha256 = Digest::from_hex(&sha256).map_err(|_| expired())?;
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let range = |size| asked.map_or(Ok(None), |asked| parse_range(asked, size));

@@ -4,15 +4,15 @@
 
 use axum::{
     body::to_bytes,
-    extract::{FromRequest, FromRequestParts, Request},
-    http::Method,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{Method, request::Parts},
 };
 use edgeflow_core::Principal;
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, Visitor},
 };
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 use std::{fmt, marker::PhantomData};
 
 use crate::http::{
@@ -30,6 +30,30 @@ pub(crate) struct Ask<T> {
     pub(crate) who: Principal,
     /// The fields of the request.
     pub(crate) with: T,
+}
+
+/// Who asks, of a request whose body is not read as fields: refused in MLflow's shape.
+pub(crate) struct Asker(pub(crate) Principal);
+
+impl FromRequestParts<Shared> for Asker {
+    type Rejection = MlflowError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, MlflowError> {
+        let Caller(who) = Caller::from_request_parts(parts, shared).await?;
+        Ok(Self(who))
+    }
+}
+
+/// What stands in the path.
+pub(crate) struct At<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for At<T> {
+    type Rejection = MlflowError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, MlflowError> {
+        let read = Path::<T>::from_request_parts(parts, shared).await;
+        read.map(|Path(at)| Self(at)).map_err(|rejection| MlflowError::invalid(rejection.body_text()))
+    }
 }
 
 impl<T: DeserializeOwned> FromRequest<Shared> for Ask<T> {
@@ -98,14 +122,7 @@ pub(crate) fn int64<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D
 
 /// `#[serde(default, deserialize_with = "double")]`: a number, also as text, also none or an infinite one.
 pub(crate) fn double<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    // As text: what serde_json makes of digits may be off in the last place, and what was logged is to be read back.
-    let raw = Box::<RawValue>::deserialize(from)?;
-    let read = match raw.get() {
-        "null" => return Ok(None),
-        quoted if quoted.starts_with('"') => serde_json::from_str::<String>(quoted).ok().and_then(|text| text.trim().parse().ok()),
-        digits => digits.parse().ok(),
-    };
-    read.map(Some).ok_or_else(|| de::Error::custom(format!("{} is no number", raw.get())))
+    from.deserialize_any(Scalar(PhantomData))
 }
 
 /// `#[serde(default, deserialize_with = "boolean")]`: also as text.
@@ -151,6 +168,20 @@ impl FromScalar for i64 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked: the cast is the value")]
     fn of_float(float: f64) -> Option<Self> {
         (float.fract() == 0.0 && float.abs() < i64::MAX as f64).then_some(float as i64)
+    }
+}
+
+impl FromScalar for f64 {
+    const WHAT: &'static str = "a number";
+    fn of_text(text: &str) -> Option<Self> {
+        text.trim().parse().ok()
+    }
+    #[allow(clippy::cast_precision_loss, reason = "the nearest one, as of digits that are read as a float")]
+    fn of_int(int: i64) -> Option<Self> {
+        Some(int as f64)
+    }
+    fn of_float(float: f64) -> Option<Self> {
+        Some(float)
     }
 }
 

@@ -6,10 +6,23 @@ use axum::{
 };
 use serde::de::IgnoredAny;
 
-use crate::http::mlflow::{Code, MlflowError, request::Ask};
+use crate::http::mlflow::{
+    Code, MlflowError,
+    request::{Ask, Asker},
+};
 
-/// First words of paths below `/mlflow` that MLflow has and this control plane has not, with what they are.
-const UNSERVED: [(&str, &str); 15] = [
+/// How paths below `/mlflow` begin that MLflow has and this control plane has not, with what they are.
+const UNSERVED: [(&str, &str); 25] = [
+    ("artifacts/presigned-upload-url", "addresses for single files: send them to mlflow-artifacts, whole or in parts"),
+    ("artifacts/presigned-download-url", "addresses for files of runs: ask mlflow-artifacts/presigned for one"),
+    ("upload-artifact", "uploads of MLflow's own web page"),
+    ("runs/create-promptlab-run", "prompts"),
+    ("ui-telemetry", "MLflow's own web page"),
+    ("demo", "MLflow's own web page"),
+    ("genai", "evaluations"),
+    ("scorer", "scorers"),
+    ("get-trace-artifact", "tracing"),
+    ("gateway-proxy", "the AI gateway"),
     ("traces", "tracing"),
     ("unified-traces", "tracing"),
     ("get-online-trace-details", "tracing"),
@@ -35,18 +48,20 @@ pub(crate) async fn answer(method: Method, OriginalUri(uri): OriginalUri, asked:
         return refusal;
     }
     let path = uri.path();
-    let mut words = path.split('/').skip_while(|word| !word.starts_with("mlflow"));
-    let first = match words.next() {
-        Some("mlflow") => words.next(),
-        artifacts => artifacts,
-    };
-    match UNSERVED.iter().find(|(word, _)| Some(*word) == first) {
+    let below = path.split_once("/mlflow/").map_or("", |(_, below)| below);
+    let begins = |with: &str| below.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match UNSERVED.iter().find(|(with, _)| begins(with)) {
         Some((_, what)) => {
             let message = format!("{method} {path}: this control plane does not serve {what}; docs/mlflow.md lists what it serves");
             MlflowError::new(Code::NotImplemented, message)
         }
         None => MlflowError::new(Code::EndpointNotFound, format!("there is no {path}; docs/mlflow.md lists what is served")),
     }
+}
+
+/// The interface of MLflow's own web page.
+pub(crate) async fn graphql(_: Asker) -> MlflowError {
+    MlflowError::new(Code::NotImplemented, "this control plane does not serve /graphql, which is for MLflow's own web page")
 }
 
 /// The route is there, the method is not.

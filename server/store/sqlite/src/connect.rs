@@ -8,6 +8,7 @@ use sqlx::{
 };
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,10 @@ use crate::writer::Writer;
 
 const READERS: u32 = 4;
 /// What the write-ahead log is cut back to once it was merged into the file: 16 MiB.
-const LOG_BYTES: &str = "16777216";
+pub(crate) const LOG_BYTES: &str = "16777216";
+
+/// Held while a transaction of one file is written, by whichever connection: SQLite itself has those who come second poll.
+pub(crate) type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// One file with its writer and readers.
 pub(crate) struct Database {
@@ -23,6 +27,8 @@ pub(crate) struct Database {
     pub(crate) readers: SqlitePool,
     /// The one that writes.
     pub(crate) writer: Writer,
+    /// Whose turn it is to write.
+    pub(crate) turn: Turn,
     path: PathBuf,
 }
 
@@ -43,7 +49,12 @@ impl Database {
             return Err(StoreError::Failed { operation: "migrating a database file", source: Box::new(source) });
         }
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.create_if_missing(false).read_only(true));
-        Ok(Self { readers, writer: Writer::start(connection), path: path.to_owned() })
+        let turn = Turn::default();
+        Ok(Self { readers, writer: Writer::start(connection, turn.clone()), turn, path: path.to_owned() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The write-ahead log beside the file.

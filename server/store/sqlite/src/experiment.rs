@@ -134,7 +134,7 @@ impl ExperimentStore for Registry {
         now_ms: i64,
     ) -> Result<(), StoreError> {
         let organisation = organisation.to_string();
-        let lane = self.1.clone();
+        let lane = self.1.shared();
         self.0
             .writer
             .run(move |connection| {

@@ -19,6 +19,7 @@ mod ingest;
 mod input;
 mod lineage;
 mod log;
+mod log_write;
 mod logged_model;
 mod model;
 mod model_change;
@@ -48,7 +49,7 @@ pub struct Sqlite {
     telemetry: Arc<Telemetry>,
 }
 
-/// `registry.db`, and the lane on which metrics are written.
+/// `registry.db`, and the lane on which runs log.
 struct Registry(Database, log::Lane);
 /// `fleet.db`.
 struct Fleet(Database);
@@ -58,11 +59,10 @@ struct Telemetry(Database);
 impl Sqlite {
     /// Opens the files in `dir`, making and migrating them as needed. The folder must exist.
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
+        let registry = Database::open(&dir.join("registry.db"), sqlx::migrate!("./migrations/registry")).await?;
+        let lane = log::Lane::start(registry.path(), registry.turn.clone())?;
         Ok(Self {
-            registry: Arc::new(Registry(
-                Database::open(&dir.join("registry.db"), sqlx::migrate!("./migrations/registry")).await?,
-                log::Lane::default(),
-            )),
+            registry: Arc::new(Registry(registry, lane)),
             fleet: Arc::new(Fleet(Database::open(&dir.join("fleet.db"), sqlx::migrate!("./migrations/fleet")).await?)),
             telemetry: Arc::new(Telemetry(Database::open(&dir.join("telemetry.db"), sqlx::migrate!("./migrations/telemetry")).await?)),
         })
@@ -95,6 +95,7 @@ impl Sqlite {
 
     /// Commits what is waiting and closes the files. Writing afterwards is an error.
     pub async fn close(&self) {
+        self.registry.1.close().await;
         for database in [&self.registry.0, &self.fleet.0, &self.telemetry.0] {
             database.close().await;
         }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use edgeflow_core::{
-    OrganisationId,
+    CoreError, OrganisationId,
     dataset::{DatasetInput, DatasetSummary},
     experiment::{Lifecycle, Pair, View},
     run::{LogBatch, Metric, ModelLink, NAME_TAG, NewRun, Run, RunChange, RunInfo},
@@ -15,9 +15,9 @@ use sqlx::SqliteConnection;
 use crate::{
     Registry,
     connect::failed,
+    decode::{get, get_name},
     experiment::active,
     input::{Direction, insert_datasets, insert_models},
-    log::{insert_tag, write_batch},
     run_read,
 };
 
@@ -46,7 +46,7 @@ impl RunStore for Registry {
     }
 
     async fn update_run(&self, organisation: &OrganisationId, id: &str, change: &RunChange) -> Result<RunInfo, StoreError> {
-        let (owner, name, change, lane) = (organisation.to_string(), id.to_owned(), change.clone(), self.1.clone());
+        let (owner, name, change, lane) = (organisation.to_string(), id.to_owned(), change.clone(), self.1.shared());
         self.0
             .writer
             .run(move |connection| {
@@ -71,7 +71,7 @@ impl RunStore for Registry {
     }
 
     async fn set_run_lifecycle(&self, organisation: &OrganisationId, id: &str, lifecycle: Lifecycle) -> Result<(), StoreError> {
-        let (organisation, id, lane) = (organisation.to_string(), id.to_owned(), self.1.clone());
+        let (organisation, id, lane) = (organisation.to_string(), id.to_owned(), self.1.shared());
         self.0
             .writer
             .run(move |connection| {
@@ -94,15 +94,11 @@ impl RunStore for Registry {
 
     async fn log(&self, organisation: &OrganisationId, id: &str, batch: LogBatch) -> Result<(), StoreError> {
         let (organisation, id) = (organisation.to_string(), id.to_owned());
-        if batch.params.is_empty() && batch.tags.is_empty() {
-            return self.1.log(&self.0.writer.handle(), organisation, id, batch.metrics).await;
-        }
-        let lane = self.1.clone();
-        self.0.writer.run(move |connection| async move { write_batch(&lane, connection, &organisation, &id, &batch).await }.boxed()).await
+        self.1.log(organisation, id, batch).await
     }
 
     async fn delete_run_tag(&self, organisation: &OrganisationId, id: &str, key: &str) -> Result<(), StoreError> {
-        let (organisation, id, key, lane) = (organisation.to_string(), id.to_owned(), key.to_owned(), self.1.clone());
+        let (organisation, id, key, lane) = (organisation.to_string(), id.to_owned(), key.to_owned(), self.1.shared());
         self.0
             .writer
             .run(move |connection| {
@@ -128,7 +124,7 @@ impl RunStore for Registry {
         datasets: &[DatasetInput],
         models: &[ModelLink],
     ) -> Result<(), StoreError> {
-        let (organisation, id, lane) = (organisation.to_string(), id.to_owned(), self.1.clone());
+        let (organisation, id, lane) = (organisation.to_string(), id.to_owned(), self.1.shared());
         let (datasets, models) = (datasets.to_vec(), models.to_vec());
         self.0
             .writer
@@ -144,7 +140,7 @@ impl RunStore for Registry {
     }
 
     async fn log_outputs(&self, organisation: &OrganisationId, id: &str, models: &[ModelLink]) -> Result<(), StoreError> {
-        let (organisation, id, models, lane) = (organisation.to_string(), id.to_owned(), models.to_vec(), self.1.clone());
+        let (organisation, id, models, lane) = (organisation.to_string(), id.to_owned(), models.to_vec(), self.1.shared());
         self.0
             .writer
             .run(move |connection| {
@@ -206,9 +202,40 @@ async fn insert(connection: &mut SqliteConnection, organisation: &str, new: &New
     .fetch_one(&mut *connection)
     .await
     .map_err(failed("making a run"))?;
-    let run = crate::decode::get(&row, "run")?;
+    let run = get(&row, "run")?;
     for tag in &new.tags {
         insert_tag(connection, run, tag).await?;
+    }
+    Ok(())
+}
+
+/// The row of a run that may be written to.
+pub(crate) async fn active_run(connection: &mut SqliteConnection, organisation: &str, id: &str) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT run, lifecycle FROM runs WHERE organisation = ?1 AND id = ?2")
+        .bind(organisation)
+        .bind(id)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("looking for a run"))?;
+    let row = row.ok_or_else(|| StoreError::Missing { what: "run", name: id.to_owned() })?;
+    match get_name::<Lifecycle>(&row, "lifecycle")? {
+        Lifecycle::Active => get(&row, "run"),
+        Lifecycle::Deleted => Err(CoreError::Deleted { what: "run", name: id.to_owned() }.into()),
+    }
+}
+
+/// Sets a run's tag; the one that is its name names it.
+async fn insert_tag(connection: &mut SqliteConnection, run: i64, tag: &Pair) -> Result<(), StoreError> {
+    let setting = failed("setting a run's tag");
+    sqlx::query("INSERT INTO run_tags (run, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value")
+        .bind(run)
+        .bind(&tag.key)
+        .bind(&tag.value)
+        .execute(&mut *connection)
+        .await
+        .map_err(&setting)?;
+    if tag.key == NAME_TAG {
+        sqlx::query("UPDATE runs SET name = ?2 WHERE run = ?1").bind(run).bind(&tag.value).execute(connection).await.map_err(&setting)?;
     }
     Ok(())
 }

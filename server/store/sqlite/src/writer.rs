@@ -1,7 +1,7 @@
 //! The one writer of a file. Jobs that wait are committed together: the cost of a durable commit is paid once for all.
 //!
 //! Each job runs in a savepoint of its own, so that one that fails leaves nothing and the others stand; its caller hears
-//! of success only after the commit. A job that gathers work by itself runs alone, with a transaction of its own making.
+//! of success only after the commit. Whoever else writes the file by a connection of its own takes [`Turn`]s with it.
 
 use edgeflow_store::StoreError;
 use futures::{FutureExt, future::BoxFuture};
@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::connect::failed;
+use crate::connect::{Turn, failed};
 
 /// Jobs that can wait before callers wait too.
 const QUEUE: usize = 1024;
@@ -29,8 +29,6 @@ pub(crate) struct Writer {
 trait Job: Send {
     /// Does the work; `true` when it is to be kept.
     fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
-    /// Whether it makes its own transaction.
-    fn alone(&self) -> bool;
     /// Tells the caller, now that the fate of the group is known.
     fn finish(self: Box<Self>, group: Result<(), String>);
 }
@@ -57,10 +55,6 @@ where
         .boxed()
     }
 
-    fn alone(&self) -> bool {
-        false
-    }
-
     fn finish(self: Box<Self>, group: Result<(), String>) {
         let result = match (group, self.result) {
             (Ok(()), Some(result)) => result,
@@ -73,40 +67,16 @@ where
     }
 }
 
-/// Work that answers for itself.
-struct Alone<W>(Option<W>);
-
-impl<W> Job for Alone<W>
-where
-    W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, ()> + Send,
-{
-    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
-        async move {
-            if let Some(work) = self.0.take() {
-                work(connection).await;
-            }
-            true
-        }
-        .boxed()
-    }
-
-    fn alone(&self) -> bool {
-        true
-    }
-
-    fn finish(self: Box<Self>, _: Result<(), String>) {}
-}
-
 fn lost(reason: String) -> StoreError {
     StoreError::Failed { operation: "committing", source: reason.into() }
 }
 
 impl Writer {
     /// Starts the task.
-    pub(crate) fn start(connection: SqliteConnection) -> Self {
+    pub(crate) fn start(connection: SqliteConnection, turn: Turn) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let sender = jobs.downgrade();
-        let task = tokio::spawn(write(connection, queue));
+        let task = tokio::spawn(write(connection, queue, turn));
         Self { jobs: Mutex::new(Some(jobs)), sender, task: Mutex::new(Some(task)) }
     }
 
@@ -116,12 +86,11 @@ impl Writer {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
         T: Send + 'static,
     {
-        self.handle().run(work).await
-    }
-
-    /// One for tasks that outlive whoever started them. It keeps nothing open.
-    pub(crate) fn handle(&self) -> WriterHandle {
-        WriterHandle(self.sender.clone())
+        let closed = || lost("the store is closed".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Typed { work: Some(work), result: None, reply });
+        self.sender.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
     }
 
     /// Commits what is waiting and closes the connection.
@@ -135,62 +104,19 @@ impl Writer {
     }
 }
 
-/// A way to the writer.
-#[derive(Clone)]
-pub(crate) struct WriterHandle(mpsc::WeakSender<Box<dyn Job>>);
-
-impl WriterHandle {
-    /// As [`Writer::run`].
-    pub(crate) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
-    where
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-        T: Send + 'static,
-    {
-        let closed = || lost("the store is closed".to_owned());
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(Typed { work: Some(work), result: None, reply });
-        self.0.upgrade().ok_or_else(closed)?.send(job).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
-    }
-
-    /// Runs `work` outside of any group: it begins and commits its transactions itself, leaves none open when it fails, and
-    /// tells whoever waits. `false` when nothing can be written any more; returns at once, so that nobody can go away half-way.
-    pub(crate) fn submit_alone<W>(&self, work: W) -> bool
-    where
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, ()> + Send + 'static,
-    {
-        let Some(sender) = self.0.upgrade() else { return false };
-        match sender.try_send(Box::new(Alone(Some(work)))) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-            Err(mpsc::error::TrySendError::Full(job)) => {
-                tokio::spawn(async move {
-                    // When the store closes meanwhile, those who wait are told by what they wait for.
-                    let _ = sender.send(job).await;
-                });
-                true
-            }
-        }
-    }
-}
-
-async fn write(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+async fn write(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Job>>, turn: Turn) {
     let mut jobs = Vec::with_capacity(GROUP);
     while queue.recv_many(&mut jobs, GROUP).await > 0 {
-        let (alone, mut group): (Vec<Box<dyn Job>>, Vec<_>) = jobs.drain(..).partition(|job| job.alone());
-        if !group.is_empty() {
-            let outcome = commit(&mut connection, &mut group).await;
-            if let Err(error) = &outcome {
-                tracing::error!(%error, jobs = group.len(), "a group of writes was not committed");
-            }
-            let outcome = outcome.map_err(|error| error.to_string());
-            for job in group {
-                job.finish(outcome.clone());
-            }
+        let outcome = {
+            let _turn = turn.lock().await;
+            commit(&mut connection, &mut jobs).await
+        };
+        if let Err(error) = &outcome {
+            tracing::error!(%error, jobs = jobs.len(), "a group of writes was not committed");
         }
-        for mut job in alone {
-            job.run(&mut connection).await;
-            job.finish(Ok(()));
+        let outcome = outcome.map_err(|error| error.to_string());
+        for job in jobs.drain(..) {
+            job.finish(outcome.clone());
         }
     }
     if let Err(error) = connection.close().await {
