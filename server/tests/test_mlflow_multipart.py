@@ -61,6 +61,6 @@ def test_an_upload_that_fails_is_given_up(control_plane, signed_in, in_parts, tm
 
     monkeypatch.setattr(HttpArtifactRepository, "_upload_part", staticmethod(broken))
     with pytest.raises(MlflowException, match="at least one part"):
-        signed_in.log_artifact(run_id, tmp_path / "weights.bin")
+        signed_in.log_artifact(run_id, str(tmp_path / "weights.bin"))
     assert requests_of(control_plane, "/api/2.0/mlflow-artifacts/mpu/abort/{*folder}") == 1
     assert signed_in.list_artifacts(run_id) == []
