@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[&str] = &[
     "sim/models/requirements.txt",
     "model/drift/tests/requirements.txt",
     "server/tests/requirements.txt",
+    "server/python/tests/requirements.txt",
     "ros_ws/src/edgeflow_inference/tests/requirements.txt",
 ];
 

@@ -46,6 +46,8 @@ const DESCRIPTION_FILE: &str = "MLmodel";
 const MAX_DESCRIPTION_BYTES: u64 = 4 << 20;
 /// Where MLflow puts files that a user wants to have beside a model.
 const EXTRA_FILES: &str = "extra_files";
+/// Where among a run's artifacts it may keep files of a bundle: the Python package's `log_baseline` puts one there.
+const RUN_EXTRAS: &str = "edgeflow";
 /// A graph whose weights are beside it is small: this much of one is held while they are put into it.
 const MAX_GRAPH_BYTES: u64 = 64 << 20;
 /// The tag by which MLflow's clients tell prompts, which they keep as versions of models, from models.
@@ -108,7 +110,8 @@ impl App {
                     (Some(*bundle), note)
                 }
                 Found::Folder(folder) => {
-                    let gathered = self.gather(organisation, &folder).await?;
+                    let extras = self.extras_of_run(organisation, &origin).await?;
+                    let gathered = self.gather(organisation, &folder, extras.as_ref()).await?;
                     origin.folder = Some(folder);
                     match gathered {
                         None => (None, "its folder has no ONNX model: MLflow's clients can load it, robots cannot run it".to_owned()),
@@ -171,7 +174,12 @@ impl App {
     }
 
     /// Copies what a bundle can be made of; `None` when there is no ONNX model.
-    async fn gather(&self, organisation: &OrganisationId, folder: &ArtifactPath) -> Result<Option<Upload>, AppError> {
+    async fn gather(
+        &self,
+        organisation: &OrganisationId,
+        folder: &ArtifactPath,
+        extras: Option<&ArtifactPath>,
+    ) -> Result<Option<Upload>, AppError> {
         let tree = self.stores.artifacts.artifact_tree(organisation, folder, MOST_FILES).await?;
         if tree.is_empty() {
             return Err(AppError::Invalid(format!("there are no artifacts in {folder}: log the model before registering it")));
@@ -191,7 +199,11 @@ impl App {
         self.take_weights_in(&mut upload, &beside, &files).await?;
         for name in [MANIFEST_FILE, BASELINE_FILE, GOLDEN_FILE] {
             let places = [format!("{beside}{name}"), name.to_owned(), format!("{EXTRA_FILES}/{name}")];
-            if let Some(file) = places.iter().find_map(|place| files.get(place.as_str())) {
+            let of_run = match extras {
+                Some(extras) => self.stores.artifacts.artifact_file(organisation, &extras.join(name)?).await?,
+                None => None,
+            };
+            if let Some(file) = places.iter().find_map(|place| files.get(place.as_str())).copied().or(of_run.as_ref()) {
                 upload.file(name).await?;
                 self.copy(file, &mut upload).await?;
             }
@@ -269,6 +281,16 @@ impl App {
         let run = self.stores.runs.run(organisation, run_id).await?;
         let run = run.ok_or_else(|| AppError::NotFound { what: "run", name: run_id.to_owned() })?;
         folder_of(&run.info.artifact_uri)
+    }
+
+    /// Where the run that made a model keeps what belongs into its bundle, if anywhere: what was logged before the model was, such as its
+    /// drift reference.
+    async fn extras_of_run(&self, organisation: &OrganisationId, origin: &Origin) -> Result<Option<ArtifactPath>, AppError> {
+        let Some(run_id) = &origin.run_id else { return Ok(None) };
+        // Clients may name a run of another server, and runs may keep their artifacts elsewhere.
+        let Some(run) = self.stores.runs.run(organisation, run_id).await? else { return Ok(None) };
+        let root = folder_of(&run.info.artifact_uri).ok().flatten();
+        Ok(root.map(|root| root.join(RUN_EXTRAS)).transpose()?)
     }
 
     /// Where a logged model has its files (`None` when that is elsewhere), and which run logged it.

@@ -134,6 +134,7 @@ fn python_tests() -> Result<Counts> {
             "sim/models",
             "model/drift/tests",
             "server/tests",
+            "server/python/tests",
             "rviz/test",
             "ros_ws/src/edgeflow_inference/tests",
             "bridge/tests",
