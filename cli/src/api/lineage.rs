@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     client::{Client, encode},
-    document, items, json, short,
+    document, items, json,
+    lineage_over_time::{LineageCommand, over_time},
+    short,
 };
 use crate::{
     error::CliError,
@@ -17,15 +19,23 @@ use crate::{
 
 /// Arguments of `edgeflow lineage`.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
 Times are UTC: 2026-03-03T14:03:00Z, 2026-03-03T14:03 or 2026-03-03.
 
 Examples:
   edgeflow lineage robot-07                          all it ever ran, and which run made it of which dataset
   edgeflow lineage robot-07 --at 2026-03-03T14:03    the same of one moment
   edgeflow lineage --digest sha256:41d0...           robots that run or ever ran this bundle
-  edgeflow lineage --dataset 5c8a1e9b                robots that run or ever ran what was made from this dataset")]
+  edgeflow lineage --dataset 5c8a1e9b                robots that run or ever ran what was made from this dataset
+  edgeflow lineage diff robot-07 robot-12            what is different on the two, and who brought it there
+  edgeflow lineage timeline robot-07 --from 2026-03-03    everything that touched it since"
+)]
 pub(crate) struct LineageArguments {
+    #[command(subcommand)]
+    command: Option<LineageCommand>,
     /// The robot.
     #[arg(value_name = "ROBOT", required_unless_present_any = ["digest", "dataset"])]
     target: Option<String>,
@@ -104,6 +114,9 @@ struct Ran {
 }
 
 pub(crate) async fn lineage(arguments: LineageArguments) -> Result<(), CliError> {
+    if let Some(command) = arguments.command {
+        return over_time(command).await;
+    }
     let client = Client::from_environment()?;
     match (&arguments.target, &arguments.digest, &arguments.dataset) {
         (Some(target), _, _) => of_target(&client, target, &arguments).await,

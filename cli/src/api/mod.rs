@@ -8,6 +8,7 @@ mod deploy;
 mod drift;
 mod events;
 mod lineage;
+mod lineage_over_time;
 mod logs;
 mod model;
 mod policy;

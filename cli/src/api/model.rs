@@ -245,6 +245,17 @@ const PARTS: [(&str, &str); 10] = [
 ];
 
 fn show_diff(diff: &Value) -> Result<(), CliError> {
+    let rows = changes(diff);
+    if rows.is_empty() {
+        return output::line("nothing differs");
+    }
+    output::table(["WHAT", "NAME", "BEFORE", "AFTER"], &rows)?;
+    let compatible = diff.get("compatible").and_then(Value::as_bool).unwrap_or(false);
+    output::line(if compatible { "\nsame inputs and outputs" } else { "\ninputs or outputs differ: robots may need another configuration" })
+}
+
+/// A comparison in rows: what, its name, before, after.
+pub(super) fn changes(diff: &Value) -> Vec<[String; 4]> {
     let mut rows = Vec::new();
     let mut row = |what: &str, name: &str, change: &Value| {
         rows.push([what.to_owned(), name.to_owned(), cell(change.get("before")), cell(change.get("after"))]);
@@ -259,12 +270,7 @@ fn show_diff(diff: &Value) -> Result<(), CliError> {
             row(what, "", change);
         }
     }
-    if rows.is_empty() {
-        return output::line("nothing differs");
-    }
-    output::table(["WHAT", "NAME", "BEFORE", "AFTER"], &rows)?;
-    let compatible = diff.get("compatible").and_then(Value::as_bool).unwrap_or(false);
-    output::line(if compatible { "\nsame inputs and outputs" } else { "\ninputs or outputs differ: robots may need another configuration" })
+    rows
 }
 
 /// A side of a change in one line.
