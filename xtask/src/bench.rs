@@ -16,6 +16,7 @@ const BENCHMARKS: &[(&str, &str, &str)] = &[
     ("edge-log", "edgeflow_edge_log", "edge_log"),
     ("inference", "edgeflow_inference", "inference"),
     ("registry", "edgeflow_server", "registry"),
+    ("registry", "edgeflow_server", "lineage"),
 ];
 
 /// Packages whose programs a benchmark starts.

@@ -100,6 +100,16 @@ impl Client {
         self.send(self.request(Method::GET, &path), &path).await
     }
 
+    /// Reads text at `path`, and what its headers of these names say.
+    pub(super) async fn text<const N: usize>(&self, path: &str, headers: [&str; N]) -> Result<(String, [Option<String>; N]), CliError> {
+        let response = self.request(Method::GET, path).send().await.map_err(|source| self.unreachable(source))?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await?);
+        }
+        let said = headers.map(|name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned));
+        Ok((response.text().await.map_err(|source| self.unreachable(source))?, said))
+    }
+
     /// Sends a JSON document.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, CliError> {
         self.send(self.request(Method::POST, path).json(body), path).await

@@ -3,8 +3,14 @@
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::io::Write;
 
-use super::{client::Client, document, json, model::changes, short};
+use super::{
+    client::{Client, encode},
+    document, json,
+    model::changes,
+    short,
+};
 use crate::{
     error::CliError,
     output,
@@ -30,6 +36,37 @@ Examples:
   edgeflow lineage timeline robot-07 --from 2026-03-03T14:00 --to 2026-03-03T15:00
   edgeflow lineage timeline robot-07 --category attested,desired,drift")]
     Timeline(TimelineArguments),
+    /// Lineage as OpenLineage events, a line each: trainings, registrations, deployments, and what robots said they serve.
+    #[command(after_help = "\
+Example:
+  edgeflow lineage export --out lineage.ndjson                     all there is; it says where to go on
+  edgeflow lineage export --after 120.7.3310 >> lineage.ndjson     what happened since")]
+    Export(ExportArguments),
+}
+
+/// Arguments of `edgeflow lineage export`.
+#[derive(Args)]
+pub(crate) struct ExportArguments {
+    /// In whose words.
+    #[arg(long, value_enum, default_value_t)]
+    format: ExportFormat,
+    /// Only what happened since an export that ended with this.
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+    /// Namespace of jobs, models and robots [default: edgeflow].
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Into this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<std::path::PathBuf>,
+}
+
+/// What lineage is exported as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum ExportFormat {
+    /// OpenLineage run events, spec 2-0-2.
+    #[default]
+    Openlineage,
 }
 
 /// Arguments of `edgeflow lineage diff`.
@@ -77,7 +114,40 @@ pub(super) async fn over_time(command: LineageCommand) -> Result<(), CliError> {
     match command {
         LineageCommand::Diff(arguments) => diff(&client, arguments).await,
         LineageCommand::Timeline(arguments) => timeline(&client, arguments).await,
+        LineageCommand::Export(arguments) => export(&client, arguments).await,
     }
+}
+
+async fn export(client: &Client, arguments: ExportArguments) -> Result<(), CliError> {
+    let ExportFormat::Openlineage = arguments.format;
+    let write = |path: &std::path::Path| {
+        let path = path.display().to_string();
+        move |source| CliError::Write { path, source }
+    };
+    let mut file = match &arguments.out {
+        Some(path) => Some((std::fs::File::create(path).map_err(write(path))?, path)),
+        None => None,
+    };
+    let namespace = arguments.namespace.map(|namespace| format!("&namespace={}", encode(&namespace))).unwrap_or_default();
+    let mut after = arguments.after;
+    loop {
+        let from = after.as_deref().map(|after| format!("&after={}", encode(after))).unwrap_or_default();
+        let path = format!("/lineage/openlineage?limit={PAGE}{namespace}{from}");
+        let (lines, [next, more]) = client.text(&path, ["edgeflow-next", "edgeflow-more"]).await?;
+        match &mut file {
+            Some((file, path)) => file.write_all(lines.as_bytes()).map_err(write(path))?,
+            None => output::text(&lines)?,
+        }
+        after = next;
+        if more.as_deref() != Some("true") {
+            break;
+        }
+    }
+    // Not on standard output, which is the events.
+    if let Some(after) = after {
+        eprintln!("to go on from here: --after {after}");
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]

@@ -145,6 +145,56 @@ async fn ran_it(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>
     ))
 }
 
+async fn lineage_diff(headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Answer {
+    allowed(&headers)?;
+    let us = 1_700_000_000_000_000_i64;
+    let nothing = json!({"target": query["before"], "at_us": 5, "attested": null, "confirmed": false, "version": null, "deployment": null, "acts": []});
+    let trained_on = json!({"before": [], "after": [{"name": "digits", "digest": "77aa"}], "both": []});
+    let side = json!({
+        "target": query.get("after").unwrap_or(&query["before"]), "at_us": null, "confirmed": true,
+        "attested": {"slot": "default", "model": "reader", "version": "2", "digest": DIGEST, "from_us": us, "last_us": us, "to_us": null},
+        "version": {"model": "reader", "version": "2", "created_at_us": us, "created_by": "alice", "deleted": true},
+        "deployment": {"id": "7", "created_at_us": us, "created_by": "bob", "server_epoch": 1, "generation": 3},
+        "acts": [{"who": "carol", "at_us": us, "action": "alias", "detail": {"alias": "champion", "version": "2"}}],
+    });
+    if query.contains_key("before_at_us") {
+        return Ok(Json(json!({"slot": "default", "before": nothing, "after": side, "same": false, "model": null, "aliases":
+            {"before": null, "after": ["champion"]}, "stage": null, "trained_on": trained_on, "notes": [format!("asked {}", json!(query))]})));
+    }
+    let model = json!({"params": {"rate": {"before": "0.1", "after": "0.2"}}, "compatible": true});
+    Ok(Json(json!({"slot": "default", "before": side, "after": side, "same": false, "model": model, "aliases": null,
+        "stage": {"before": "Production", "after": "None"}, "trained_on": {"before": [], "after": [], "both": []}, "notes": []})))
+}
+
+async fn timeline(State(plane): State<Plane>, headers: HeaderMap, Query(query): Query<BTreeMap<String, String>>) -> Answer {
+    allowed(&headers)?;
+    plane.asked.lock().unwrap().push(json!(query));
+    let item = |at_us: i64, severity: &str, clock: &str, title: &str| {
+        json!({"id": title, "category": "attested", "kind": "interval_began", "at_us": at_us, "clock": clock, "who": "robot:robot-1",
+            "title": title, "severity": severity, "body": {}})
+    };
+    let (first, second) =
+        (item(1_700_000_001_000_000, "info", "robot", "later"), item(1_700_000_000_000_000, "error", "server", "earlier"));
+    Ok(Json(match query.get("after").map(String::as_str) {
+        None => json!({"items": [first], "next": "5.entry.1"}),
+        Some("5.entry.1") => json!({"items": [second], "next": null}),
+        Some(other) => panic!("{other}"),
+    }))
+}
+
+async fn openlineage(
+    headers: HeaderMap,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<([(&'static str, &'static str); 2], String), StatusCode> {
+    allowed(&headers).map_err(|_| StatusCode::FORBIDDEN)?;
+    assert_eq!((query["limit"].as_str(), query["namespace"].as_str()), ("1000", "plant 2"));
+    Ok(match query.get("after").map(String::as_str) {
+        Some("1.0.0") => ([("edgeflow-next", "2.0.0"), ("edgeflow-more", "true")], "{\"eventType\":\"START\"}\n".to_owned()),
+        Some("2.0.0") => ([("edgeflow-next", "3.0.7"), ("edgeflow-more", "false")], "{\"eventType\":\"COMPLETE\"}\n".to_owned()),
+        other => panic!("{other:?}"),
+    })
+}
+
 async fn set_policy(State(plane): State<Plane>, headers: HeaderMap, Path(target): Path<String>, Json(body): Json<Value>) -> Answer {
     allowed(&headers)?;
     plane.asked.lock().unwrap().push(json!({"target": target, "document": body}));
@@ -222,6 +272,9 @@ async fn start() -> (Plane, String) {
         .route("/api/v1/targets/{target}/lineage", get(lineage))
         .route("/api/v1/lineage/robots", get(ran_it))
         .route("/api/v1/lineage/provenance", get(provenance))
+        .route("/api/v1/lineage/diff", get(lineage_diff))
+        .route("/api/v1/lineage/timeline", get(timeline))
+        .route("/api/v1/lineage/openlineage", get(openlineage))
         .route("/api/v1/targets/{target}/commands", post(give).get(commands))
         .route("/api/v1/targets/{target}/commands/{id}", get(ended))
         .route("/api/v1/targets/{target}/policy", put(set_policy).get(policy))
@@ -485,6 +538,72 @@ async fn what_ran_is_told_of_a_robot_of_a_moment_and_of_a_bundle() {
     assert!(robots.contains("robot-1  reader 3  yes"), "{robots}");
     let bad = ran(&url, &["lineage", "robot-1", "--at", "noon"]).await;
     assert!(bad.code != Some(0) && bad.err.contains("2026-03-03"), "{}", bad.err);
+}
+
+#[tokio::test]
+async fn what_changed_is_told_between_two_robots_and_two_times_with_who_did_it() {
+    let (_, url) = start().await;
+    let table = ran(&url, &["lineage", "diff", "robot-1", "robot-2"]).await.ok();
+    let lines: Vec<String> = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for line in [
+        "WHAT NAME BEFORE AFTER",
+        "robot robot-2 robot-2",
+        "deployed by bob 2023-11-14T22:13:20.000Z, deployment 7 bob 2023-11-14T22:13:20.000Z, deployment 7",
+        "parameter rate 0.1 0.2",
+        "stage Production None",
+        "done by 2023-11-14T22:13:20.000Z - alias @champion by carol",
+    ] {
+        assert!(lines.iter().any(|found| found == line), "{line} is not in\n{table}");
+    }
+    let table = ran(&url, &["lineage", "diff", "robot-1", "--at", "2023-11-14", "--to", "2023-11-15", "--slot", "arm"]).await.ok();
+    assert!(table.contains("nothing was attested") && table.contains("digits 77aa") && table.contains(", deleted since"), "{table}");
+    let asked = json!({"before": "robot-1", "slot": "arm", "before_at_us": "1699920000000000", "after_at_us": "1700006400000000"});
+    assert!(table.ends_with(&format!("asked {asked}\n")), "{table}");
+    let of_two = ran(&url, &["lineage", "diff", "robot-1", "robot-2", "--at", "2023-11-14"]).await.ok();
+    assert!(of_two.contains("\"after_at_us\":\"1699920000000000\""), "two robots at one time: {of_two}");
+    let answer = ran(&url, &["lineage", "diff", "robot-1", "robot-2", "--output", "json"]).await.ok();
+    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap()["model"]["params"]["rate"]["after"], "0.2");
+    let alone = ran(&url, &["lineage", "diff", "robot-1"]).await;
+    assert!(alone.code == Some(2) && alone.err.contains("OTHER"), "{}", alone.err);
+}
+
+#[tokio::test]
+async fn a_timeline_is_read_page_by_page() {
+    let (plane, url) = start().await;
+    let table = ran(&url, &["lineage", "timeline", "robot-1", "--from", "2023-11-14", "--category", "drift,attested"]).await.ok();
+    assert_eq!(
+        table.lines().collect::<Vec<_>>(),
+        [
+            "WHEN                      BY      ABOUT     WHO               WHAT",
+            "2023-11-14T22:13:21.000Z  robot   attested  robot:robot-1     later",
+            "2023-11-14T22:13:20.000Z  server  attested  robot:robot-1  !  earlier",
+        ]
+    );
+    let asked = plane.asked.lock().unwrap().clone();
+    let first = json!({"target": "robot-1", "from_us": "1699920000000000", "category": "drift,attested", "limit": "100"});
+    assert_eq!((&asked[0], &asked[1]["after"], &asked[1]["limit"]), (&first, &json!("5.entry.1"), &json!("99")));
+    let one = ran(&url, &["lineage", "timeline", "robot-1", "--limit", "1"]).await.ok();
+    assert!(one.ends_with("there are more: give a greater --limit, or --to\n"), "{one}");
+    let answer = ran(&url, &["lineage", "timeline", "robot-1", "--output", "json", "--limit", "1"]).await.ok();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((answer["items"].as_array().unwrap().len(), &answer["next"]), (1, &json!("5.entry.1")));
+}
+
+#[tokio::test]
+async fn lineage_is_exported_a_line_an_event_and_says_where_to_go_on() {
+    let (_, url) = start().await;
+    let arguments = ["lineage", "export", "--format", "openlineage", "--after", "1.0.0", "--namespace", "plant 2"];
+    let told = ran(&url, &arguments).await;
+    let lines = "{\"eventType\":\"START\"}\n{\"eventType\":\"COMPLETE\"}\n";
+    assert_eq!((told.code, told.out.as_str()), (Some(0), lines), "{}", told.err);
+    assert!(told.err.ends_with("to go on from here: --after 3.0.7\n"), "{}", told.err);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lineage.ndjson");
+    let told = ran(&url, &[&arguments[..], &["--out", file.to_str().unwrap()]].concat()).await;
+    assert_eq!((told.code, told.out.as_str(), std::fs::read_to_string(&file).unwrap().as_str()), (Some(0), "", lines));
+    let nowhere = folder.path().join("no/such");
+    let refused = ran(&url, &[&arguments[..], &["--out", nowhere.to_str().unwrap()]].concat()).await;
+    assert!(refused.code == Some(1) && refused.err.contains("no/such"), "{}", refused.err);
 }
 
 #[tokio::test]

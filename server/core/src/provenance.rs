@@ -173,6 +173,11 @@ impl ProvenanceRun {
             datasets: run.datasets.into_iter().map(ProvenanceDataset::of).collect(),
         }
     }
+
+    /// A dataset that a run took in, and what for.
+    pub fn dataset(input: &DatasetInput) -> ProvenanceDataset {
+        ProvenanceDataset::of(input.clone())
+    }
 }
 
 impl ProvenanceDataset {

@@ -24,6 +24,7 @@ mod mlflow;
 mod model_versions;
 mod models;
 mod openapi;
+mod openlineage;
 mod policies;
 mod retention;
 mod runs;
@@ -109,6 +110,7 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/lineage/diff", get(lineage::diff))
         .route("/lineage/timeline", get(lineage::timeline))
         .route("/lineage/graph", get(lineage::graph))
+        .route("/lineage/openlineage", get(openlineage::export))
         .route("/retention", get(retention::get))
         .route("/models", get(models::list).post(models::create))
         .route("/models/{model}", get(models::get).patch(models::update).delete(models::delete))

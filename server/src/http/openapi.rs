@@ -14,8 +14,8 @@ use crate::http::{
     auth::Caller,
     brokers, captures, commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, experiments, identities, lineage, live, model_versions, models, policies, retention, runs, server, stream, targets, telemetry,
-    uplink, watch,
+    events, experiments, identities, lineage, live, model_versions, models, openlineage, policies, retention, runs, server, stream,
+    targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -30,7 +30,7 @@ use crate::http::{
         identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
         captures::offer, captures::part, captures::list, captures::get, commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions,
-        lineage::diff, lineage::timeline, lineage::graph,
+        lineage::diff, lineage::timeline, lineage::graph, openlineage::export,
         experiments::list, experiments::create, experiments::get, experiments::change, experiments::remove, experiments::runs,
         experiments::logged_models,
         runs::create, runs::get, runs::change, runs::remove, runs::log, runs::metric, runs::compare, runs::logged_model,

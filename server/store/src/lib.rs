@@ -18,6 +18,7 @@ mod lineage;
 mod logged_model;
 mod model;
 mod multipart;
+mod openlineage;
 mod retention;
 mod run;
 mod server;
@@ -39,6 +40,7 @@ pub use lineage::{LineageStore, ProvenanceStore};
 pub use logged_model::{LoggedModelStore, ModelSearch};
 pub use model::{AuditStore, ModelStore};
 pub use multipart::MultipartStore;
+pub use openlineage::{HappeningStore, ToldStore};
 pub use retention::{KindAge, RetentionStore};
 pub use run::RunStore;
 pub use server::ServerStore;
@@ -85,6 +87,10 @@ pub struct Stores {
     pub provenance: Arc<dyn ProvenanceStore>,
     /// What touched robots, one for each database.
     pub timeline: Vec<Arc<dyn TimelineStore>>,
+    /// What happens to lineage, one for each database, always in this order.
+    pub happenings: Vec<Arc<dyn HappeningStore>>,
+    /// How far others were told of it.
+    pub told: Arc<dyn ToldStore>,
     /// What is kept of logs and series.
     pub retention: Arc<dyn RetentionStore>,
 }

@@ -33,6 +33,9 @@ pub trait LoggedModelStore: Send + Sync {
     /// One, deleted or not.
     async fn logged_model(&self, organisation: &OrganisationId, id: &str) -> Result<Option<LoggedModel>, StoreError>;
 
+    /// Those that a run logged, deleted or not, the oldest first.
+    async fn logged_models_of(&self, organisation: &OrganisationId, run_id: &str) -> Result<Vec<LoggedModel>, StoreError>;
+
     /// Those that are searched for and not deleted.
     async fn search_logged_models(
         &self,

@@ -56,7 +56,9 @@ impl AuditStore for Registry {
 
     async fn audit_of(&self, organisation: &OrganisationId, resources: &[String], limit: u32) -> Result<Vec<AuditRecord>, StoreError> {
         let rows = sqlx::query(
-            "SELECT * FROM audit WHERE organisation = ?1 AND resource IN (SELECT value FROM json_each(?2)) ORDER BY id DESC LIMIT ?3",
+            // By time, as the index of resources has it: by id the whole trail would be walked.
+            "SELECT * FROM audit WHERE organisation = ?1 AND resource IN (SELECT value FROM json_each(?2)) \
+             ORDER BY at_us DESC, id DESC LIMIT ?3",
         )
         .bind(organisation.as_str())
         .bind(json(&resources)?)

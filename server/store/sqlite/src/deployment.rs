@@ -170,7 +170,7 @@ async fn declare(
 }
 
 /// One row per robot, those of a deployment together, to deployments.
-fn collect(rows: &[SqliteRow]) -> Result<Vec<Deployment>, StoreError> {
+pub(crate) fn collect(rows: &[SqliteRow]) -> Result<Vec<Deployment>, StoreError> {
     let mut deployments: Vec<Deployment> = Vec::new();
     for row in rows {
         let id: i64 = get(row, "id")?;

@@ -24,6 +24,7 @@ mod logged_model;
 mod model;
 mod model_change;
 mod multipart;
+mod openlineage;
 mod project;
 mod provenance;
 mod retention;
@@ -89,6 +90,8 @@ impl Sqlite {
             lineage: self.telemetry.clone(),
             provenance: self.registry.clone(),
             timeline: vec![self.telemetry.clone(), self.fleet.clone(), self.registry.clone()],
+            happenings: vec![self.registry.clone(), self.fleet.clone(), self.telemetry.clone()],
+            told: self.registry.clone(),
             retention: self.telemetry.clone(),
         }
     }

@@ -58,6 +58,17 @@ impl LoggedModelStore for Registry {
         Ok(complete(&mut reader, row.as_slice()).await?.pop())
     }
 
+    async fn logged_models_of(&self, organisation: &OrganisationId, run_id: &str) -> Result<Vec<LoggedModel>, StoreError> {
+        let mut reader = self.0.readers.begin().await.map_err(failed("reading a run's logged models"))?;
+        let rows = sqlx::query("SELECT * FROM logged_models WHERE organisation = ?1 AND source_run_id = ?2 ORDER BY created_ms, model")
+            .bind(organisation.as_str())
+            .bind(run_id)
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(failed("reading a run's logged models"))?;
+        complete(&mut reader, &rows).await
+    }
+
     async fn search_logged_models(
         &self,
         organisation: &OrganisationId,
