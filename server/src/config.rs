@@ -1,6 +1,6 @@
 //! Configuration: flag, then environment, then file, then default.
 
-use crate::{app::well_formed_name, mqtt::BrokerOptions};
+use crate::{app::well_formed_name, mqtt::BrokerOptions, openlineage::EndpointOptions};
 use clap::Parser;
 use edgeflow_core::{CoreError, capture::Keeping, retention::Policy};
 use serde::Deserialize;
@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Why a configuration cannot be used.
@@ -156,6 +157,31 @@ struct File {
     retention: Retention,
     #[serde(default)]
     captures: Captures,
+    #[serde(default)]
+    openlineage: OpenLineage,
+}
+
+/// Its section `[openlineage]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenLineage {
+    url: Option<String>,
+    ca: Option<PathBuf>,
+    namespace: Option<String>,
+    every_s: Option<u64>,
+}
+
+impl OpenLineage {
+    fn endpoint(self) -> Option<EndpointOptions> {
+        let url = self.url.filter(|url| !url.is_empty())?;
+        let default = EndpointOptions::new(url);
+        Some(EndpointOptions {
+            ca: self.ca.filter(|path| !path.as_os_str().is_empty()),
+            namespace: self.namespace.filter(|namespace| !namespace.is_empty()).unwrap_or(default.namespace),
+            every: self.every_s.map_or(default.every, |seconds| Duration::from_secs(seconds.max(1))),
+            url: default.url,
+        })
+    }
 }
 
 /// Its section `[captures]`.
@@ -249,6 +275,8 @@ pub struct Config {
     pub retention: Policy,
     /// What is kept of captures.
     pub captures: Keeping,
+    /// Who is told of lineage, if somebody is.
+    pub openlineage: Option<EndpointOptions>,
 }
 
 impl Config {
@@ -312,6 +340,7 @@ impl Config {
             rotate_document_key: args.rotate_document_key,
             retention: file.retention.policy()?,
             captures: file.captures.keeping()?,
+            openlineage: file.openlineage.endpoint(),
         })
     }
 }
@@ -346,7 +375,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 15 + 9 + 3, "one line per field of `File`, `Retention` and `Captures`");
+        assert_eq!(keys.count(), 15 + 9 + 3 + 4, "one line per field of `File`, `Retention`, `Captures` and `OpenLineage`");
     }
 
     #[test]

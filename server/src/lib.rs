@@ -6,6 +6,7 @@ pub mod background;
 pub mod config;
 pub mod http;
 pub mod mqtt;
+pub mod openlineage;
 pub mod tls;
 pub mod zenoh;
 

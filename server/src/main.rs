@@ -10,6 +10,7 @@ use edgeflow_server::{
     config::{Args, Config},
     http,
     mqtt::{BrokerDoor, Gateway, GatewayMetrics, Limits},
+    openlineage::Endpoint,
     tls::{self, ClientCertificate},
     zenoh::ZenohDoor,
 };
@@ -107,6 +108,15 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
     let retainer = tokio::spawn(background::retain(app.clone(), shutdown.clone()));
+    let teller = match config.openlineage {
+        Some(options) => {
+            let key = std::env::var("EDGEFLOW_OPENLINEAGE_API_KEY").ok().filter(|key| !key.is_empty());
+            let endpoint = Endpoint::open(options, key.as_deref())?;
+            app.metrics().register(|registry| endpoint.register(registry));
+            Some(tokio::spawn(background::tell_lineage(app.clone(), endpoint, shutdown.clone())))
+        }
+        None => None,
+    };
     let collector = tokio::spawn(background::collect(app.clone(), shutdown.clone()));
     let robots = match robots {
         Robots::Gateway(gateway) => tokio::spawn(gateway.serve(app.clone(), shutdown.clone())),
@@ -143,6 +153,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     publisher.await.context("the publisher broke")?;
     retainer.await.context("retention broke")?;
     collector.await.context("the collector of artifacts broke")?;
+    if let Some(teller) = teller {
+        teller.await.context("telling of lineage broke")?;
+    }
     authority.await.context("the authority broke")?;
     app.close().await;
     result.context("the HTTP door broke")?.context("cannot serve HTTP")

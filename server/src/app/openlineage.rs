@@ -53,6 +53,17 @@ impl App {
         Ok(LineageEvents { events, next, more: room == 0 })
     }
 
+    /// How far somebody was told.
+    pub(crate) async fn lineage_told(&self, name: &str) -> Result<Cursor, AppError> {
+        let told = self.stores.told.told(name).await?;
+        Ok(told.as_deref().map(str::parse).transpose()?.unwrap_or_default())
+    }
+
+    /// Notes it.
+    pub(crate) async fn set_lineage_told(&self, name: &str, told: Cursor) -> Result<(), AppError> {
+        Ok(self.stores.told.set_told(name, &told.to_string()).await?)
+    }
+
     async fn tell(
         &self,
         organisation: &OrganisationId,

@@ -2,10 +2,12 @@
 
 mod authority;
 mod collect;
+mod openlineage;
 mod publish;
 mod retain;
 
 pub use authority::refresh_authority;
 pub use collect::collect;
+pub use openlineage::tell_lineage;
 pub use publish::publish;
 pub use retain::retain;
