@@ -261,14 +261,11 @@ impl Robot {
                 let told = match part {
                     Part::Database => damage(&file("edge_log.db"), torn, seed)?,
                     Part::Journal => damage(&file("edge_log.db-wal"), torn, seed)?,
-                    Part::DatabaseAndHeads => {
-                        let heads = file("edge_log.heads");
-                        std::fs::write(&heads, [0xa5; 3 * PAGE]).map_err(|source| FaultsError::File {
-                            action: "damage a log",
-                            path: heads,
-                            source,
-                        })?;
-                        damage(&file("edge_log.db"), torn, seed)?
+                    Part::All => {
+                        for name in ["edge_log.db", "edge_log.heads"] {
+                            overwrite(&file(name))?;
+                        }
+                        damage(&file("edge_log.db-wal"), torn, seed)?
                     }
                 };
                 self.links.iter().for_each(Link::restore);
@@ -423,6 +420,14 @@ impl Status {
 /// What a clone's events say that they are from; clones are numbered from 0.
 pub(super) fn clone_name(nth: usize) -> String {
     format!("clone-{nth}")
+}
+
+/// Lets the beginning of a file be anything.
+fn overwrite(path: &Path) -> Result<(), FaultsError> {
+    use std::io::Write;
+    let failed = |source| FaultsError::File { action: "damage a log", path: path.to_owned(), source };
+    let mut file = std::fs::File::options().write(true).open(path).map_err(failed)?;
+    file.write_all(&[0xa5; 3 * PAGE]).and_then(|()| file.sync_all()).map_err(failed)
 }
 
 /// Lets a page of a file come back as disks bring them back: half of it zero, or some of its bytes others. The first page is spared: a

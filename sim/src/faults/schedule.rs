@@ -59,8 +59,8 @@ pub enum Part {
     Database,
     /// Its journal.
     Journal,
-    /// The database, and all that tells how far the log had come.
-    DatabaseAndHeads,
+    /// A page of the journal, and the beginning of the database and of what tells how far the log had come.
+    All,
 }
 
 impl fmt::Display for Part {
@@ -68,7 +68,7 @@ impl fmt::Display for Part {
         f.write_str(match self {
             Part::Database => "the database",
             Part::Journal => "the journal",
-            Part::DatabaseAndHeads => "the database, and the heads",
+            Part::All => "everything",
         })
     }
 }
@@ -250,7 +250,7 @@ fn particulars(kind: Fault, chance: &mut StdRng) -> (Fault, Duration) {
             let part = match chance.random_range(0..5) {
                 0 | 1 => Part::Database,
                 2 | 3 => Part::Journal,
-                _ => Part::DatabaseAndHeads,
+                _ => Part::All,
             };
             (Fault::DamagedLog { torn: chance.random(), part }, seconds(chance, 0.5, 8.0))
         }
