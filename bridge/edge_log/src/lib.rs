@@ -26,6 +26,7 @@ mod error;
 mod evict;
 mod heads;
 mod inspect;
+mod journal;
 mod log;
 mod mend;
 mod open;

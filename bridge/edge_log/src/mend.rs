@@ -100,10 +100,14 @@ impl Beginning {
 }
 
 /// Puts on record what the heads know of and the database, whole as it is, does not: the disk did not keep the end of its journal, or
-/// gave back an older file. Gives what is lost, if anything is.
-pub(crate) fn record_missing_end(conn: &mut Connection, told: &Told) -> rusqlite::Result<Option<Lost>> {
+/// gave back an older file. After a power cut, whose last moments the heads do not know, `journal_lost` says that something is missing.
+/// Gives what is lost, if anything is.
+pub(crate) fn record_missing_end(conn: &mut Connection, told: &Told, journal_lost: bool) -> rusqlite::Result<Option<Lost>> {
     let rows = ClassRow::load_all(conn)?;
-    if rows.iter().zip(&told.classes).all(|(row, told)| row.next_seq >= told.surely) {
+    let pairs = || rows.iter().zip(&told.classes);
+    let missing =
+        pairs().any(|(row, told)| row.next_seq < told.surely) || (journal_lost && pairs().any(|(row, told)| row.next_seq < told.next));
+    if !missing {
         return Ok(None);
     }
     let tx = conn.transaction()?;

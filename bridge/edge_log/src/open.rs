@@ -11,7 +11,7 @@ use std::{
 use crate::{
     EdgeLog, LogError,
     error::is_damage,
-    heads,
+    heads, journal,
     mend::{Beginning, Lost, record_missing_end},
     table::{self, ClassRow},
 };
@@ -88,6 +88,8 @@ impl EdgeLog {
             heads::Found::Told(told) => Beginning::after(told),
             heads::Found::Missing | heads::Found::Unreadable => Beginning::fresh(),
         };
+        // Looked at before SQLite carries over what it takes of it.
+        let journal_lost = journal::lost_something(&with_suffix(&path, "-wal"));
         let (mut conn, mut opened) = match connect(dir, &path, &beginning)? {
             Found::Whole(conn, Opened::Created) => (conn, gone(&heads, beginning.lost)),
             Found::Whole(conn, opened) => (conn, opened),
@@ -107,7 +109,7 @@ impl EdgeLog {
         if opened == Opened::Continued
             && let heads::Found::Told(told) = &heads
             && told.epoch == epoch
-            && let Some(lost) = record_missing_end(&mut conn, told).map_err(LogError::sqlite("mend"))?
+            && let Some(lost) = record_missing_end(&mut conn, told, journal_lost).map_err(LogError::sqlite("mend"))?
         {
             tracing::error!(%lost, "the disk did not keep the newest entries of the edge log");
             opened = Opened::Shortened { lost };

@@ -238,6 +238,53 @@ fn a_byte_that_flips_in_the_journal_loses_no_number_without_saying_so() {
 }
 
 #[test]
+fn after_a_power_cut_a_journal_that_lost_what_was_flushed_is_told_from_one_whose_last_transaction_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), BOOT).0;
+    append(&mut log, 1..=40);
+    let left = copy(dir.path());
+    // What was not flushed of the heads: the power took it.
+    change(left.path().join("edge_log.heads"), |bytes| bytes[2 * 4096..].fill(0));
+    let wal = fs::read(left.path().join("edge_log.db-wal")).unwrap();
+    let frame = 4096 + 24;
+    let frames = (wal.len() - 32) / frame;
+    assert!(frames > 80 && wal.len() == 32 + frames * frame);
+    let commits: Vec<usize> = (0..frames).filter(|at| wal[32 + at * frame + 4..][..4] != [0; 4]).collect();
+    let (last_begins, first_ends) = (commits[commits.len() - 2] + 1, commits[0]);
+    let mut told = [0, 0];
+    for (at, torn) in (0..frames).flat_map(|at| [(at, false), (at, true)]) {
+        let left = copy(left.path());
+        change(left.path().join("edge_log.db-wal"), |bytes| {
+            let page = 32 + at * frame + 24;
+            if torn { bytes[page + 2048..page + 4096].fill(0x5a) } else { bytes[page + 100] ^= 1 }
+        });
+        let (mut log, opened) = open(left.path(), NEXT_BOOT);
+        let (held, losses, next) = read_all(&mut log);
+        if at >= last_begins {
+            // As an unfinished transaction looks.
+            assert_eq!((opened, held.last(), losses.len()), (Opened::Continued, Some(&39), 0), "frame {at}");
+            told[0] += 1;
+        } else if at > first_ends {
+            let Opened::Shortened { lost } = opened else { panic!("frame {at}: {opened:?}") };
+            assert!(held.len() as u64 + lost.at_most == next - 1 && next > 40 && losses.iter().all(|loss| loss.damaged), "frame {at}");
+            told[1] += 1;
+        }
+    }
+    assert!(told[0] > 0 && told[1] > 100, "{told:?}");
+    // A whole journal, and one that ends within its last transaction, lost nothing.
+    assert_eq!(open(copy(left.path()).path(), NEXT_BOOT).1, Opened::Continued);
+    for cut in [1, 5_000, 2 * frame] {
+        let left = copy(left.path());
+        change(left.path().join("edge_log.db-wal"), |bytes| bytes.truncate(bytes.len() - cut));
+        assert_eq!(open(left.path(), NEXT_BOOT).1, Opened::Continued);
+    }
+    // Of one without its header SQLite takes nothing.
+    change(left.path().join("edge_log.db-wal"), |bytes| bytes[9] ^= 1);
+    let (mut log, opened) = open(left.path(), NEXT_BOOT);
+    assert!(lost(&opened).at_most >= 40 && read_all(&mut log).2 > 40, "{opened:?}");
+}
+
+#[test]
 fn a_loss_in_the_middle_is_kept_when_others_leave_and_when_the_epoch_changes() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), BOOT).0;
