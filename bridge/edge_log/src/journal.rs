@@ -1,4 +1,4 @@
-//! Whether SQLite's journal (the `-wal` file) lost something that was on the disk. SQLite itself does not tell: it takes the journal up to
+//! What of SQLite's journal (the `-wal` file) is lost that was on the disk. SQLite itself does not tell: it takes the journal up to
 //! the first frame whose checksum is wrong, since that is also how the last, unfinished transaction looks after a power cut. But with
 //! `synchronous = FULL` no transaction begins before the one before it was flushed: so where frames follow a later commit, the wrong one
 //! was on the disk once.
@@ -17,37 +17,52 @@ const FRAME_HEADER_BYTES: usize = 24;
 const MAGIC: u32 = 0x377f_0682;
 const MAX_PAGE_BYTES: u32 = 65_536;
 
-/// Whether frames are wrong that were flushed. False when there is no journal, or it cannot be read.
-pub(crate) fn lost_something(path: &Path) -> bool {
-    File::open(path).and_then(|file| look(BufReader::new(file))).unwrap_or(false)
+/// What SQLite will not take of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Unread {
+    /// Frames are wrong that were flushed.
+    pub(crate) flushed: bool,
+    /// From the first wrong frame to the last one of the same journal.
+    pub(crate) bytes: u64,
 }
 
-fn look(mut journal: impl Read) -> io::Result<bool> {
+/// Looks at it before SQLite does, which carries over what it takes and removes the rest. Nothing when there is no journal, or it cannot be
+/// read.
+pub(crate) fn unread(path: &Path) -> Unread {
+    File::open(path).and_then(|file| look(BufReader::new(file))).unwrap_or_default()
+}
+
+fn look(mut journal: impl Read) -> io::Result<Unread> {
     let mut header = [0; HEADER_BYTES];
     if !filled(&mut journal, &mut header)? {
-        return Ok(false);
+        return Ok(Unread::default());
     }
     let (magic, page_bytes) = (word(&header, 0), word(&header, 8));
     let big_endian = magic & 1 == 1;
     let mut sum = add((0, 0), &header[..24], big_endian);
     if magic & !1 != MAGIC || !(512..=MAX_PAGE_BYTES).contains(&page_bytes) || sum != (word(&header, 24), word(&header, 28)) {
         // Written and flushed before any frame: where a frame follows, it was on the disk.
-        return filled(&mut journal, &mut [0; FRAME_HEADER_BYTES]);
+        let bytes = io::copy(&mut journal, &mut io::sink())?;
+        return Ok(Unread { flushed: bytes > 0, bytes });
     }
     let salt = &header[16..24];
     let mut frame = vec![0; FRAME_HEADER_BYTES + page_bytes as usize];
     let (mut wrong, mut commit_since) = (false, false);
+    let (mut unread, mut passed) = (Unread::default(), 0);
     while filled(&mut journal, &mut frame)? {
+        // Else it is from an earlier round: a journal begins anew in its place.
         let of_this_journal = &frame[8..16] == salt;
-        if wrong && commit_since && of_this_journal {
-            return Ok(true);
-        }
+        unread.flushed |= wrong && commit_since && of_this_journal;
         sum = add(add(sum, &frame[..8], big_endian), &frame[FRAME_HEADER_BYTES..], big_endian);
         // From the first wrong frame on all sums are wrong; what those frames say of themselves still tells.
         wrong |= !of_this_journal || sum != (word(&frame, 16), word(&frame, 20));
         commit_since |= wrong && of_this_journal && word(&frame, 4) != 0;
+        passed += if wrong { frame.len() as u64 } else { 0 };
+        if wrong && of_this_journal {
+            unread.bytes = passed;
+        }
     }
-    Ok(false)
+    Ok(unread)
 }
 
 /// False at the end of the file.

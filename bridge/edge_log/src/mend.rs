@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     heads::Told,
+    journal,
     open::with_suffix,
     table::{self, ClassRow, index, lose},
 };
@@ -35,6 +36,22 @@ impl fmt::Display for Lost {
             (0, at_most) => write!(f, "at most {at_most} entries"),
             (surely, at_most) => write!(f, "at least {surely} and at most {at_most} entries"),
         }
+    }
+}
+
+/// The files of a log before SQLite opens them, which may carry the journal over and remove it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Files {
+    /// Of the database and its journal.
+    bytes: u64,
+    pub(crate) journal: journal::Unread,
+}
+
+impl Files {
+    pub(crate) fn of(path: &Path) -> Self {
+        let wal = with_suffix(path, "-wal");
+        let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        Self { bytes: length(path) + length(&wal), journal: journal::unread(&wal) }
     }
 }
 
@@ -72,15 +89,15 @@ impl Beginning {
     /// The database is damaged and its heads are not known: what it still says of itself, or else what had room in its files, and so
     /// much more as the journal may have held that SQLite no longer reads. What had been evicted and not yet reported is not among it
     /// where the database says nothing.
-    pub(crate) fn guessed(path: &Path) -> Self {
-        let length = |suffix| fs::metadata(with_suffix(path, suffix)).map_or(0, |file| file.len());
-        let (held, unread) = ((length("") + length("-wal")) / LEAST_ENTRY_BYTES, length("-wal") / LEAST_ENTRY_BYTES);
-        let at_most = match rows(path) {
+    pub(crate) fn guessed(path: &Path, files: Files) -> Self {
+        let (held, unread) = (files.bytes / LEAST_ENTRY_BYTES, files.journal.bytes / LEAST_ENTRY_BYTES);
+        let rows = rows(path);
+        let at_most = match rows {
             Some(rows) => rows
                 .map(|row| row.next_seq.saturating_sub(row.acked_next).min(held.saturating_add(row.lost.min(held))).saturating_add(unread)),
             None => [held; 4],
         };
-        let whole = if rows(path).is_some() { at_most.iter().sum() } else { held };
+        let whole = if rows.is_some() { at_most.iter().sum() } else { held };
         let classes = at_most.map(|count| ClassBeginning { acked: 1, surely: 1, next: count + 1 });
         Self { classes, lost: Lost { surely: 0, at_most: whole }, ..Self::fresh() }
     }

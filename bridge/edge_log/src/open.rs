@@ -11,8 +11,8 @@ use std::{
 use crate::{
     EdgeLog, LogError,
     error::is_damage,
-    heads, journal,
-    mend::{Beginning, Lost, record_missing_end},
+    heads,
+    mend::{Beginning, Files, Lost, record_missing_end},
     table::{self, ClassRow},
 };
 
@@ -88,13 +88,12 @@ impl EdgeLog {
             heads::Found::Told(told) => Beginning::after(told),
             heads::Found::Missing | heads::Found::Unreadable => Beginning::fresh(),
         };
-        // Looked at before SQLite carries over what it takes of it.
-        let journal_lost = journal::lost_something(&with_suffix(&path, "-wal"));
+        let files = Files::of(&path);
         let (mut conn, mut opened) = match connect(dir, &path, &beginning)? {
             Found::Whole(conn, Opened::Created) => (conn, gone(&heads, beginning.lost)),
             Found::Whole(conn, opened) => (conn, opened),
             Found::Damaged(reason) => {
-                let beginning = if matches!(heads, heads::Found::Told(_)) { beginning } else { Beginning::guessed(&path) };
+                let beginning = if matches!(heads, heads::Found::Told(_)) { beginning } else { Beginning::guessed(&path, files) };
                 let set_aside = set_aside(dir, &path)?;
                 let lost = beginning.lost;
                 tracing::error!(set_aside = %set_aside.display(), reason, %lost, "the edge log was damaged: it begins anew");
@@ -109,7 +108,7 @@ impl EdgeLog {
         if opened == Opened::Continued
             && let heads::Found::Told(told) = &heads
             && told.epoch == epoch
-            && let Some(lost) = record_missing_end(&mut conn, told, journal_lost).map_err(LogError::sqlite("mend"))?
+            && let Some(lost) = record_missing_end(&mut conn, told, files.journal.flushed).map_err(LogError::sqlite("mend"))?
         {
             tracing::error!(%lost, "the disk did not keep the newest entries of the edge log");
             opened = Opened::Shortened { lost };

@@ -164,6 +164,34 @@ fn without_heads_a_damaged_database_is_a_new_epoch_that_begins_with_as_many_as_t
 }
 
 #[test]
+fn what_a_damaged_database_says_of_itself_and_what_its_journal_lost_is_the_bound_without_heads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), BOOT).0;
+    append(&mut log, 1..=30);
+    drop(log);
+    let conn = Connection::open(dir.path().join(FILE)).unwrap();
+    conn.execute("DELETE FROM entry_event WHERE seq = 5", []).unwrap();
+    drop(conn);
+    fs::remove_file(dir.path().join("edge_log.heads")).unwrap();
+    let left = copy(dir.path());
+    assert_eq!(lost(&open(left.path(), BOOT).1), Lost { surely: 0, at_most: 30 }, "no journal: what it says itself");
+
+    // Twelve more, with a gap; of the journal that has them SQLite takes nothing.
+    let left = copy(dir.path());
+    let conn = Connection::open(left.path().join(FILE)).unwrap();
+    conn.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+    for n in 31..=42 {
+        conn.execute("INSERT INTO entry_event VALUES (?1, ?1, 0, 0, x'7b7d')", [n]).unwrap();
+        conn.execute("UPDATE class SET next_seq = ?1 WHERE class = 1", [n + 1]).unwrap();
+    }
+    let killed = copy(left.path());
+    drop(conn);
+    change(killed.path().join("edge_log.db-wal"), |bytes| bytes[66..].iter_mut().step_by(4_120).for_each(|byte| *byte ^= 1));
+    let at_most = lost(&open(killed.path(), BOOT).1).at_most;
+    assert!((42..30_000).contains(&at_most), "{at_most}");
+}
+
+#[test]
 fn a_database_that_is_gone_is_told_by_the_heads_and_heads_that_are_gone_are_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), BOOT).0;
