@@ -6,6 +6,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Network } from './network';
 import { duringStory, environment, launch, reachable, story, until, Watched } from './browser';
+import { lineage } from './lineage';
 import { training } from './training';
 
 const ROBOTS = ['robot-1', 'robot-2', 'robot-3'];
@@ -202,4 +203,5 @@ describe('at the end', () => {
   });
 });
 
+lineage(() => browser);
 training(() => browser);

@@ -5,7 +5,8 @@ import type { Capture } from './captures';
 import type { Deployment, NewDeployment } from './deployments';
 import type { Baseline, DriftReport, FleetDrift } from './drift';
 import type { TimelineEvent } from './events';
-import type { Interval, Provenance } from './lineage';
+import type { Interval, LineageDiff, Provenance, TimelineItem } from './lineage';
+import type { LineageGraph } from './lineage-graph';
 import type { ModelDiff } from './model-diff';
 import type { Model, ModelVersion } from './models';
 import type { Experiment, LoggedModel, Run, RunMetric } from './runs';
@@ -23,6 +24,9 @@ export interface Page<T> {
   items: T[];
   next: string | number | null;
 }
+
+/** What a graph is around: one of these. */
+export type LineageOf = { target: string } | { dataset: string } | { digest: string };
 
 /** Which of a list, in the words of MLflow's search. */
 export interface Search {
@@ -162,6 +166,21 @@ export class Api {
 
   provenance(digest: string, signal?: AbortSignal): Promise<Provenance> {
     return this.#request('GET', 'lineage/provenance', { query: { digest }, ...(signal && { signal }) });
+  }
+
+  /** The graph around a robot, a dataset or a bundle; of all time, or as it was at a moment. */
+  lineageGraph(of: LineageOf, atUs: number | null, limit: number, signal?: AbortSignal): Promise<LineageGraph> {
+    return this.#request('GET', 'lineage/graph', { query: { ...of, at_us: atUs ?? undefined, limit }, ...(signal && { signal }) });
+  }
+
+  /** What changed between what two robots said they ran, or one at two times. */
+  lineageDiff(query: { before: string; before_at_us?: number | undefined; after?: string | undefined; after_at_us?: number | undefined; slot?: string | undefined }, signal?: AbortSignal): Promise<LineageDiff> {
+    return this.#request('GET', 'lineage/diff', { query, ...(signal && { signal }) });
+  }
+
+  /** One page of everything that touched a robot, newest first. */
+  timeline(query: { target: string; from_us?: number | undefined; to_us?: number | undefined; category?: string | undefined; after?: string | undefined; limit: number }, signal?: AbortSignal): Promise<Page<TimelineItem>> {
+    return this.#request('GET', 'lineage/timeline', { query, ...(signal && { signal }) });
   }
 
   targetCertificates(target: string, signal?: AbortSignal): Promise<Certificate[]> {

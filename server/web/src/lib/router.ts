@@ -15,6 +15,8 @@ export type Route =
   | { page: 'version'; model: string; version: string }
   | { page: 'model-diff'; model: string }
   | { page: 'deployments'; id: string | null }
+  | { page: 'lineage' }
+  | { page: 'lineage-diff' }
   | { page: 'missing'; path: string };
 
 export function parseRoute(hash: string): Route {
@@ -43,6 +45,9 @@ export function parseRoute(hash: string): Route {
       return { page: 'models', name };
     case 'deployments':
       return { page: 'deployments', id: name };
+    case 'lineage':
+      if (first === '') return { page: 'lineage' };
+      return first === 'diff' && second === undefined ? { page: 'lineage-diff' } : { page: 'missing', path };
     default:
       return { page: 'missing', path };
   }
@@ -84,6 +89,9 @@ export const links = {
   models: (name?: string) => (name ? `#/models/${part(name)}` : '#/models'),
   version: (model: string, version: string) => `#/models/${part(model)}/versions/${part(version)}`,
   modelDiff: (model: string, from: string, to: string, toModel?: string) => withQuery(`#/models/${part(model)}/diff`, { from, to, model: toModel === model ? null : toModel }),
+  /** The graph around a robot, a dataset or a bundle. */
+  lineage: (of: { target?: string; dataset?: string; digest?: string; at?: number } = {}) => withQuery('#/lineage', of),
+  lineageDiff: (of: { before: string; after?: string; before_at?: number; after_at?: number }) => withQuery('#/lineage/diff', of),
   deployments: (id?: string) => (id ? `#/deployments/${part(id)}` : '#/deployments'),
 };
 
