@@ -250,7 +250,8 @@ pub(crate) fn shown(model: &LoggedModel) -> Value {
     json!({ "info": info, "data": data })
 }
 
-fn model_metric(model_id: &str, measured: &ModelMetric) -> Value {
+/// What was measured of a model, as MLflow writes it.
+pub(super) fn model_metric(model_id: &str, measured: &ModelMetric) -> Value {
     let mut shown = metric(&measured.metric);
     shown.insert("model_id".to_owned(), json!(model_id));
     shown.insert("run_id".to_owned(), json!(measured.run_id));

@@ -15,11 +15,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::{
-    app::SourceRequest,
+    app::{AppError, SourceRequest},
     http::{
         Shared,
         mlflow::{
             MlflowError, artifacts,
+            logged_models::model_metric,
             registered_models::{Pair, name, page_size, page_start, page_token, tags, tags_json},
             request::{Ask, boolean, int64, list, required},
         },
@@ -137,7 +138,20 @@ impl Version {
 
 async fn show(State(shared): State<Shared>, ask: Ask<Version>) -> Result<Json<Value>, MlflowError> {
     let (name, version) = ask.with.read()?;
-    Ok(answer(&shared.app.registered_version(&ask.who, &name, &version).await?))
+    let version = shared.app.registered_version(&ask.who, &name, &version).await?;
+    let mut shown = version_json(&version);
+    // What is known of the logged model it was made of, as long as that is there.
+    if let Some(id) = &version.registered.origin.model_id {
+        match shared.app.logged_model(&ask.who, id, false).await {
+            Ok(model) => {
+                shown["model_params"] = model.params.iter().map(|param| json!({ "name": param.key, "value": param.value })).collect();
+                shown["model_metrics"] = model.metrics.iter().map(|measured| model_metric(&model.id, measured)).collect();
+            }
+            Err(AppError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Json(json!({ "model_version": shown })))
 }
 
 #[derive(Deserialize)]
