@@ -1,11 +1,6 @@
 """Searches and refusals, held against MLflow's own server on the same data."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 
 import pytest
 import requests
@@ -276,36 +271,10 @@ REFUSALS = [
 ]
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
-def sides(control_plane, tmp_path_factory):
+def sides(control_plane, mlflow_server):
     """The control plane, and MLflow's own server."""
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
-    command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with open(folder / "log", "w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-            try:
-                if requests.get(f"{address}/health", timeout=5).ok:
-                    break
-            except requests.ConnectionError:
-                time.sleep(0.2)
-        yield Side(control_plane, Authorization=f"Bearer {ADMIN_TOKEN}"), Side(address)
-    finally:
-        # It has children of its own.
-        os.killpg(server.pid, 15)
-        server.wait(timeout=60)
+    return Side(control_plane, Authorization=f"Bearer {ADMIN_TOKEN}"), Side(mlflow_server)
 
 
 @pytest.mark.parametrize("text", FILTERS)
