@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write};
 
 use super::{
     client::{Client, encode},
@@ -253,15 +253,7 @@ async fn diff(client: &Client, arguments: DiffArguments) -> Result<(), CliError>
     let model = found.model.as_ref().map(changes).unwrap_or_default();
     let nothing = model.is_empty();
     rows.extend(model);
-    for (one, place) in [(&found.before, 2), (&found.after, 3)] {
-        for act in &one.acts {
-            let mut row = ["done by".to_owned(), when(act.at_us), "-".to_owned(), "-".to_owned()];
-            if let Some(cell) = row.get_mut(place) {
-                *cell = told(act);
-            }
-            rows.push(row);
-        }
-    }
+    rows.extend(acts(&found.before.acts, &found.after.acts));
     output::table(["WHAT", "NAME", "BEFORE", "AFTER"], &rows)?;
     if found.same {
         output::line(if found.before.attested.is_none() { "\nneither said that anything ran" } else { "\nthe same bundle" })?;
@@ -297,6 +289,22 @@ fn facts(side: &Side) -> Vec<(&'static str, String)> {
                 .map_or_else(none, |one| format!("{} {}, deployment {}", one.created_by, when(one.created_at_us), one.id)),
         ),
     ]
+}
+
+/// What was done to the two versions, by time; what was done to both, since they are one, in one row. Who registered is told already.
+fn acts(before: &[Act], after: &[Act]) -> Vec<[String; 4]> {
+    let mut rows: BTreeMap<(i64, String), [bool; 2]> = BTreeMap::new();
+    for (list, of_before) in [(before, true), (after, false)] {
+        for act in list.iter().filter(|act| act.action != "register") {
+            let [first, second] = rows.entry((act.at_us, told(act))).or_default();
+            *(if of_before { first } else { second }) = true;
+        }
+    }
+    let row = |((at_us, what), [first, second]): ((i64, String), [bool; 2])| {
+        let cell = |there: bool| if there { what.clone() } else { "-".to_owned() };
+        ["done by".to_owned(), when(at_us), cell(first), cell(second)]
+    };
+    rows.into_iter().map(row).collect()
 }
 
 fn told(act: &Act) -> String {

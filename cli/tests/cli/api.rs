@@ -551,7 +551,7 @@ async fn what_changed_is_told_between_two_robots_and_two_times_with_who_did_it()
         "deployed by bob 2023-11-14T22:13:20.000Z, deployment 7 bob 2023-11-14T22:13:20.000Z, deployment 7",
         "parameter rate 0.1 0.2",
         "stage Production None",
-        "done by 2023-11-14T22:13:20.000Z - alias @champion by carol",
+        "done by 2023-11-14T22:13:20.000Z alias @champion by carol alias @champion by carol",
     ] {
         assert!(lines.iter().any(|found| found == line), "{line} is not in\n{table}");
     }

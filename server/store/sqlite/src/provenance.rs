@@ -48,7 +48,8 @@ const ANCESTORS: &str = "WITH RECURSIVE up (run, id, via, depth) AS ( \
          JOIN runs s ON s.organisation = ?1 AND s.id = t.value WHERE u.depth < 50) \
      SELECT id, via, MIN(depth) AS depth FROM up GROUP BY id ORDER BY MIN(depth), run DESC LIMIT ?3";
 
-/// Begins a statement with `down`: the runs that were trained on a dataset of digest ?2, and those that such runs led to.
+/// Begins a statement with `down`: the runs that were trained on a dataset of digest ?2, and those that such runs led to. `CROSS JOIN` is
+/// SQLite's way to say which table comes first: without it each step would walk every run and logged model there is.
 macro_rules! down {
     ($of:expr) => {
         concat!(
@@ -57,12 +58,12 @@ macro_rules! down {
          WHERE d.organisation = ?1 AND d.digest = ?2 AND NOT EXISTS ( \
            SELECT 1 FROM run_dataset_tags t JOIN json_each(?3) j ON t.value LIKE j.value || '%' \
            WHERE t.run = x.run AND t.dataset = x.dataset AND t.key = 'mlflow.data.context') \
-       UNION SELECT r.run, r.id FROM down u JOIN logged_models m ON m.organisation = ?1 AND m.source_run_id = u.id \
+       UNION SELECT r.run, r.id FROM down u CROSS JOIN logged_models m ON m.organisation = ?1 AND m.source_run_id = u.id \
          JOIN run_models i ON i.model = m.id AND i.direction = 'in' JOIN runs r ON r.run = i.run AND r.organisation = ?1 \
-       UNION SELECT r.run, r.id FROM down u JOIN run_models o ON o.run = u.run AND o.direction = 'out' \
+       UNION SELECT r.run, r.id FROM down u CROSS JOIN run_models o ON o.run = u.run AND o.direction = 'out' \
          JOIN run_models i ON i.model = o.model AND i.direction = 'in' JOIN runs r ON r.run = i.run AND r.organisation = ?1 \
-       UNION SELECT r.run, r.id FROM down u JOIN run_tags t ON t.value = u.id AND t.key = 'mlflow.parentRunId' \
-         JOIN runs r ON r.run = t.run AND r.organisation = ?1) ",
+       UNION SELECT r.run, r.id FROM down u CROSS JOIN run_tags t ON t.value = u.id AND t.key = 'mlflow.parentRunId' \
+         CROSS JOIN runs r ON r.run = t.run AND r.organisation = ?1) ",
             $of
         )
     };
@@ -70,8 +71,9 @@ macro_rules! down {
 
 const TRAINED_ON: &str = down!("SELECT r.id FROM down u JOIN runs r ON r.run = u.run ORDER BY r.start_ms, r.run LIMIT ?4");
 const MADE_FROM: &str = down!(registered!(
-    "(v.run_id IN (SELECT id FROM down) OR v.model_id IN (SELECT o.model FROM run_models o JOIN down u ON u.run = o.run \
-         WHERE o.direction = 'out')) ORDER BY v.created_at_us, v.model, v.number"
+    "v.rowid IN (SELECT rowid FROM model_versions WHERE organisation = ?1 AND run_id IN (SELECT id FROM down) \
+       UNION SELECT rowid FROM model_versions WHERE organisation = ?1 AND model_id IN (SELECT o.model FROM down u CROSS JOIN run_models o \
+         ON o.run = u.run AND o.direction = 'out')) ORDER BY v.created_at_us, v.model, v.number"
 ));
 
 #[async_trait]
