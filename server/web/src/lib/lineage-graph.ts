@@ -76,9 +76,9 @@ export interface Layout {
   columns: { x: number; title: string }[];
 }
 
-export const NODE = { least: 132, most: 190, height: 44 } as const;
+export const NODE = { least: 118, most: 190, height: 44 } as const;
 /** Between columns at least, between nodes, and the height of a lane. */
-const GAP = { x: 28, y: 14, lane: 8 } as const;
+const GAP = { x: 24, y: 14, lane: 8 } as const;
 const TOP = 26;
 const SWEEPS = 6;
 
