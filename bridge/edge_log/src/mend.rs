@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    heads::Told,
-    journal,
+    heads::{Found, Told, ToldClass},
+    journal::{self, Unread},
     open::with_suffix,
     table::{self, ClassRow, index, lose},
 };
@@ -44,7 +44,7 @@ impl fmt::Display for Lost {
 pub(crate) struct Files {
     /// Of the database and its journal.
     bytes: u64,
-    pub(crate) journal: journal::Unread,
+    pub(crate) journal: Unread,
 }
 
 impl Files {
@@ -116,21 +116,30 @@ impl Beginning {
     }
 }
 
-/// Puts on record what the heads know of and the database, whole as it is, does not: the disk did not keep the end of its journal, or
-/// gave back an older file. After a power cut, whose last moments the heads do not know, `journal_lost` says that something is missing.
-/// Gives what is lost, if anything is.
-pub(crate) fn record_missing_end(conn: &mut Connection, told: &Told, journal_lost: bool) -> rusqlite::Result<Option<Lost>> {
+/// Puts on record what the database, whole as it is, does not have: the disk did not keep the end of its journal, or gave back an older
+/// file. Gives what is lost, if anything is.
+///
+/// The heads tell it; after a power cut, whose last moments they do not know, so does what is unread of the journal. Without heads that is
+/// all there is, and the bound is what had room in it.
+pub(crate) fn record_missing_end(conn: &mut Connection, epoch: &str, heads: &Found, unread: Unread) -> rusqlite::Result<Option<Lost>> {
     let rows = ClassRow::load_all(conn)?;
-    let pairs = || rows.iter().zip(&told.classes);
-    let missing =
-        pairs().any(|(row, told)| row.next_seq < told.surely) || (journal_lost && pairs().any(|(row, told)| row.next_seq < told.next));
+    let room = unread.bytes / LEAST_ENTRY_BYTES;
+    let behind = || rows.map(|row| ToldClass { acked: row.acked_next, surely: row.next_seq, next: row.next_seq.saturating_add(room) });
+    let (told, evident) = match heads {
+        Found::Told(told) if told.epoch == epoch => (told.classes, unread.flushed),
+        // A log that never had any may have been cut off in its last transaction.
+        Found::Told(_) | Found::Missing => (behind(), unread.flushed),
+        Found::Unreadable => (behind(), room > 0),
+    };
+    let pairs = || rows.iter().zip(&told);
+    let missing = pairs().any(|(row, told)| row.next_seq < told.surely) || (evident && pairs().any(|(row, told)| row.next_seq < told.next));
     if !missing {
         return Ok(None);
     }
     let tx = conn.transaction()?;
     let mut lost = Lost::default();
     for class in Class::ALL {
-        let (mut row, told) = (rows[index(class)], told.classes[index(class)]);
+        let (mut row, told) = (rows[index(class)], told[index(class)]);
         if row.next_seq >= told.next {
             continue;
         }

@@ -106,9 +106,7 @@ impl EdgeLog {
         let epoch = table::meta(&conn, "epoch").map_err(LogError::sqlite("read"))?;
         let epoch = epoch.ok_or_else(|| LogError::Damaged(damage("it has no epoch".to_owned())))?;
         if opened == Opened::Continued
-            && let heads::Found::Told(told) = &heads
-            && told.epoch == epoch
-            && let Some(lost) = record_missing_end(&mut conn, told, files.journal.flushed).map_err(LogError::sqlite("mend"))?
+            && let Some(lost) = record_missing_end(&mut conn, &epoch, &heads, files.journal).map_err(LogError::sqlite("mend"))?
         {
             tracing::error!(%lost, "the disk did not keep the newest entries of the edge log");
             opened = Opened::Shortened { lost };

@@ -313,6 +313,37 @@ fn after_a_power_cut_a_journal_that_lost_what_was_flushed_is_told_from_one_whose
 }
 
 #[test]
+fn without_heads_the_end_of_a_journal_that_is_not_read_is_told_by_its_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path(), BOOT).0;
+    append(&mut log, 1..=100);
+    let epoch = log.epoch().to_owned();
+    for (gone, flushed) in [(false, true), (false, false), (true, true), (true, false)] {
+        let left = copy(dir.path());
+        if gone {
+            fs::remove_file(left.path().join("edge_log.heads")).unwrap();
+        } else {
+            change(left.path().join("edge_log.heads"), |bytes| bytes.fill(7));
+        }
+        change(left.path().join("edge_log.db-wal"), |bytes| {
+            let at = if flushed { bytes.len() / 2 } else { bytes.len() - 100 };
+            bytes[at] ^= 1;
+        });
+        let (mut log, opened) = open(left.path(), BOOT);
+        let (held, losses, next) = read_all(&mut log);
+        assert_eq!(log.epoch(), epoch);
+        if gone && !flushed {
+            // Nobody knows better: a log from before there were heads, cut off by the power.
+            assert_eq!((opened, next), (Opened::Continued, 100));
+            continue;
+        }
+        assert!(next > 100 && lost(&opened).surely == 0, "{opened:?}");
+        assert_eq!(ranges(&losses), [(held.len() as u64 + 1, next - 1, true, true)]);
+        append(&mut log, next..=next);
+    }
+}
+
+#[test]
 fn a_loss_in_the_middle_is_kept_when_others_leave_and_when_the_epoch_changes() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = open(dir.path(), BOOT).0;
