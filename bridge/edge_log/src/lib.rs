@@ -13,7 +13,7 @@
 //! appends after a power cut which the control plane already holds, and their numbers would be used twice; group
 //! appends keep the price at one `fsync` per group.
 //!
-//! Damage: a small file beside the database, [`heads`], knows how far each class has come. Entries that the database or its journal
+//! Damage: a small file beside the database, its heads, knows how far each class has come. Entries that the database or its journal
 //! did not keep are one range per class, on record like those that were given up, and the numbers go on behind it; where the power was
 //! cut meanwhile, the range may end in an honest upper bound. Only when that file is gone too, a new epoch begins.
 //!
