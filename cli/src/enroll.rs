@@ -2,6 +2,7 @@
 
 use clap::Args;
 use edgeflow_identity::{BootstrapToken, enrol};
+use serde_json::json;
 use std::{
     fs,
     io::Read,
@@ -39,7 +40,11 @@ pub(crate) async fn enroll(arguments: EnrollArguments) -> Result<(), CliError> {
     let token = BootstrapToken::parse(&read(&arguments.token)?, arguments.ca_fingerprint.as_deref())?;
     let identity = enrol(&arguments.server, &token, &arguments.out, arguments.force).await?;
     let until = when(identity.not_after_us());
-    output::line(format!("{} is enrolled until {until}; give its bridge identity_dir:={}", identity.robot(), arguments.out.display()))
+    let told = json!({ "name": identity.robot(), "not_after_us": identity.not_after_us(), "identity_dir": arguments.out });
+    output::said(
+        format!("{} is enrolled until {until}; give its bridge identity_dir:={}", identity.robot(), arguments.out.display()),
+        &told,
+    )
 }
 
 fn read(path: &Path) -> Result<String, CliError> {

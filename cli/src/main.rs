@@ -84,6 +84,7 @@ enum Command {
     /// Remember a control plane and the token for it, in a file that only you can read.
     Login(login::LoginArguments),
     /// Forget them.
+    #[command(after_help = "Example:\n  edgeflow logout")]
     Logout,
     /// Print what completes this program's commands in a shell.
     #[command(after_help = "Example:\n  edgeflow completions bash > ~/.local/share/bash-completion/completions/edgeflow")]

@@ -64,6 +64,14 @@ pub(crate) fn said(text: impl Display, document: &Value) -> Result<(), CliError>
     if as_json() { line(format!("{document:#}")) } else { line(text) }
 }
 
+/// Prints names, one a line; a list of them to programs.
+pub(crate) fn lines(names: impl IntoIterator<Item = impl Into<String> + Display>) -> Result<(), CliError> {
+    if as_json() {
+        return line(format!("{:#}", names.into_iter().map(|name| Value::from(name.into())).collect::<Value>()));
+    }
+    names.into_iter().try_for_each(line)
+}
+
 /// Prints text that ends its own lines.
 pub(crate) fn text(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();

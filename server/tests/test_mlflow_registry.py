@@ -155,6 +155,15 @@ def test_a_pushed_bundle_is_loaded_by_the_stock_client(signed_in, control_plane,
     assert served.metadata.metadata == {"edgeflow.digest": registered["digest"]}
     folder = pathlib.Path(mlflow.artifacts.download_artifacts(f"models:/{name}/1", dst_path=str(tmp_path / "down")))
     assert json.loads((folder / "baseline.json").read_text())["features"], "with what robots have beside it"
+    pull = [edgeflow, "--url", control_plane, "model", "pull", name, "@champion", "--out", tmp_path / "pulled"]
+    for _ in range(2):  # the second time all of it is there
+        subprocess.run(pull, env={**os.environ, "EDGEFLOW_TOKEN": ADMIN_TOKEN, "HOME": str(tmp_path)}, check=True, timeout=120)
+    pulled = tmp_path / "pulled"
+    assert sorted(file.name for file in pulled.iterdir()) == ["baseline.json", "model.onnx"]
+    assert all((pulled / file).read_bytes() == (folder / file).read_bytes() for file in ["baseline.json", "model.onnx"])
+    (pulled / "model.onnx").write_bytes(b"another")
+    refused = subprocess.run(pull, env={**os.environ, "EDGEFLOW_TOKEN": ADMIN_TOKEN}, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 1 and "--out" in refused.stderr, "what is there is not written over"
     copied = signed_in.copy_model_version(f"models:/{name}/1", "promoted")
     assert np.allclose(mlflow.pyfunc.load_model(f"models:/promoted/{copied.version}").predict(x)["Y"], x @ WEIGHTS, atol=1e-4)
     assert native(control_plane, "GET", "/models/promoted/versions/1")["digest"] == registered["digest"]

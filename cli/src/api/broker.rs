@@ -78,6 +78,7 @@ pub(crate) async fn broker(command: BrokerCommand) -> Result<(), CliError> {
         };
         write().map_err(failed(&path))?;
     }
-    let (names, until) = (names.join(", "), when(answer.not_after_us));
-    output::line(format!("{names}: good until {until}, in {}; let the broker's user read {KEY}", out.display()))
+    let until = when(answer.not_after_us);
+    let told = json!({ "names": names, "not_after_us": answer.not_after_us, "folder": out });
+    output::said(format!("{}: good until {until}, in {}; let the broker's user read {KEY}", names.join(", "), out.display()), &told)
 }

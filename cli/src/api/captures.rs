@@ -1,24 +1,19 @@
 //! `edgeflow captures`: recordings that robots made of their topics.
 
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use super::{
     client::{Client, encode},
-    items, json,
+    items, json, transfer,
 };
 use crate::{error::CliError, output, when::when};
 
 #[derive(Subcommand)]
 pub(crate) enum CapturesCommand {
     /// Captures of a robot, newest first: those in the control plane, on their way, and gone.
+    #[command(after_help = "Example:\n  edgeflow captures list robot-1")]
     List {
         /// The robot.
         robot: String,
@@ -72,7 +67,7 @@ pub(crate) async fn captures(command: CapturesCommand) -> Result<(), CliError> {
         CapturesCommand::List { robot, limit, json: raw } => {
             let path = format!("/targets/{}/captures", encode(&robot));
             let list = Client::from_environment()?.get(&path, &[("limit", limit.to_string())]).await?;
-            if raw {
+            if raw || output::as_json() {
                 return json(&list);
             }
             let rows = items::<Capture>(&list, &path)?.into_iter().map(|capture| {
@@ -108,44 +103,14 @@ async fn fetch(robot: &str, id: Option<String>, out: Option<PathBuf>) -> Result<
     if out.exists() {
         return Err(input(&out.display().to_string(), "there is such a file already: name another one with --out".to_owned()));
     }
-    let part = out.with_extension("mcap.part");
-    let failed = |source| CliError::Write { path: part.display().to_string(), source };
-    let mut have = fs::metadata(&part).map_or(0, |metadata| metadata.len());
-    if have > capture.size_bytes {
-        fs::remove_file(&part).map_err(failed)?;
-        have = 0;
-    }
-    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-    let bar = ProgressBar::new(capture.size_bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_position(have);
-    if have < capture.size_bytes {
-        let mut file = OpenOptions::new().create(true).append(true).open(&part).map_err(failed)?;
-        let take = |bytes: &[u8]| {
-            bar.inc(bytes.len() as u64);
-            file.write_all(bytes).map_err(failed)
-        };
-        client.download(&format!("{path}/{}", encode(&capture.id)), have, take).await?;
-        file.sync_all().map_err(failed)?;
-    }
+    let bar = transfer::bar(capture.size_bytes);
+    let path = format!("{path}/{}", encode(&capture.id));
+    transfer::fetch(&client, &path, (capture.size_bytes, &capture.sha256), &out, &bar).await?;
     bar.finish_and_clear();
-    if digest(&part).map_err(failed)? != capture.sha256 {
-        fs::remove_file(&part).map_err(failed)?;
-        return Err(input(&capture.id, "what came does not have its SHA-256 and was removed: fetch it again".to_owned()));
-    }
-    fs::rename(&part, &out).map_err(failed)?;
-    output::line(format!("{} {}", out.display(), size(capture.size_bytes)))
+    let told = serde_json::json!({ "id": capture.id, "file": out, "size_bytes": capture.size_bytes, "sha256": capture.sha256 });
+    output::said(format!("{} {}", out.display(), size(capture.size_bytes)), &told)
 }
 
 fn input(path: &str, reason: String) -> CliError {
     CliError::Input { path: path.to_owned(), reason }
-}
-
-fn digest(path: &Path) -> io::Result<String> {
-    let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 64 * 1024]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            read => hasher.update(buffer.get(..read).unwrap_or_default()),
-        }
-    }
 }

@@ -37,6 +37,7 @@ pub(crate) enum CommandCommand {
         how: How,
     },
     /// Have a robot publish a message, if its parameter command_topics allows it.
+    #[command(after_help = "Example:\n  edgeflow command publish robot-1 lamp std_msgs/msg/Bool 'data: true'")]
     Publish {
         /// The robot.
         robot: String,
@@ -52,6 +53,7 @@ pub(crate) enum CommandCommand {
         how: How,
     },
     /// Have a robot report nothing of its policy's routes for a while; faults and acknowledgements go on.
+    #[command(after_help = "Example:\n  edgeflow command pause robot-1 --for 600")]
     Pause {
         /// The robot.
         robot: String,
@@ -62,6 +64,7 @@ pub(crate) enum CommandCommand {
         how: How,
     },
     /// Have a robot report more of some topics for a while: the routes of a policy file, in the class detail.
+    #[command(after_help = "Example:\n  edgeflow command escalate robot-1 docs/policies/health.yaml --for 300")]
     Escalate {
         /// The robot.
         robot: String,
@@ -88,6 +91,7 @@ pub(crate) enum CommandCommand {
         how: How,
     },
     /// End a pause.
+    #[command(after_help = "Example:\n  edgeflow command resume robot-1")]
     Resume {
         /// The robot.
         robot: String,
@@ -95,6 +99,7 @@ pub(crate) enum CommandCommand {
         how: How,
     },
     /// Commands of a robot, newest first.
+    #[command(after_help = "Example:\n  edgeflow command list robot-1")]
     List {
         /// The robot.
         robot: String,
@@ -148,6 +153,9 @@ pub(crate) async fn command(command: CommandCommand) -> Result<(), CliError> {
         CommandCommand::List { robot } => {
             let path = format!("/targets/{}/commands", encode(&robot));
             let list = Client::from_environment()?.get(&path, &[]).await?;
+            if output::as_json() {
+                return super::json(&list);
+            }
             let rows = items::<View>(&list, &path)?.into_iter().map(|view| {
                 let kind = view.action.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
                 [when(view.issued_us), view.id, kind, view.state, view.message]
@@ -165,19 +173,28 @@ fn yaml(what: &str, text: &str) -> Result<Value, CliError> {
 async fn give(robot: &str, action: Value, how: &How) -> Result<(), CliError> {
     let client = Client::from_environment()?;
     let path = format!("/targets/{}/commands", encode(robot));
-    let mut view: View = document(client.post(&path, &json!({"action": action, "expires_s": how.expires})).await?, &path)?;
-    output::line(format!("command {}", view.id))?;
+    let mut answer = client.post(&path, &json!({"action": action, "expires_s": how.expires})).await?;
+    let mut view: View = document(answer.clone(), &path)?;
+    if !output::as_json() {
+        output::line(format!("command {}", view.id))?;
+    }
+    let path = format!("{path}/{}", encode(&view.id));
+    while view.state == "pending" && !how.no_wait {
+        tokio::time::sleep(POLL).await;
+        answer = client.get(&path, &[]).await?;
+        view = document(answer.clone(), &path)?;
+    }
+    if output::as_json() {
+        super::json(&answer)?;
+    }
     if how.no_wait {
         return Ok(());
     }
-    let path = format!("{path}/{}", encode(&view.id));
-    while view.state == "pending" {
-        tokio::time::sleep(POLL).await;
-        view = document(client.get(&path, &[]).await?, &path)?;
+    if !output::as_json() {
+        if !view.result.is_null() {
+            output::line(format!("{:#}", view.result))?;
+        }
+        output::line(&view.state)?;
     }
-    if !view.result.is_null() {
-        output::line(format!("{:#}", view.result))?;
-    }
-    output::line(&view.state)?;
     if view.state == "done" { Ok(()) } else { Err(CliError::Command { id: view.id, state: view.state, message: view.message }) }
 }

@@ -16,7 +16,10 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Arguments of `edgeflow deploy`.
 #[derive(Args)]
-#[command(after_help = "Example:\n  edgeflow deploy label-reader 2 --to robot-1,robot-2 --wait")]
+#[command(after_help = "\
+Examples:
+  edgeflow deploy label-reader 2 --to robot-1,robot-2 --wait
+  edgeflow deploy label-reader @champion --to robot-1 --wait --output json")]
 pub(crate) struct DeployArguments {
     /// The model.
     model: String,
@@ -51,13 +54,17 @@ struct Progress {
 pub(crate) async fn deploy(arguments: DeployArguments) -> Result<(), CliError> {
     let client = Client::from_environment()?;
     let body = json!({"model": arguments.model, "version": arguments.version, "targets": arguments.to, "slot": arguments.slot});
-    let mut deployment: Deployment = document(client.post("/deployments", &body).await?, "/deployments")?;
+    let mut answer = client.post("/deployments", &body).await?;
+    let mut deployment: Deployment = document(answer.clone(), "/deployments")?;
     let id = deployment.id.as_str().map_or_else(|| deployment.id.to_string(), str::to_owned);
     let path = format!("/deployments/{}", encode(&id));
-    output::line(format!("deployment {id}"))?;
+    let text = !output::as_json();
+    if text {
+        output::line(format!("deployment {id}"))?;
+    }
     let mut shown = HashMap::new();
     loop {
-        for progress in &deployment.targets {
+        for progress in deployment.targets.iter().filter(|_| text) {
             if shown.insert(progress.target.clone(), progress.status.clone()).as_ref() != Some(&progress.status) {
                 let reason =
                     progress.reason.as_deref().filter(|reason| !reason.is_empty()).map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -68,7 +75,11 @@ pub(crate) async fn deploy(arguments: DeployArguments) -> Result<(), CliError> {
             break;
         }
         tokio::time::sleep(POLL).await;
-        deployment = document(client.get(&path, &[]).await?, &path)?;
+        answer = client.get(&path, &[]).await?;
+        deployment = document(answer.clone(), &path)?;
+    }
+    if !text {
+        super::json(&answer)?;
     }
     if arguments.wait && deployment.state != "succeeded" {
         return Err(CliError::Deployment { id, state: deployment.state });

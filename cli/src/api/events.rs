@@ -8,6 +8,7 @@ use crate::{error::CliError, output, when::when};
 
 /// Arguments of `edgeflow events`.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  edgeflow events\n  edgeflow events --target robot-1 --limit 100 --output json")]
 pub(crate) struct EventsArguments {
     /// Only of this robot.
     #[arg(long, value_name = "ROBOT")]

@@ -12,8 +12,10 @@ mod lineage_over_time;
 mod logs;
 mod model;
 mod policy;
+mod pull;
 mod push;
 mod targets;
+mod transfer;
 
 pub(crate) use broker::{BrokerCommand, broker};
 pub(crate) use captures::{CapturesCommand, captures};

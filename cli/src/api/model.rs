@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::{
     client::{Client, encode},
     document, items, json,
+    pull::{PullArguments, pull},
     push::{PushArguments, push},
     short,
 };
@@ -16,6 +17,7 @@ use crate::{error::CliError, output, when::when};
 #[derive(Subcommand)]
 pub(crate) enum ModelCommand {
     /// Every model.
+    #[command(after_help = "Example:\n  edgeflow model list")]
     List {
         /// As the API gives it.
         #[arg(long)]
@@ -56,6 +58,12 @@ Examples:
   edgeflow model push label-reader sim/models/v1 --description 'first reader'
   edgeflow model push model.onnx --name label-reader --baseline train.npy")]
     Push(PushArguments),
+    /// Fetch a version's bundle into a folder. What is there already is not fetched again, what was cut off goes on.
+    #[command(after_help = "\
+Examples:
+  edgeflow model pull label-reader 2
+  edgeflow model pull label-reader @champion --out bundle")]
+    Pull(PullArguments),
 }
 
 #[derive(Deserialize)]
@@ -176,6 +184,7 @@ pub(crate) async fn model(command: ModelCommand) -> Result<(), CliError> {
             }
             show_diff(&answer)
         }
+        ModelCommand::Pull(arguments) => pull(arguments).await,
         ModelCommand::Push(arguments) => push(arguments).await,
     }
 }

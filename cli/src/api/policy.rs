@@ -4,12 +4,12 @@ use clap::{Args, Subcommand};
 use edgeflow_ros::registry;
 use edgeflow_wire::{Route, Step, TelemetryPolicy, Trigger};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 use super::{
     client::{Client, encode},
-    document, json,
+    document,
 };
 use crate::{error::CliError, output};
 
@@ -25,6 +25,7 @@ pub(crate) enum PolicyCommand {
     #[command(after_help = "Example:\n  edgeflow policy set docs/policies/position.yaml --to robot-1,robot-2")]
     Set(SetArguments),
     /// What a robot reports of its topics, and what it says of that.
+    #[command(after_help = "Example:\n  edgeflow policy show robot-1")]
     Show {
         /// The robot.
         robot: String,
@@ -76,8 +77,12 @@ pub(crate) async fn policy(command: PolicyCommand) -> Result<(), CliError> {
             for (at, trigger) in policy.triggers.iter().enumerate() {
                 checked.push(format!("{}: {}", trigger.name, check_trigger(&file, &format!("triggers[{at}]"), trigger)?));
             }
-            checked.into_iter().try_for_each(output::line)?;
             let (routes, escalations, triggers) = (policy.routes.len(), policy.escalations.len(), policy.triggers.len());
+            if output::as_json() {
+                let counts = json!({ "routes": routes, "escalations": escalations, "triggers": triggers });
+                return super::json(&json!({ "file": file, "policy": counts, "checked": checked }));
+            }
+            checked.into_iter().try_for_each(output::line)?;
             output::line(format!("{} is a policy of {routes} routes, {escalations} escalations and {triggers} triggers", file.display()))
         }
         PolicyCommand::Set(arguments) => set(arguments).await,
@@ -85,7 +90,7 @@ pub(crate) async fn policy(command: PolicyCommand) -> Result<(), CliError> {
             let path = format!("/targets/{}/policy", encode(&robot));
             let answer = Client::from_environment()?.get(&path, &[]).await?;
             if raw || output::as_json() {
-                return json(&answer);
+                return super::json(&answer);
             }
             let view: View = document(answer, &path)?;
             output::line(format!("declared  version {}", view.version))?;
@@ -105,12 +110,16 @@ pub(crate) async fn policy(command: PolicyCommand) -> Result<(), CliError> {
 async fn set(arguments: SetArguments) -> Result<(), CliError> {
     let (written, _) = read(&arguments.file)?;
     let client = Client::from_environment()?;
+    let mut items = Vec::new();
     for robot in &arguments.to {
         let path = format!("/targets/{}/policy", encode(robot));
         let view: View = document(client.put(&path, &written).await?, &path)?;
-        output::line(format!("{robot} policy version {}", view.version))?;
+        items.push(json!({ "target": robot, "version": view.version }));
+        if !output::as_json() {
+            output::line(format!("{robot} policy version {}", view.version))?;
+        }
     }
-    Ok(())
+    if output::as_json() { super::json(&json!({ "items": items })) } else { Ok(()) }
 }
 
 pub(super) fn read(file: &Path) -> Result<(Value, TelemetryPolicy), CliError> {

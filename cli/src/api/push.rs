@@ -18,7 +18,7 @@ use super::{
 use crate::{baseline, error::CliError, output};
 
 /// The files a bundle may have; the first one it must have.
-const FILES: [&str; 4] = ["model.onnx", "edgeflow.yaml", "baseline.json", "golden.json"];
+pub(super) const FILES: [&str; 4] = ["model.onnx", "edgeflow.yaml", "baseline.json", "golden.json"];
 const CHUNK_BYTES: usize = 1 << 18;
 
 #[derive(Args)]

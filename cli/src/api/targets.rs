@@ -20,6 +20,7 @@ use crate::{error::CliError, output, when::when};
 #[derive(Subcommand)]
 pub(crate) enum TargetsCommand {
     /// Every robot: whether it is online, what it runs, whether its input drifts.
+    #[command(after_help = "Examples:\n  edgeflow targets list\n  edgeflow targets list --output json")]
     List {
         /// As the API gives it.
         #[arg(long)]
@@ -47,6 +48,7 @@ pub(crate) enum TargetsCommand {
         minutes: u64,
     },
     /// A robot's certificates, the newest first: when each was issued, expires, and was revoked.
+    #[command(after_help = "Example:\n  edgeflow targets certificates robot-1")]
     Certificates {
         /// Its name.
         name: String,
@@ -58,6 +60,7 @@ pub(crate) enum TargetsCommand {
 
 /// Which robot.
 #[derive(Args)]
+#[command(after_help = "Example:\n  edgeflow revoke robot-1")]
 pub(crate) struct RevokeArguments {
     /// Its name.
     robot: String,
@@ -126,7 +129,7 @@ async fn enrol(name: &str, path: &Path) -> Result<(), CliError> {
         document::<Enrolled>(answer, "/targets")
     };
     keep_token(path, ask, |enrolled| &enrolled.token).await?;
-    output::line(format!("{name} may come in with the token in {}", path.display()))
+    output::said(format!("{name} may come in with the token in {}", path.display()), &json!({ "name": name, "token_file": path }))
 }
 
 async fn bootstrap(name: &str, path: &Path, minutes: u64) -> Result<(), CliError> {
@@ -147,7 +150,8 @@ async fn bootstrap(name: &str, path: &Path, minutes: u64) -> Result<(), CliError
     let made = keep_token(path, ask, |made| &made.token).await?;
     let until = when(made.expires_at_us);
     let fingerprint = made.ca_fingerprint;
-    output::line(format!("{name} can enroll once until {until} with the token in {} (CA {fingerprint})", path.display()))
+    let told = json!({ "name": name, "token_file": path, "expires_at_us": made.expires_at_us, "ca_fingerprint": fingerprint });
+    output::said(format!("{name} can enroll once until {until} with the token in {} (CA {fingerprint})", path.display()), &told)
 }
 
 async fn certificates(name: &str, raw: bool) -> Result<(), CliError> {
@@ -169,7 +173,8 @@ async fn certificates(name: &str, raw: bool) -> Result<(), CliError> {
 pub(crate) async fn revoke(arguments: RevokeArguments) -> Result<(), CliError> {
     let name = arguments.robot;
     Client::from_environment()?.delete(&format!("/targets/{}", encode(&name))).await?;
-    output::line(format!("{name} is revoked: its connections are cut, its certificates and token are worth nothing"))
+    let text = format!("{name} is revoked: its connections are cut, its certificates and token are worth nothing");
+    output::said(text, &json!({ "revoked": name }))
 }
 
 /// A token is shown once, so its file is made before it is asked for, readable by this user only.

@@ -20,6 +20,7 @@ pub(crate) enum BaselineCommand {
     /// Make one from tables (.npy, .csv, .parquet) or from images (.png, .jpg, folders of them, .npy of them).
     Build(BuildArguments),
     /// Print what one says of each feature.
+    #[command(after_help = "Example:\n  edgeflow baseline show bundle/baseline.json")]
     Show {
         /// A baseline.json.
         file: PathBuf,
@@ -106,7 +107,9 @@ fn build(arguments: &BuildArguments) -> Result<(), CliError> {
     let table = gather(arguments)?;
     let baseline = baseline(&table, arguments)?;
     fs::write(&arguments.out, baseline.to_json()?).map_err(write)?;
-    output::line(format!("{}: {} features of {} rows", arguments.out.display(), baseline.features.len(), table.rows()))
+    let (features, rows) = (baseline.features.len(), table.rows());
+    let told = serde_json::json!({ "file": arguments.out, "features": features, "rows": rows });
+    output::said(format!("{}: {features} features of {rows} rows", arguments.out.display()), &told)
 }
 
 /// All rows of all files.
@@ -176,6 +179,9 @@ fn show(file: &Path) -> Result<(), CliError> {
     let path = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|source| CliError::Read { path, source })?;
     let baseline = Baseline::from_json(&text)?;
+    if output::as_json() {
+        return output::line(baseline.to_json()?);
+    }
     output::line(format!("version {}, {}", baseline.v, baseline.source.name()))?;
     let number = |feature: &FeatureBaseline, value: f64| if feature.is_categorical() { "-".to_owned() } else { format!("{value:.4}") };
     let rows: Vec<[String; 8]> = baseline

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{bar, class};
-use crate::error::CliError;
+use crate::{error::CliError, output};
 
 /// What is read from the log in one go.
 const PAGE_ENTRIES: usize = 1_000;
@@ -47,16 +47,18 @@ pub(super) fn export(arguments: &ExportArguments) -> Result<(), CliError> {
         Some("jsonl") => {
             let mut out = write(path)?;
             each(&log, &classes, &mut |class, entry| json_line(&mut out, class, entry).map_err(failed))?;
-            out.flush().map_err(failed)
+            out.flush().map_err(failed)?;
         }
         Some("mcap") => {
             let failed = |source| CliError::Mcap { path: name.clone(), source };
             let mut out = Mcap::new(write(path)?, &log.epoch()?).map_err(failed)?;
             each(&log, &classes, &mut |class, entry| out.add(class, entry).map_err(failed))?;
-            out.file.finish().map(drop).map_err(failed)
+            out.file.finish().map(drop).map_err(failed)?;
         }
-        _ => Err(CliError::Value { what: name, reason: "is neither .jsonl nor .mcap: name the file so".to_owned() }),
+        _ => return Err(CliError::Value { what: name, reason: "is neither .jsonl nor .mcap: name the file so".to_owned() }),
     }
+    // To people a file that is there says enough.
+    if output::as_json() { output::line(format!("{:#}", json!({ "file": name }))) } else { Ok(()) }
 }
 
 /// Hands over every entry, class by class.

@@ -51,7 +51,7 @@ pub(crate) fn run(command: EdgeLogCommand) -> Result<(), CliError> {
 fn inspect(arguments: &InspectArguments) -> Result<(), CliError> {
     let log = LogInspector::open(&arguments.log)?;
     let (epoch, classes) = (log.epoch()?, log.overview()?);
-    if arguments.json {
+    if arguments.json || output::as_json() {
         let classes: Vec<_> = classes.iter().map(class_json).collect();
         return output::line(json!({ "epoch": epoch, "classes": classes }));
     }
@@ -112,11 +112,16 @@ fn verify(path: &Path) -> Result<(), CliError> {
     let bar = bar(held);
     let problems = log.verify(|seen| bar.set_position(seen))?;
     bar.finish_and_clear();
-    if problems.is_empty() {
-        return output::line(format!("{} is whole, entries checked: {}", log.path().display(), bar.position()));
+    let found: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    if found.is_empty() || output::as_json() {
+        let told = json!({ "log": log.path(), "entries": bar.position(), "problems": found });
+        output::said(format!("{} is whole, entries checked: {}", log.path().display(), bar.position()), &told)?;
     }
-    for problem in &problems {
-        eprintln!("{problem}");
+    if found.is_empty() {
+        return Ok(());
+    }
+    if !output::as_json() {
+        found.iter().for_each(|problem| eprintln!("{problem}"));
     }
     Err(CliError::Damaged { path: log.path().display().to_string(), problems: problems.len() })
 }

@@ -23,6 +23,7 @@ const UNTIL_IT_ENDS: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Subcommand)]
 pub(super) enum ActionCommand {
     /// The names of all actions.
+    #[command(after_help = "Example:\n  edgeflow ros action list -t")]
     List {
         /// With their types.
         #[arg(short = 't', long)]
@@ -32,6 +33,7 @@ pub(super) enum ActionCommand {
         count_actions: bool,
     },
     /// Who serves an action and who uses it.
+    #[command(after_help = "Example:\n  edgeflow ros action info /robot_1/inference_node/deploy_model -t")]
     Info {
         /// The action.
         action: String,

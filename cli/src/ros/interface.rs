@@ -9,8 +9,10 @@ use crate::{error::CliError, output};
 #[derive(Subcommand)]
 pub(super) enum InterfaceCommand {
     /// The names of all types.
+    #[command(after_help = "Example:\n  edgeflow ros interface list")]
     List,
     /// The fields of a type.
+    #[command(after_help = "Example:\n  edgeflow ros interface show edgeflow_msgs/srv/Infer")]
     Show {
         /// For instance edgeflow_msgs/srv/Infer.
         #[arg(value_name = "TYPE")]
@@ -20,7 +22,7 @@ pub(super) enum InterfaceCommand {
 
 pub(super) fn run(command: &InterfaceCommand) -> Result<(), CliError> {
     match command {
-        InterfaceCommand::List => registry::messages().chain(registry::services()).chain(registry::actions()).try_for_each(output::line),
+        InterfaceCommand::List => output::lines(registry::messages().chain(registry::services()).chain(registry::actions())),
         InterfaceCommand::Show { name } => output::text(&parts(name)?.into_iter().map(describe).collect::<Vec<_>>().join("---\n")),
     }
 }

@@ -21,6 +21,7 @@ use crate::{error::CliError, output};
 #[derive(Subcommand)]
 pub(super) enum LifecycleCommand {
     /// The names of all managed nodes.
+    #[command(after_help = "Example:\n  edgeflow ros lifecycle nodes")]
     Nodes {
         /// Hidden ones too, whose names begin with an underscore.
         #[arg(short, long)]
@@ -30,6 +31,7 @@ pub(super) enum LifecycleCommand {
         count_nodes: bool,
     },
     /// The state of a managed node, or of all.
+    #[command(after_help = "Example:\n  edgeflow ros lifecycle get /robot_1/inference_node")]
     Get {
         /// The node.
         node: Option<String>,
@@ -37,6 +39,7 @@ pub(super) enum LifecycleCommand {
         wait: WaitArguments,
     },
     /// What a managed node can be told in its state.
+    #[command(after_help = "Example:\n  edgeflow ros lifecycle list /robot_1/inference_node")]
     List {
         /// The node.
         node: String,
@@ -83,7 +86,7 @@ async fn act(graph: &Graph, command: LifecycleCommand) -> Result<(), CliError> {
         LifecycleCommand::Nodes { all, count_nodes } => {
             graph.settle().await;
             let nodes = managed(graph, all)?;
-            if count_nodes { output::line(nodes.len()) } else { nodes.iter().try_for_each(output::line) }
+            if count_nodes { output::line(nodes.len()) } else { output::lines(nodes) }
         }
         LifecycleCommand::Get { node: Some(node), wait } => {
             let node = Managed::find(graph, &node, wait).await?;

@@ -63,6 +63,7 @@ enum RosCommand {
     #[command(subcommand)]
     Interface(interface::InterfaceCommand),
     /// Run the router through which the programs of this machine find each other, until Ctrl-C.
+    #[command(after_help = "Examples:\n  edgeflow ros router\n  edgeflow ros --router 0.0.0.0:7447 router")]
     Router,
 }
 

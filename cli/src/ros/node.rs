@@ -9,6 +9,7 @@ use crate::{error::CliError, output};
 #[derive(Subcommand)]
 pub(super) enum NodeCommand {
     /// The names of all nodes.
+    #[command(after_help = "Example:\n  edgeflow ros node list")]
     List {
         /// Hidden ones too, whose names begin with an underscore.
         #[arg(short, long)]
@@ -28,9 +29,7 @@ pub(super) async fn run(command: &NodeCommand, router: SocketAddr) -> Result<(),
     if count_nodes {
         output::line(shown.len())?;
     } else {
-        for name in shown {
-            output::line(name)?;
-        }
+        output::lines(shown)?;
     }
     graph.leave()
 }

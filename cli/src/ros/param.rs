@@ -19,6 +19,7 @@ use crate::{error::CliError, output};
 #[derive(Subcommand)]
 pub(super) enum ParamCommand {
     /// The names of a node's parameters, or of every node's.
+    #[command(after_help = "Example:\n  edgeflow ros param list /robot_1/inference_node")]
     List {
         /// The node.
         node: Option<String>,
@@ -26,6 +27,7 @@ pub(super) enum ParamCommand {
         wait: WaitArguments,
     },
     /// A parameter's value.
+    #[command(after_help = "Example:\n  edgeflow ros param get /robot_1/inference_node queue_depth")]
     Get {
         /// The node.
         node: String,
@@ -54,6 +56,7 @@ Examples:
         wait: WaitArguments,
     },
     /// What is declared of parameters: type, description, constraints.
+    #[command(after_help = "Example:\n  edgeflow ros param describe /robot_1/inference_node queue_depth")]
     Describe {
         /// The node.
         node: String,
@@ -66,6 +69,7 @@ Examples:
         wait: WaitArguments,
     },
     /// Every parameter's value, as a file for `--params-file`.
+    #[command(after_help = "Example:\n  edgeflow ros param dump /robot_1/inference_node > robot_1.yaml")]
     Dump {
         /// The node.
         node: String,

@@ -20,6 +20,7 @@ pub(super) const SILENT_WAIT: Duration = Duration::from_millis(500);
 #[derive(Subcommand)]
 pub(super) enum ServiceCommand {
     /// The names of all services.
+    #[command(after_help = "Example:\n  edgeflow ros service list -t")]
     List {
         /// With their types.
         #[arg(short = 't', long)]

@@ -18,6 +18,7 @@ use crate::{error::CliError, output};
 #[derive(Subcommand)]
 pub(super) enum TopicCommand {
     /// The names of all topics.
+    #[command(after_help = "Example:\n  edgeflow ros topic list -t")]
     List {
         /// With their types.
         #[arg(short = 't', long)]
@@ -30,6 +31,7 @@ pub(super) enum TopicCommand {
         include_hidden_topics: bool,
     },
     /// The type of a topic and who uses it.
+    #[command(after_help = "Example:\n  edgeflow ros topic info /robot_1/camera/image")]
     Info {
         /// The topic.
         topic: String,
@@ -43,6 +45,7 @@ Examples:
   edgeflow ros topic echo /robot_1/inference_node/result --field label")]
     Echo(EchoArguments),
     /// Measure how often messages come, once a second.
+    #[command(after_help = "Example:\n  edgeflow ros topic hz /robot_1/camera/image")]
     Hz {
         /// The topic.
         topic: String,
@@ -211,6 +214,10 @@ pub(super) async fn run(command: TopicCommand, router: SocketAddr) -> Result<(),
 pub(super) fn list(names: &[(String, Vec<String>)], show_types: bool, count: bool) -> Result<(), CliError> {
     if count {
         return output::line(names.len());
+    }
+    if output::as_json() {
+        let item = |(name, types): &(String, Vec<String>)| serde_json::json!({ "name": name, "types": types });
+        return output::line(format!("{:#}", names.iter().map(item).collect::<serde_json::Value>()));
     }
     for (name, types) in names {
         if show_types {

@@ -5,6 +5,7 @@
 mod api;
 mod baseline;
 mod captures;
+mod documents;
 mod edge_log;
 mod errors;
 mod managed;
