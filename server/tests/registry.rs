@@ -197,6 +197,16 @@ async fn a_pushed_bundle_is_a_folder_to_mlflows_clients() {
     let file = server.anonymous(Method::GET, "/model-versions/get-artifact?name=label-reader&version=1&path=MLmodel");
     assert_eq!(file.bearer_auth(TOKEN).send().await.unwrap().text().await.unwrap(), text);
 
+    // Clients that fetch large files in parts ask for an address of each.
+    for name in ["model.onnx", "MLmodel"] {
+        let asked = server.anonymous(Method::GET, &format!("/api/2.0/mlflow-artifacts/presigned/{root}/{name}")).bearer_auth(TOKEN);
+        let (status, address) = answer(asked).await;
+        assert_eq!(status, StatusCode::OK, "{address}");
+        let opened = reqwest::get(address["url"].as_str().unwrap()).await.unwrap().bytes().await.unwrap();
+        let whole = got(format!("/{root}/{name}")).await.bytes().await.unwrap();
+        assert!(opened == whole && address["file_size"] == json!(whole.len()), "{name}");
+    }
+
     // It is nobody's to change, and only bundles that are registered are there.
     for method in [Method::PUT, Method::DELETE] {
         let (status, body) = answer(at(method, &format!("/{root}/model.onnx")).body("x")).await;

@@ -134,6 +134,27 @@ impl App {
         Ok(entries.into_iter().filter(|entry| after.is_none_or(|after| entry.name.as_str() > after)).take(limit as usize).collect())
     }
 
+    /// A file of a bundle's folder, whose bytes are in their place by their digest then: what is made when it is read is kept for an hour,
+    /// for whoever fetches it by its digest.
+    pub(crate) async fn bundle_content(
+        &self,
+        organisation: &OrganisationId,
+        (digest, name): (&Digest, &str),
+        path: &ArtifactPath,
+    ) -> Result<Option<ArtifactFile>, AppError> {
+        let Some(view) = self.bundle_view(organisation, digest).await? else { return Ok(None) };
+        let file = |sha256, size_bytes| ArtifactFile { path: path.clone(), sha256, size_bytes, created_at_us: view.created_at_us };
+        if let Some(kept) = view.kept.iter().find(|kept| kept.path == name) {
+            return Ok(Some(file(kept.sha256, kept.size_bytes)));
+        }
+        let Some((_, bytes)) = view.made.iter().find(|(made, _)| *made == name) else { return Ok(None) };
+        let incoming = self.artifacts.receive(futures::stream::iter([Ok::<_, std::convert::Infallible>(bytes.clone())])).await?;
+        let _gate = self.artifacts.gate().await;
+        self.stores.artifacts.doubt_artifact(&incoming.sha256, self.now_us()).await?;
+        self.artifacts.place_incoming(&incoming).await?;
+        Ok(Some(file(incoming.sha256, incoming.size_bytes)))
+    }
+
     /// A file of a bundle's folder.
     pub(crate) async fn bundle_file(
         &self,

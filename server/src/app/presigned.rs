@@ -9,7 +9,7 @@ use edgeflow_core::{
 use ring::{hmac, rand::SystemRandom};
 use std::ops::Range;
 
-use crate::app::{App, AppError, ArtifactBytes};
+use crate::app::{App, AppError, ArtifactBytes, bundle_view::bundle_at};
 
 /// How long an address opens: clients ask for another when one has expired.
 const VALID_US: i64 = 300_000_000;
@@ -46,7 +46,10 @@ impl App {
     /// What opens the file under a path for five minutes, with its signature.
     pub async fn presign(&self, principal: &Principal, path: &ArtifactPath) -> Result<(Presigned, String), AppError> {
         self.permit(principal, Action::ReadArtifactPath, Resource::Organisation).await?;
-        let file = self.stores.artifacts.artifact_file(&principal.organisation, path).await?;
+        let file = match bundle_at(path) {
+            Some((digest, Some(name))) => self.bundle_content(&principal.organisation, (&digest, name), path).await?,
+            _ => self.stores.artifacts.artifact_file(&principal.organisation, path).await?,
+        };
         let missing = || AppError::NotFound { what: "artifact", name: path.to_string() };
         let ArtifactFile { sha256, size_bytes, .. } = file.ok_or_else(missing)?;
         let presigned = Presigned { sha256, size_bytes, until_us: self.now_us() + VALID_US };
