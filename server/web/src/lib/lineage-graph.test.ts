@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { barsOfGraph, changesOf, fromLocalInput, particulars, readTime, robotsOf, spanOf, standing, toLocalInput, type LineageDiff } from './lineage';
-import { kin, layersOf, layOut, type EdgeKind, type GraphEdge, type GraphNode, type LineageGraph } from './lineage-graph';
+import { fewerRobots, kin, layersOf, layOut, type EdgeKind, type GraphEdge, type GraphNode, type LineageGraph } from './lineage-graph';
 
 const dataset = (name: string): GraphNode => ({ id: name, label: name, kind: 'dataset', name, digest: name, source_type: '' });
 const run = (id: string): GraphNode => ({ id, label: id, kind: 'run', run_id: id, experiment_id: '1', status: 'FINISHED', user: '', started_at_us: 0, commit: '' });
@@ -68,6 +68,22 @@ describe('the drawing', () => {
   it('leaves edges out whose nodes were cut off', () => {
     expect(layOut({ nodes: [run('a')], edges: [edge('a', 'gone')] }).edges).toEqual([]);
     expect(layOut({ nodes: [], edges: [] })).toMatchObject({ nodes: [], edges: [], width: 0 });
+  });
+});
+
+describe('a fleet that ran one model', () => {
+  const robots = Array.from({ length: 100 }, (_, i) => robot(`r${i}`));
+  const fleet: LineageGraph = { center: 'r99', truncated: false, nodes: [...robots, version('1')], edges: robots.map(({ id }, i) => edge('1', id, 'attested', { now: i === 50 })) };
+
+  it('is drawn in part: what was asked about, then who runs it now', () => {
+    const { graph, robots: all, drawn } = fewerRobots(fleet, 3);
+    expect([all, drawn]).toEqual([100, 3]);
+    expect(graph.nodes.map(({ id }) => id)).toEqual(['r0', 'r50', 'r99', '1']);
+    expect(graph.edges.map(({ to }) => to)).toEqual(['r0', 'r50', 'r99']);
+  });
+
+  it('is drawn whole where it is small', () => {
+    expect(fewerRobots(fleet, 100).graph).toBe(fleet);
   });
 });
 

@@ -223,8 +223,11 @@ export function layOut(graph: Pick<LineageGraph, 'nodes' | 'edges'>, room = 1200
     return { edge, d };
   });
   const columns = layers.map((column, i) => {
-    const kinds = [...new Set(column.flatMap(({ node }) => (node ? [KIND_LABEL[node.kind]] : [])))];
-    return { x: x(i), title: kinds.length === 1 ? `${kinds[0]}s` : kinds.map((kind) => `${kind}s`).join(', ') };
+    // A column of several kinds is called after the one it has most of: the rest say it themselves.
+    const count = new Map<string, number>();
+    for (const { node } of column) if (node) count.set(KIND_LABEL[node.kind], (count.get(KIND_LABEL[node.kind]) ?? 0) + 1);
+    const most = [...count].sort((one, other) => other[1] - one[1])[0];
+    return { x: x(i), title: most ? `${most[0]}s` : '' };
   });
   return {
     node: width,
@@ -234,6 +237,18 @@ export function layOut(graph: Pick<LineageGraph, 'nodes' | 'edges'>, room = 1200
     height: height + TOP,
     columns,
   };
+}
+
+/** The graph with at most so many robots: what it is around, then those that run it now. How many there are is told. */
+export function fewerRobots(graph: LineageGraph, most: number): { graph: LineageGraph; robots: number; drawn: number } {
+  const robots = graph.nodes.filter(({ kind }) => kind === 'robot');
+  if (robots.length <= most) return { graph, robots: robots.length, drawn: robots.length };
+  const now = new Set(graph.edges.filter((edge) => edge.kind === 'attested' && edge.now).map(({ to }) => to));
+  const rank = ({ id }: GraphNode) => (id === graph.center ? 0 : now.has(id) ? 1 : 2);
+  const kept = new Set([...robots].sort((a, b) => rank(a) - rank(b)).slice(0, most).map(({ id }) => id));
+  const nodes = graph.nodes.filter(({ kind, id }) => kind !== 'robot' || kept.has(id));
+  const ids = new Set(nodes.map(({ id }) => id));
+  return { graph: { ...graph, nodes, edges: graph.edges.filter(({ from, to }) => ids.has(from) && ids.has(to)) }, robots: robots.length, drawn: most };
 }
 
 /** Everything a node came from and all that came of it, itself included. */
