@@ -4,7 +4,7 @@
 //! `cargo bench --bench registry -- log` measures a part of it: `log`, `start`, `artifacts`; `alone` is `log` without MLflow's
 //! server, for whoever looks where the time goes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod artifacts;
 mod bare;
