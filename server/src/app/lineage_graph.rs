@@ -11,9 +11,15 @@ use edgeflow_core::{
     provenance::{MAX_RUNS, Registered},
     run::Run,
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use crate::app::{App, AppError, lineage::digest_of};
+
+/// Runs that were read, by their ids.
+type Runs = HashMap<String, Option<Arc<Run>>>;
 
 /// What a graph is about.
 #[derive(Debug, Clone)]
@@ -39,6 +45,7 @@ impl App {
         self.permit(principal, Action::ReadModel, Resource::Organisation).await?;
         let organisation = &principal.organisation;
         let mut sketch = Sketch::new(most as usize);
+        let mut known = Runs::new();
         let versions = match about {
             About::Robot(name, slot) => {
                 let robot = self.remembered(principal, name).await?;
@@ -57,7 +64,7 @@ impl App {
                     sketch.truncate();
                     runs.truncate(most as usize);
                 }
-                let runs = self.runs_until(organisation, runs, at_us).await?;
+                let runs = self.runs_until(organisation, &mut known, runs, at_us).await?;
                 for run in &runs {
                     sketch.dataset_of(run, digest);
                 }
@@ -85,7 +92,7 @@ impl App {
                 sketch.truncate();
                 break;
             }
-            self.draw_origin(organisation, &mut sketch, version, at_us).await?;
+            self.draw_origin(organisation, (&mut sketch, &mut known), version, at_us).await?;
         }
         for (id, version) in &drawn {
             self.draw_robots(organisation, &mut sketch, (id, version), at_us, most).await?;
@@ -96,10 +103,24 @@ impl App {
         Ok(sketch.finish())
     }
 
-    async fn runs_until(&self, organisation: &OrganisationId, ids: Vec<String>, at_us: Option<i64>) -> Result<Vec<Run>, AppError> {
+    /// Runs that had begun; each is read once for a graph, though many versions may come from it.
+    async fn runs_until(
+        &self,
+        organisation: &OrganisationId,
+        known: &mut Runs,
+        ids: Vec<String>,
+        at_us: Option<i64>,
+    ) -> Result<Vec<Arc<Run>>, AppError> {
         let mut runs = Vec::new();
         for id in ids {
-            let run = self.stores.runs.run(organisation, &id).await?;
+            let run = match known.get(&id) {
+                Some(run) => run.clone(),
+                None => {
+                    let run = self.stores.runs.run(organisation, &id).await?.map(Arc::new);
+                    known.insert(id, run.clone());
+                    run
+                }
+            };
             runs.extend(run.filter(|run| at_us.is_none_or(|at_us| run.info.start_ms.saturating_mul(1_000) <= at_us)));
         }
         Ok(runs)
@@ -109,7 +130,7 @@ impl App {
     async fn draw_origin(
         &self,
         organisation: &OrganisationId,
-        sketch: &mut Sketch,
+        (sketch, known): (&mut Sketch, &mut Runs),
         version: &Registered,
         at_us: Option<i64>,
     ) -> Result<(), AppError> {
@@ -119,7 +140,7 @@ impl App {
             if ancestors.len() > MAX_RUNS as usize {
                 sketch.truncate();
             }
-            runs = self.runs_until(organisation, ancestors.into_iter().map(|(id, _)| id).collect(), at_us).await?;
+            runs = self.runs_until(organisation, known, ancestors.into_iter().map(|(id, _)| id).collect(), at_us).await?;
         }
         for run in &runs {
             sketch.run(run);
