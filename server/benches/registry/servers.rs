@@ -68,7 +68,7 @@ impl Server {
         let began = Instant::now();
         while processes.iter().any(|process| runs(*process)) {
             assert!(began.elapsed() < PATIENCE, "the server does not end");
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::park_timeout(Duration::from_millis(10));
         }
     }
 }
