@@ -1,4 +1,4 @@
-//! A log whose file was changed anywhere opens as it was, or as a new epoch, and works from there on. The input is a list of changes,
+//! A log whose files were changed anywhere opens as it was, or as a new epoch, and works from there on. The input is a list of changes,
 //! four bytes each: which file, where (two bytes), and what is there now.
 #![no_main]
 
@@ -6,14 +6,14 @@ use edgeflow_edge_log::{EdgeLog, LogError, NewEntry, Options};
 use edgeflow_wire::{Class, Content};
 use std::{fs, path::Path, sync::OnceLock};
 
-const FILES: [&str; 2] = ["edge_log.db", "edge_log.db-wal"];
+const FILES: [&str; 3] = ["edge_log.db", "edge_log.db-wal", "edge_log.heads"];
 
 fn entry(class: Class, n: i64) -> NewEntry {
     NewEntry { class, t_us: n, boot_us: n, content: Content::Unknown { kind: "n".into(), body: format!("{n} {}", "x".repeat(300)).into() } }
 }
 
-fn template() -> &'static [Vec<u8>; 2] {
-    static TEMPLATE: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+fn template() -> &'static [Vec<u8>; 3] {
+    static TEMPLATE: OnceLock<[Vec<u8>; 3]> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
         let dir = tempfile::tempdir().expect("a folder");
         let options = Options { budget_bytes: 20_000, ..Options::default() };
@@ -51,7 +51,7 @@ fn use_it(dir: &Path) {
 libfuzzer_sys::fuzz_target!(|changes: &[u8]| {
     let mut files = template().clone();
     for change in changes.chunks_exact(4) {
-        let bytes = &mut files[usize::from(change[0] & 1)];
+        let bytes = &mut files[usize::from(change[0] & 0x3f) % FILES.len()];
         let at = (usize::from(change[1]) << 8 | usize::from(change[2])) * (1 + usize::from(change[0] >> 6)) % bytes.len();
         bytes[at] = change[3];
     }
