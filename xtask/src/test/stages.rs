@@ -121,6 +121,8 @@ fn r2r() -> Result<Counts> {
 
 fn python_tests() -> Result<Counts> {
     let python = python::environment(python::TESTS)?;
+    // `edgeflow doctor` is shown clocks that are wrong.
+    debian::ensure(&["faketime"], "faketime")?;
     demo::build_programs()?;
     repo::run(repo::cargo()?.args(["build", "--release", "--workspace", "--example", "statistics"]))?;
     let report = fresh("python")?;
