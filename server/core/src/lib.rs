@@ -37,6 +37,7 @@ pub mod policy;
 pub mod principal;
 pub mod provenance;
 pub mod retention;
+pub mod rollout;
 pub mod rollup;
 pub mod run;
 pub mod run_view;
