@@ -404,6 +404,7 @@ impl Converger {
         let body = DeploymentStatusBody {
             for_version: version,
             slot: slot.to_owned(),
+            kind: spec.kind,
             status,
             model: spec.model.clone(),
             model_version: spec.version.clone(),
@@ -435,11 +436,13 @@ impl Converger {
             version: running.version.clone(),
             digest: running.digest.clone(),
             reason: self.progress.reason.clone(),
+            ..SlotState::default()
         };
         let state = StateBody {
             observed: ObservedState { version },
             slots: BTreeMap::from([(SLOT.to_owned(), slot)]),
             software: SOFTWARE.to_owned(),
+            ..StateBody::default()
         };
         if self.progress.told.as_ref() != Some(&state) {
             self.progress.told = Some(state.clone());

@@ -141,11 +141,10 @@ mod tests {
     #![allow(clippy::panic)]
     use super::*;
     use edgeflow_wire::Envelope;
-    use std::collections::BTreeMap;
 
     fn state(target: &str, server_epoch: u64, generation: u64) -> DesiredState {
         let version = Version { server_epoch, generation };
-        DesiredState { v: WIRE_VERSION, target: target.into(), version, slots: BTreeMap::new(), policy: None }
+        DesiredState { v: WIRE_VERSION, target: target.into(), version, ..DesiredState::default() }
     }
 
     fn envelope(state: &DesiredState) -> Vec<u8> {
@@ -179,10 +178,10 @@ mod tests {
         let mut store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
         assert!(refused(store.offer(&envelope(&state("robot-2", 1, 9))).unwrap()).contains("robot-2"));
         assert!(refused(store.offer(b"{").unwrap()).contains("cannot be read"));
-        let unknown_kind = r#"{"v":1,"target":"robot-1","server_epoch":"1","generation":"1","slots":{"a":{"kind":"map"}}}"#;
+        let unknown_kind = r#"{"v":1,"target":"robot-1","server_epoch":"1","generation":"1","slots":{"a":{"kind":"gripper"}}}"#;
         let envelope_of = |payload: &str| edgeflow_wire::encode(&Envelope { v: 1, payload: payload.into(), signatures: vec![] }).unwrap();
-        assert!(refused(store.offer(&envelope_of(unknown_kind)).unwrap()).contains("map"));
-        let later = unknown_kind.replace("\"v\":1", "\"v\":2").replace(r#"{"a":{"kind":"map"}}"#, "{}");
+        assert!(refused(store.offer(&envelope_of(unknown_kind)).unwrap()).contains("gripper"));
+        let later = unknown_kind.replace("\"v\":1", "\"v\":2").replace(r#"{"a":{"kind":"gripper"}}"#, "{}");
         assert!(refused(store.offer(&envelope_of(&later)).unwrap()).contains("wire version 2"));
         assert_eq!(store.accepted(), None);
     }

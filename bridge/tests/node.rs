@@ -69,7 +69,7 @@ fn desired(target: &str, generation: u64, spec: &SlotSpec) -> DesiredState {
         target: target.into(),
         version: Version { server_epoch: 1, generation },
         slots: BTreeMap::from([("default".to_owned(), spec.clone())]),
-        policy: None,
+        ..DesiredState::default()
     }
 }
 

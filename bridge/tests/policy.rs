@@ -22,7 +22,6 @@ use edgeflow_wire::{
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
@@ -92,8 +91,8 @@ impl World {
             v: WIRE_VERSION,
             target: "robot-1".into(),
             version: Version { server_epoch: 1, generation: self.generation },
-            slots: BTreeMap::new(),
             policy: Some(VersionedPolicy { version, document }),
+            ..DesiredState::default()
         });
     }
 

@@ -49,7 +49,7 @@ async fn checks(server: &Server, robot: &str) -> (Option<i32>, BTreeMap<String, 
 
 fn state(server_epoch: u64, generation: u64) -> EntryBody {
     let observed = ObservedState { version: Version { server_epoch, generation } };
-    EntryBody::State(StateBody { observed, slots: BTreeMap::new(), software: "0.0.1".into() })
+    EntryBody::State(StateBody { observed, slots: BTreeMap::new(), software: "0.0.1".into(), ..StateBody::default() })
 }
 
 async fn say(server: &Server, robot: &mut Robot, class: Class, body: EntryBody) {
@@ -97,7 +97,7 @@ async fn what_is_wrong_with_a_robot_is_said_with_its_remedy() {
         digest: slot.digest,
         running_digest: String::new(),
         reason: "no space left".into(),
-        swap_gap_us: 0,
+        ..DeploymentStatusBody::default()
     };
     say(&server, &mut robot, Class::Critical, EntryBody::DeploymentStatus(failed)).await;
     say(&server, &mut robot, Class::Event, drift(2, true)).await;

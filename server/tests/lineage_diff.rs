@@ -138,8 +138,7 @@ async fn what_was_never_registered_here_is_known_by_its_digest_only() {
             model_version: version.to_string(),
             digest: digest.into(),
             running_digest: digest.into(),
-            reason: String::new(),
-            swap_gap_us: 0,
+            ..edgeflow_wire::DeploymentStatusBody::default()
         })
     };
     let digests = ["1", "2"].map(|digit| format!("sha256:{}", digit.repeat(64)));

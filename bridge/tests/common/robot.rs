@@ -15,7 +15,6 @@ use edgeflow_wire::{
 use futures::StreamExt;
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -78,8 +77,8 @@ impl World {
             v: WIRE_VERSION,
             target: "robot-1".into(),
             version: Version { server_epoch: 1, generation: self.generation },
-            slots: BTreeMap::new(),
             policy: Some(VersionedPolicy { version, document }),
+            ..DesiredState::default()
         });
     }
 

@@ -1,11 +1,10 @@
 //! What an entry says. One variant per kind of fact; class and kind together say how it is kept.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 use crate::{
-    CaptureBody, CommandStatusBody, EscalationBody, LiveBody, PolicyStatusBody, SurvivalBody, TopicSampleBody, TopicWindowBody,
-    TriggerBody, Version, float,
+    CaptureBody, CommandStatusBody, EscalationBody, LiveBody, PolicyStatusBody, SlotKind, SlotStatus, StateBody, SurvivalBody,
+    TopicSampleBody, TopicWindowBody, TriggerBody, Version, float,
 };
 
 /// The content of a log entry, tagged by `kind`.
@@ -110,69 +109,17 @@ impl From<EntryBody> for Content {
     }
 }
 
-/// Where a slot is on its way to its declared content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SlotStatus {
-    /// Known, not begun.
-    Pending,
-    /// Fetching the bundle.
-    Downloading,
-    /// Checking digests.
-    Verifying,
-    /// Building the session beside the running one.
-    Warming,
-    /// Serving.
-    Active,
-    /// Refused or broken; what ran before keeps running.
-    Failed,
-    /// Taken back to what ran before.
-    RolledBack,
-}
-
-/// The newest desired state a robot has taken up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObservedState {
-    /// Its version.
-    #[serde(flatten)]
-    pub version: Version,
-}
-
-/// One slot as the robot sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SlotState {
-    /// Where it is on its way.
-    pub status: SlotStatus,
-    /// Registry name of the model that serves now; empty when none does.
-    pub model: String,
-    /// Registry version of the model that serves now.
-    pub version: String,
-    /// Bundle digest that serves now: the attested truth. Empty when none does.
-    pub digest: String,
-    /// Why, when failed or rolled back.
-    #[serde(default)]
-    pub reason: String,
-}
-
-/// What the robot is and runs now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateBody {
-    /// Newest desired state taken up.
-    pub observed: ObservedState,
-    /// Slot name to its state.
-    pub slots: BTreeMap<String, SlotState>,
-    /// Software version of the bridge.
-    pub software: String,
-}
-
 /// A deployment took a step on a robot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentStatusBody {
     /// Desired state that asked for it.
     #[serde(flatten)]
     pub for_version: Version,
     /// Slot.
     pub slot: String,
+    /// What the slot holds.
+    #[serde(default, skip_serializing_if = "SlotKind::is_model")]
+    pub kind: SlotKind,
     /// Step reached.
     pub status: SlotStatus,
     /// Registry name of the model asked for.

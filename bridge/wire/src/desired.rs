@@ -1,9 +1,9 @@
 //! What a robot shall be: declared by the control plane, taken up by the robot at its own pace.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use crate::{VersionedPolicy, u64_string};
+use crate::{Hold, VersionVector, VersionedPolicy, u64_string};
 
 /// Order of desired states: a robot refuses one that is lower than what it has taken up.
 ///
@@ -19,7 +19,7 @@ pub struct Version {
 }
 
 /// The whole declared state of one robot.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DesiredState {
     /// [`WIRE_VERSION`](crate::WIRE_VERSION).
     pub v: u32,
@@ -33,14 +33,54 @@ pub struct DesiredState {
     /// What it reports of its topics; nothing was ever declared when it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<VersionedPolicy>,
+    /// Slot name to how far the control plane has come with it: which desired state declared it last (also that nothing shall be in
+    /// it), and how many changes made on the robot it has settled. A robot with more of these keeps what it has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vectors: BTreeMap<String, VersionVector>,
+    /// While this stands the robot changes nothing of what it has, whatever is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
 }
 
-/// What a slot holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a slot holds. A robot that does not know a kind refuses the whole document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotKind {
     /// A model bundle, served by an inference node.
+    #[default]
     Model,
+    /// A map, applied by what the robot declares for it.
+    Map,
+    /// Software, applied by what the robot declares for it.
+    Package,
+    /// Configuration, applied by what the robot declares for it.
+    Config,
+}
+
+impl SlotKind {
+    /// All of them.
+    pub const ALL: [SlotKind; 4] = [SlotKind::Model, SlotKind::Map, SlotKind::Package, SlotKind::Config];
+
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SlotKind::Model => "model",
+            SlotKind::Map => "map",
+            SlotKind::Package => "package",
+            SlotKind::Config => "config",
+        }
+    }
+
+    /// Whether it is what every robot knows.
+    pub fn is_model(&self) -> bool {
+        *self == SlotKind::Model
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What shall be in one slot.
@@ -48,9 +88,9 @@ pub enum SlotKind {
 pub struct SlotSpec {
     /// What the slot holds.
     pub kind: SlotKind,
-    /// Registry name of the model.
+    /// Registry name of the model (or map, package, configuration).
     pub model: String,
-    /// Registry version of the model.
+    /// Registry version of it.
     pub version: String,
     /// Bundle digest, `sha256:` and 64 hex digits. It is the digest of `files`, so a robot checks it without trust.
     pub digest: String,

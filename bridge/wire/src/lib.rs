@@ -15,13 +15,13 @@ mod log;
 mod news;
 mod number;
 mod policy;
+mod state;
 mod telemetry;
 mod topic;
 
 pub use body::{
     ApplicationEventBody, Content, DeploymentStatusBody, DriftFeatureBody, DriftReportBody, EntryBody, EvaluationBody, EventSeverity,
-    FaultBody, InferenceSummaryBody, LinkBody, MissionBody, MissionKind, ObservedState, Point, PointsBody, SlotState, SlotStatus,
-    StateBody,
+    FaultBody, InferenceSummaryBody, LinkBody, MissionBody, MissionKind, Point, PointsBody,
 };
 pub use capture::{CaptureBody, CaptureInfo, CaptureProgress, CaptureState, MAX_CAPTURE_PART_BYTES};
 pub use class::Class;
@@ -39,6 +39,7 @@ pub use policy::{
     Capture, Escalation, Field, FieldPath, MAX_CONDITION_BYTES, MAX_POLICY_BYTES, OnChange, PolicyError, Reason, Reduce, Route, Samples,
     Step, TelemetryPolicy, Treat, Trigger, VersionedPolicy, Watch, Window, name_matches,
 };
+pub use state::{Activity, ConfigurationState, Hold, LocalChange, ObservedState, SlotState, SlotStatus, StateBody, VersionVector};
 pub use telemetry::{
     EscalationBody, FieldWindow, NumberWindow, PolicyOutcome, PolicyStatusBody, SampleValue, StateWindow, SurvivalBody, TimeInState,
     TopicSampleBody, TopicWindowBody, TriggerBody,

@@ -7,7 +7,7 @@ use edgeflow_wire::{
 };
 use proptest::{prelude::*, sample::Index};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fmt::Debug};
+use std::fmt::Debug;
 
 /// Decodes, and holds that what was read survives another round trip.
 fn read<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
@@ -40,7 +40,7 @@ fn documents() -> Vec<Vec<u8>> {
     let hello = Hello { v: WIRE_VERSION, epoch: "e".into(), software: "s".into(), classes, t_us: 1, boot_us: 2 };
     let ack = LogAck { v: WIRE_VERSION, epoch: "e".into(), outcome: AckOutcome::OutOfOrder, next: Vec::new(), server_time_us: 1 };
     let version = Version { server_epoch: 1, generation: 2 };
-    let desired = DesiredState { v: WIRE_VERSION, target: "robot-1".into(), version, slots: BTreeMap::new(), policy: None };
+    let desired = DesiredState { v: WIRE_VERSION, target: "robot-1".into(), version, ..DesiredState::default() };
     let mut documents = Vec::new();
     for upstream in [Upstream::Batch(batch), Upstream::Hello(hello)] {
         documents.extend([encode(&upstream).unwrap(), serde_json::to_vec(&upstream).unwrap()]);

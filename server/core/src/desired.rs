@@ -1,13 +1,12 @@
 //! Desired state: how the next document of a robot is made, and that it never goes back.
 
-use edgeflow_wire::{DesiredState, SlotSpec, Version, VersionedPolicy, WIRE_VERSION};
-use std::collections::BTreeMap;
+use edgeflow_wire::{DesiredState, Hold, SlotSpec, Version, VersionedPolicy, WIRE_VERSION};
 
 use crate::{CoreError, SlotName, TargetName};
 
 /// The document of a robot nothing was declared for.
 pub fn empty(target: &TargetName) -> DesiredState {
-    DesiredState { v: WIRE_VERSION, target: target.to_string(), version: Version::default(), slots: BTreeMap::new(), policy: None }
+    DesiredState { v: WIRE_VERSION, target: target.to_string(), ..DesiredState::default() }
 }
 
 /// The document that follows `current` when `slot` shall hold `spec`. The other slots stay as they are.
@@ -16,7 +15,37 @@ pub fn empty(target: &TargetName) -> DesiredState {
 pub fn with_slot(current: &DesiredState, server_epoch: u64, slot: &SlotName, spec: SlotSpec) -> Result<DesiredState, CoreError> {
     let mut next = DesiredState { version: after(current.version, server_epoch)?, ..current.clone() };
     next.slots.insert(slot.to_string(), spec);
+    declared(&mut next, slot);
     Ok(next)
+}
+
+/// The document that follows `current` when nothing shall be declared for `slot` any more; `None` when nothing is.
+///
+/// Fails when `server_epoch` is below that of `current`.
+pub fn without_slot(current: &DesiredState, server_epoch: u64, slot: &SlotName) -> Result<Option<DesiredState>, CoreError> {
+    if !current.slots.contains_key(slot.as_str()) {
+        return Ok(None);
+    }
+    let mut next = DesiredState { version: after(current.version, server_epoch)?, ..current.clone() };
+    next.slots.remove(slot.as_str());
+    declared(&mut next, slot);
+    Ok(Some(next))
+}
+
+/// Puts on record that this document is the one that declared `slot` last.
+fn declared(next: &mut DesiredState, slot: &SlotName) {
+    next.vectors.entry(slot.to_string()).or_default().control = next.version;
+}
+
+/// The document that follows `current` when the robot shall change nothing (`Some`), or shall follow again (`None`). `None` when that
+/// is how it stands.
+///
+/// Fails when `server_epoch` is below that of `current`.
+pub fn with_hold(current: &DesiredState, server_epoch: u64, hold: Option<Hold>) -> Result<Option<DesiredState>, CoreError> {
+    if current.hold == hold {
+        return Ok(None);
+    }
+    Ok(Some(DesiredState { version: after(current.version, server_epoch)?, hold, ..current.clone() }))
 }
 
 /// The document that follows `current` when the robot shall report what `policy` says. The slots stay as they are. `None`
@@ -33,7 +62,7 @@ pub fn with_policy(current: &DesiredState, server_epoch: u64, policy: serde_json
     Ok(Some(DesiredState { version: after(current.version, server_epoch)?, policy, ..current.clone() }))
 }
 
-fn after(current: Version, server_epoch: u64) -> Result<Version, CoreError> {
+pub(crate) fn after(current: Version, server_epoch: u64) -> Result<Version, CoreError> {
     let next = Version { server_epoch, generation: current.generation + 1 };
     if next > current { Ok(next) } else { Err(CoreError::DesiredNotNewer { current: label(current), next: label(next) }) }
 }
@@ -61,6 +90,21 @@ mod tests {
         assert_eq!(second.slots["default"].version, "1");
         let restored = with_slot(&second, 2, &slot, spec("3")).unwrap();
         assert!(restored.version > second.version);
+        assert_eq!((restored.vectors["map"].control, restored.vectors["default"].control), (second.version, restored.version));
+    }
+
+    #[test]
+    fn a_slot_leaves_and_a_hold_comes_and_goes_each_with_a_generation_of_its_own() {
+        let slot = SlotName::default_slot();
+        let first = with_slot(&empty(&TargetName::new("r1").unwrap()), 1, &slot, spec("1")).unwrap();
+        let second = without_slot(&first, 1, &slot).unwrap().unwrap();
+        assert_eq!((second.version.generation, second.slots.len(), second.vectors["default"].control), (2, 0, second.version));
+        assert_eq!(without_slot(&second, 1, &slot).unwrap(), None);
+        let hold = Some(Hold { reason: "audit".into(), by: "administrator".into(), since_us: 5 });
+        let third = with_hold(&second, 1, hold.clone()).unwrap().unwrap();
+        assert_eq!((third.version.generation, &third.hold, &third.vectors), (3, &hold, &second.vectors));
+        assert_eq!(with_hold(&third, 1, hold).unwrap(), None);
+        assert_eq!(with_hold(&third, 1, None).unwrap().unwrap().hold, None);
     }
 
     #[test]

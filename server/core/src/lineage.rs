@@ -85,7 +85,7 @@ mod tests {
 
     fn now(digest: &str, t_us: i64) -> SlotNow {
         let state =
-            SlotState { status: SlotStatus::Active, model: "m".into(), version: "1".into(), digest: digest.into(), reason: String::new() };
+            SlotState { status: SlotStatus::Active, model: "m".into(), version: "1".into(), digest: digest.into(), ..SlotState::default() };
         SlotNow { state, since_us: t_us, at: Moment { epoch_ordinal: 1, class: Class::Critical, seq: 1, t_us } }
     }
 

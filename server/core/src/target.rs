@@ -103,14 +103,16 @@ pub fn slots_of(content: &Content, known: &BTreeMap<String, SlotNow>) -> Vec<(St
     match content {
         Content::Known(EntryBody::State(state)) => state.slots.iter().map(|(slot, now)| (slot.clone(), now.clone())).collect(),
         Content::Known(EntryBody::DeploymentStatus(step)) => {
+            let before = known.get(&step.slot).map(|now| now.state.clone()).unwrap_or_default();
             let (model, version) = if step.running_digest == step.digest {
                 (step.model.clone(), step.model_version.clone())
+            } else if before.digest == step.running_digest {
+                (before.model.clone(), before.version.clone())
             } else {
-                let serving = known.get(&step.slot).filter(|now| now.state.digest == step.running_digest);
-                serving.map(|now| (now.state.model.clone(), now.state.version.clone())).unwrap_or_default()
+                Default::default()
             };
             let (digest, reason) = (step.running_digest.clone(), step.reason.clone());
-            vec![(step.slot.clone(), SlotState { status: step.status, model, version, digest, reason })]
+            vec![(step.slot.clone(), SlotState { kind: step.kind, status: step.status, model, version, digest, reason, ..before })]
         }
         _ => Vec::new(),
     }
@@ -332,7 +334,7 @@ pub fn view(target: &Target, attested: &Attested, online: bool) -> TargetView {
         (slot.clone(), DesiredSlotView { model: spec.model.clone(), version: spec.version.clone(), digest: spec.digest.clone() })
     });
     let slots = attested.slots.iter().map(|(slot, now)| {
-        let SlotState { status, model, version, digest, reason } = now.state.clone();
+        let SlotState { status, model, version, digest, reason, .. } = now.state.clone();
         (slot.clone(), SlotView { status, model, version, digest, reason, since_us: now.since_us })
     });
     let summary = attested.summary();

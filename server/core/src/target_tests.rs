@@ -9,7 +9,7 @@ fn moment(class: Class, seq: u64, t_us: i64) -> Moment {
 }
 
 fn slot(status: SlotStatus, digest: &str) -> SlotState {
-    SlotState { status, model: "m".into(), version: digest.into(), digest: digest.into(), reason: String::new() }
+    SlotState { status, model: "m".into(), version: digest.into(), digest: digest.into(), ..SlotState::default() }
 }
 
 fn declared(digest: &str, generations: u64) -> DesiredState {
@@ -24,6 +24,7 @@ fn attested(observed: u64, state: SlotState) -> Attested {
         observed: ObservedState { version: Version { server_epoch: 1, generation: observed } },
         slots: BTreeMap::from([("default".to_owned(), state.clone())]),
         software: "0".into(),
+        ..StateBody::default()
     };
     let newest = Newest { at, received_us: 6, content: EntryBody::State(body).into() };
     Attested {
@@ -78,8 +79,7 @@ fn a_step_towards_another_bundle_leaves_what_serves_as_it_is() {
         model_version: "b".into(),
         digest: "b".into(),
         running_digest: "a".into(),
-        reason: String::new(),
-        swap_gap_us: 0,
+        ..DeploymentStatusBody::default()
     };
     let slots = slots_of(&EntryBody::DeploymentStatus(step).into(), &before.slots);
     let (name, state) = &slots[0];

@@ -169,8 +169,7 @@ impl Robot {
                 model_version: slot.version.clone(),
                 digest: slot.digest.clone(),
                 running_digest: running.into(),
-                reason: String::new(),
-                swap_gap_us: 0,
+                ..DeploymentStatusBody::default()
             })
         };
         self.say(app, Class::Critical, vec![step(SlotStatus::Downloading, ""), step(SlotStatus::Active, &slot.digest)]).await;
@@ -179,10 +178,10 @@ impl Robot {
             model: slot.model.clone(),
             version: slot.version.clone(),
             digest: slot.digest.clone(),
-            reason: String::new(),
+            ..SlotState::default()
         };
         let observed = ObservedState { version: desired.version };
-        let state = StateBody { observed, slots: [("default".to_owned(), now)].into(), software: "0.1.0".into() };
+        let state = StateBody { observed, slots: [("default".to_owned(), now)].into(), software: "0.1.0".into(), ..StateBody::default() };
         self.say(app, Class::Event, vec![EntryBody::State(state)]).await;
     }
 }

@@ -135,11 +135,12 @@ async fn declare(
     let row = row.ok_or_else(|| StoreError::Missing { what: "robot", name: target.to_string() })?;
     let next = desired::with_slot(&target_of(&row)?.desired, server_epoch, &new.slot, new.spec.clone())?;
     let (epoch, generation) = (int(next.version.server_epoch)?, int(next.version.generation)?);
-    sqlx::query("UPDATE targets SET server_epoch = ?2, generation = ?3, slots = ?4 WHERE name = ?1")
+    sqlx::query("UPDATE targets SET server_epoch = ?2, generation = ?3, slots = ?4, vectors = ?5 WHERE name = ?1")
         .bind(target.as_str())
         .bind(epoch)
         .bind(generation)
         .bind(json(&next.slots)?)
+        .bind(json(&next.vectors)?)
         .execute(&mut *connection)
         .await
         .map_err(&declare)?;

@@ -178,7 +178,15 @@ pub(crate) fn target_of(row: &SqliteRow) -> Result<Target, StoreError> {
     let policy = get::<Option<&str>>(row, "policy")?.map(serde_json::from_str).transpose();
     let policy = policy.map_err(|error| corrupt("policy")(&error))?;
     Ok(Target {
-        desired: DesiredState { v: WIRE_VERSION, target: name.to_string(), version, slots: get_json(row, "slots")?, policy },
+        desired: DesiredState {
+            v: WIRE_VERSION,
+            target: name.to_string(),
+            version,
+            slots: get_json(row, "slots")?,
+            policy,
+            vectors: get_json(row, "vectors")?,
+            hold: get::<Option<&str>>(row, "hold")?.map(serde_json::from_str).transpose().map_err(|error| corrupt("hold")(&error))?,
+        },
         id: RobotId { organisation: get_name(row, "organisation")?, name },
         labels: get_json(row, "labels")?,
         token_hash: get_hash(row, "token_hash")?,

@@ -169,9 +169,9 @@ pub async fn entries_of_kinds_nobody_knows_are_kept(stores: Stores) {
 }
 
 fn state(generation: u64, status: SlotStatus, digest: &str) -> EntryBody {
-    let slot = SlotState { status, model: "reader".into(), version: digest.into(), digest: digest.into(), reason: String::new() };
+    let slot = SlotState { status, model: "reader".into(), version: digest.into(), digest: digest.into(), ..SlotState::default() };
     let observed = ObservedState { version: Version { server_epoch: 1, generation } };
-    EntryBody::State(StateBody { observed, slots: [("default".to_owned(), slot)].into(), software: "0.1.0".into() })
+    EntryBody::State(StateBody { observed, slots: [("default".to_owned(), slot)].into(), software: "0.1.0".into(), ..StateBody::default() })
 }
 
 fn step(generation: u64, status: SlotStatus, digest: &str, running: &str) -> EntryBody {
@@ -183,8 +183,7 @@ fn step(generation: u64, status: SlotStatus, digest: &str, running: &str) -> Ent
         model_version: digest.into(),
         digest: digest.into(),
         running_digest: running.into(),
-        reason: String::new(),
-        swap_gap_us: 0,
+        ..DeploymentStatusBody::default()
     })
 }
 

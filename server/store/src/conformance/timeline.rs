@@ -33,12 +33,13 @@ fn state(digest: &str) -> edgeflow_wire::EntryBody {
         model: "reader".into(),
         version: digest.into(),
         digest: digest.into(),
-        reason: String::new(),
+        ..edgeflow_wire::SlotState::default()
     };
     edgeflow_wire::EntryBody::State(edgeflow_wire::StateBody {
         observed: edgeflow_wire::ObservedState { version: edgeflow_wire::Version::default() },
         slots: [("default".to_owned(), now)].into(),
         software: "0.1.0".into(),
+        ..edgeflow_wire::StateBody::default()
     })
 }
 
