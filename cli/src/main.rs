@@ -73,6 +73,9 @@ enum Command {
     /// The robots that the control plane knows.
     #[command(subcommand)]
     Targets(api::TargetsCommand),
+    /// People with tokens of their own, so that what is done is known by who did it.
+    #[command(subcommand)]
+    Operators(api::OperatorsCommand),
     /// On a robot: get its certificate, with a one-time token.
     #[command(visible_alias = "enrol")]
     Enroll(enroll::EnrollArguments),
@@ -161,6 +164,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Completions { shell } => completions(shell),
         Command::Ros(arguments) => ros::run(arguments).await,
         Command::Targets(command) => api::targets(command).await,
+        Command::Operators(command) => api::operators(command).await,
         Command::Enroll(arguments) => enroll::enroll(arguments).await,
         Command::Broker(command) => api::broker(command).await,
         Command::Revoke(arguments) => api::revoke(arguments).await,

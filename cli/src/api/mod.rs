@@ -11,6 +11,7 @@ mod lineage;
 mod lineage_over_time;
 mod logs;
 mod model;
+mod operators;
 mod policy;
 mod pull;
 mod push;
@@ -27,6 +28,7 @@ pub(crate) use events::{EventsArguments, events};
 pub(crate) use lineage::{LineageArguments, lineage};
 pub(crate) use logs::{LogsArguments, logs};
 pub(crate) use model::{ModelCommand, model};
+pub(crate) use operators::{OperatorsCommand, operators};
 pub(crate) use policy::{PolicyCommand, policy};
 pub(crate) use targets::{RevokeArguments, TargetsCommand, revoke, targets};
 

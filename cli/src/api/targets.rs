@@ -20,11 +20,41 @@ use crate::{error::CliError, output, when::when};
 #[derive(Subcommand)]
 pub(crate) enum TargetsCommand {
     /// Every robot: whether it is online, what it runs, whether its input drifts.
-    #[command(after_help = "Examples:\n  edgeflow targets list\n  edgeflow targets list --output json")]
+    #[command(after_help = "\
+Examples:
+  edgeflow targets list
+  edgeflow targets list --label site=berlin --condition degraded
+  edgeflow targets list --model label-reader/2 --output json")]
     List {
+        /// Only those with this label; several of one key: any of these values, of several keys: all.
+        #[arg(long = "label", value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+        /// Only those that are ready, progressing, degraded, drifted or offline.
+        #[arg(long, value_name = "CONDITION")]
+        condition: Option<String>,
+        /// Only those that run this model, or this version of it.
+        #[arg(long, value_name = "NAME[/VERSION]")]
+        model: Option<String>,
+        /// Only those with this in their names.
+        #[arg(long, value_name = "PART")]
+        name: Option<String>,
         /// As the API gives it.
         #[arg(long)]
         json: bool,
+    },
+    /// Put labels in the place of a robot's; without any, show those it has.
+    #[command(
+        after_help = "Examples:\n  edgeflow targets labels robot-1\n  edgeflow targets labels robot-1 site=berlin environment=production"
+    )]
+    Labels {
+        /// Its name.
+        name: String,
+        /// All labels it shall have.
+        #[arg(value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+        /// Take all of them away.
+        #[arg(long, conflicts_with = "labels")]
+        none: bool,
     },
     /// Let a robot in: the control plane makes its token, which is kept in a file for the robot's bridge.
     #[command(after_help = "Example:\n  edgeflow targets enrol robot-1 --token-file /etc/edgeflow/token")]
@@ -87,6 +117,12 @@ struct Enrolled {
 }
 
 #[derive(Deserialize)]
+struct Labelled {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
 struct Target {
     name: String,
     online: bool,
@@ -115,7 +151,8 @@ struct Accuracy {
 
 pub(crate) async fn targets(command: TargetsCommand) -> Result<(), CliError> {
     match command {
-        TargetsCommand::List { json: raw } => list(raw).await,
+        TargetsCommand::List { labels, condition, model, name, json: raw } => list(&labels, [condition, model, name], raw).await,
+        TargetsCommand::Labels { name, labels, none } => set_labels(&name, &labels, none).await,
         TargetsCommand::Enrol { name, token_file } => enrol(&name, &token_file).await,
         TargetsCommand::Certificates { name, json: raw } => certificates(&name, raw).await,
         TargetsCommand::Bootstrap { name, token_file, minutes } => bootstrap(&name, &token_file, minutes).await,
@@ -178,7 +215,11 @@ pub(crate) async fn revoke(arguments: RevokeArguments) -> Result<(), CliError> {
 }
 
 /// A token is shown once, so its file is made before it is asked for, readable by this user only.
-async fn keep_token<T>(path: &Path, ask: impl Future<Output = Result<T, CliError>>, token: fn(&T) -> &String) -> Result<T, CliError> {
+pub(super) async fn keep_token<T>(
+    path: &Path,
+    ask: impl Future<Output = Result<T, CliError>>,
+    token: fn(&T) -> &String,
+) -> Result<T, CliError> {
     let failed = |source| CliError::Write { path: path.display().to_string(), source };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
@@ -195,8 +236,36 @@ async fn keep_token<T>(path: &Path, ask: impl Future<Output = Result<T, CliError
     Ok(made)
 }
 
-async fn list(raw: bool) -> Result<(), CliError> {
-    let list = Client::from_environment()?.get("/targets", &[]).await?;
+/// A label as it is written here.
+fn label(text: &str) -> Result<(&str, &str), CliError> {
+    text.split_once('=').ok_or_else(|| CliError::Input { path: text.to_owned(), reason: "a label is KEY=VALUE".to_owned() })
+}
+
+async fn set_labels(name: &str, labels: &[String], none: bool) -> Result<(), CliError> {
+    let (client, path) = (Client::from_environment()?, format!("/targets/{}", encode(name)));
+    let view = if labels.is_empty() && !none {
+        client.get(&path, &[]).await?
+    } else {
+        let labels: BTreeMap<&str, &str> = labels.iter().map(|text| label(text)).collect::<Result<_, _>>()?;
+        client.put(&format!("{path}/labels"), &json!({ "labels": labels })).await?
+    };
+    let labelled: Labelled = document(view, &path)?;
+    if output::as_json() {
+        return super::json(&json!({ "name": name, "labels": labelled.labels }));
+    }
+    output::table(["KEY", "VALUE"], &labelled.labels.into_iter().map(|(key, value)| [key, value]).collect::<Vec<_>>())
+}
+
+async fn list(labels: &[String], [condition, model, name]: [Option<String>; 3], raw: bool) -> Result<(), CliError> {
+    let mut query: Vec<(&str, String)> = Vec::new();
+    for text in labels {
+        let (key, value) = label(text)?;
+        query.push(("label", format!("{key}:{value}")));
+    }
+    for (key, value) in [("condition", condition), ("model", model), ("q", name)] {
+        query.extend(value.map(|value| (key, value)));
+    }
+    let list = Client::from_environment()?.get("/targets", &query).await?;
     if raw || output::as_json() {
         return super::json(&list);
     }

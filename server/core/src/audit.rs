@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct NewAudit {
     /// When, microseconds since the Unix epoch.
     pub at_us: i64,
-    /// Who, as `administrator` or `robot:{name}`.
+    /// Who, as `administrator`, `operator:{name}` or `robot:{name}`.
     pub who: String,
     /// What, such as `deploy`.
     pub action: String,
@@ -26,7 +26,7 @@ pub struct AuditRecord {
     pub id: i64,
     /// When, microseconds since the Unix epoch.
     pub at_us: i64,
-    /// Who, as `administrator` or `robot:{name}`.
+    /// Who, as `administrator`, `operator:{name}` or `robot:{name}`.
     pub who: String,
     /// What, such as `deploy`.
     pub action: String,

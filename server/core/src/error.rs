@@ -37,6 +37,12 @@ pub enum CoreError {
         /// Which part, and what is wrong with it.
         reason: String,
     },
+    /// Labels no robot may have.
+    #[error("bad labels: {reason}")]
+    BadLabels {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A source no version may come from.
     #[error("invalid model version source {given:?}: {reason}")]
     BadSource {

@@ -32,6 +32,8 @@ pub mod model_source;
 pub mod multipart;
 mod name;
 pub mod openlineage;
+pub mod operator;
+pub mod overview;
 pub mod page;
 pub mod policy;
 pub mod principal;
@@ -49,7 +51,7 @@ pub mod timeline;
 
 pub use clock::Clock;
 pub use error::CoreError;
-pub use name::{ModelName, OrganisationId, SlotName, TargetName};
+pub use name::{ModelName, OperatorName, OrganisationId, SlotName, TargetName};
 pub use page::Page;
 pub use principal::Principal;
 pub use target::RobotId;

@@ -93,6 +93,13 @@ name_type!(
     dashed
 );
 name_type!(
+    /// A person's name, as their acts are recorded under.
+    OperatorName,
+    "operator name",
+    "use 1 to 63 lower-case letters, digits and dashes, starting with a letter or digit",
+    dashed
+);
+name_type!(
     /// A registered model's name.
     ModelName,
     "model name",

@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use crate::{OrganisationId, TargetName};
+use crate::{OperatorName, OrganisationId, TargetName};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Who {
     /// A person or program with the administrator's token.
     Administrator,
+    /// A person with a token of their own.
+    Operator(OperatorName),
     /// A robot with its own certificate or token.
     Robot(TargetName),
 }
@@ -18,6 +20,7 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Who::Administrator => f.write_str("administrator"),
+            Who::Operator(name) => write!(f, "operator:{name}"),
             Who::Robot(name) => write!(f, "robot:{name}"),
         }
     }
@@ -61,6 +64,16 @@ pub enum Action {
     Deploy,
     /// Change what a robot reports of its topics.
     SetPolicy,
+    /// Change a robot's labels.
+    SetLabels,
+    /// Read what is declared of the fleet.
+    ReadFleet,
+    /// Declare what the fleet shall be, or propose it.
+    DeclareFleet,
+    /// Approve or reject what somebody else proposed.
+    ReviewFleet,
+    /// Give people tokens of their own, and take them away.
+    ManageOperators,
     /// Give a robot a command.
     Command,
     /// Look at a robot's topics live, and publish on some.
@@ -92,6 +105,11 @@ impl Action {
             Action::ReadDeployment => "read_deployment",
             Action::Deploy => "deploy",
             Action::SetPolicy => "set_policy",
+            Action::SetLabels => "set_labels",
+            Action::ReadFleet => "read_fleet",
+            Action::DeclareFleet => "declare_fleet",
+            Action::ReviewFleet => "review_fleet",
+            Action::ManageOperators => "manage_operators",
             Action::Command => "command",
             Action::Live => "live",
             Action::ReadAudit => "read_audit",
@@ -123,6 +141,8 @@ impl fmt::Display for Resource {
 pub enum Grant {
     /// Anything inside its organisation.
     Everything,
+    /// Anything inside its organisation but one action.
+    EverythingBut(Action),
     /// One action on anything inside its organisation.
     Anywhere(Action),
     /// One action on one robot.
@@ -144,6 +164,11 @@ impl Principal {
     /// The administrator of the first organisation.
     pub fn administrator() -> Self {
         Self { who: Who::Administrator, organisation: OrganisationId::first(), grants: vec![Grant::Everything] }
+    }
+
+    /// A person with a token of their own: what the administrator may, but making others.
+    pub fn operator(organisation: OrganisationId, name: OperatorName) -> Self {
+        Self { who: Who::Operator(name), organisation, grants: vec![Grant::EverythingBut(Action::ManageOperators)] }
     }
 
     /// A robot: it fetches artifacts, reads itself, writes its own log and renews its certificate, nothing else.
@@ -174,6 +199,7 @@ pub struct Denied {
 pub fn decide(principal: &Principal, action: Action, resource: Resource) -> Result<(), Denied> {
     let granted = principal.grants.iter().any(|grant| match grant {
         Grant::Everything => true,
+        Grant::EverythingBut(kept) => *kept != action,
         Grant::Anywhere(allowed) => *allowed == action,
         Grant::OnTarget(allowed, name) => *allowed == action && resource == Resource::Target(name.clone()),
     });
@@ -200,6 +226,10 @@ mod tests {
             (Action::Deploy, Resource::Target(name("r1"))),
             (Action::SetPolicy, Resource::Target(name("r1"))),
             (Action::Command, Resource::Target(name("r1"))),
+            (Action::SetLabels, Resource::Target(name("r1"))),
+            (Action::DeclareFleet, Resource::Organisation),
+            (Action::ReviewFleet, Resource::Organisation),
+            (Action::ManageOperators, Resource::Organisation),
             (Action::Live, Resource::Target(name("r1"))),
             (Action::ReadModel, Resource::Organisation),
             (Action::ReadArtifactPath, Resource::Organisation),
@@ -214,5 +244,15 @@ mod tests {
             let refusal = decide(&robot, action, resource).unwrap_err().to_string();
             assert!(refusal.starts_with("robot:r1 may not "), "{refusal}");
         }
+    }
+
+    #[test]
+    fn an_operator_does_what_the_administrator_does_but_make_others() {
+        let operator = Principal::operator(OrganisationId::first(), OperatorName::new("ada").unwrap());
+        for action in [Action::Deploy, Action::DeclareFleet, Action::ReviewFleet, Action::ReadAudit, Action::RevokeTarget] {
+            assert!(decide(&operator, action, Resource::Organisation).is_ok(), "{action:?}");
+        }
+        let refusal = decide(&operator, Action::ManageOperators, Resource::Organisation).unwrap_err();
+        assert_eq!(refusal.to_string(), "operator:ada may not manage_operators on the organisation");
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    OrganisationId, TargetName,
+    CoreError, OrganisationId, TargetName,
     policy::{self, TargetPolicyView},
 };
 
@@ -29,6 +29,23 @@ impl RobotId {
 impl fmt::Display for RobotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name.fmt(f)
+    }
+}
+
+/// Most labels of a robot.
+pub const MAX_LABELS: usize = 64;
+/// Most bytes of a label's key, and of its value.
+pub const MAX_LABEL_BYTES: usize = 256;
+
+/// Checks labels as a robot may have them.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), CoreError> {
+    let wrong = |reason: String| Err(CoreError::BadLabels { reason });
+    if labels.len() > MAX_LABELS {
+        return wrong(format!("{} are more than {MAX_LABELS}", labels.len()));
+    }
+    match labels.iter().find(|(key, value)| key.is_empty() || key.len() > MAX_LABEL_BYTES || value.len() > MAX_LABEL_BYTES) {
+        Some((key, _)) => wrong(format!("{key:?} has no key, or a key or value of more than {MAX_LABEL_BYTES} bytes")),
+        None => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Tokens: made here, kept as hashes, compared in constant time.
 //!
-//! A robot's token is `{name}.{64 hex digits}`, so that the row to compare with is found without comparing all of them.
+//! A robot's token is `{name}.{64 hex digits}`, an operator's `op_{name}.{64 hex digits}`, so that the row to compare with is found without comparing all of them.
 
-use edgeflow_core::{OrganisationId, Principal, RobotId, TargetName};
+use edgeflow_core::{OrganisationId, Principal, RobotId, TargetName, operator};
 use sha2::{Digest, Sha256};
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -95,6 +95,10 @@ impl App {
         let admin = self.admin_hash().await?;
         if bool::from(given.ct_eq(&admin)) {
             return Ok(Principal::administrator());
+        }
+        if let Some(name) = operator::name_in(token) {
+            let operator = self.operator_of(&name, given).await?.ok_or(AppError::Unauthenticated)?;
+            return Ok(Principal::operator(operator.organisation, operator.name));
         }
         let name = token.split_once('.').map(|(name, _)| name).ok_or(AppError::Unauthenticated)?;
         let robot = self.robot_of(name, given).await?.ok_or(AppError::Unauthenticated)?;

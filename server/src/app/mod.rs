@@ -34,6 +34,8 @@ mod models;
 mod multipart;
 mod open;
 mod openlineage;
+mod operators;
+mod overview;
 mod policies;
 mod presence;
 mod presigned;
@@ -98,6 +100,7 @@ pub struct App {
     admin_hash: auth::AdminHash,
     pub(crate) hub: hub::Hub,
     pub(crate) presence: presence::Presence,
+    overview: overview::Overview,
     live: live::Places,
     metrics: Metrics,
     tasks: health::Tasks,

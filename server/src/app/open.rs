@@ -115,6 +115,7 @@ impl App {
             authority: Arc::new(authority),
             hub: Hub::new(),
             presence: Presence::default(),
+            overview: Default::default(),
             live: Places::new()?,
             metrics,
             tasks: Default::default(),

@@ -26,6 +26,8 @@ pub(crate) struct Presence {
     /// By which doors each robot is here: one that changes doors may be here by two for a moment.
     online: Mutex<HashMap<RobotId, HashSet<Door>>>,
     changes: Mutex<Changes>,
+    /// Robots that changed since [`Presence::take_unread`].
+    unread: Mutex<HashSet<RobotId>>,
     changed: Notify,
 }
 
@@ -54,7 +56,15 @@ impl Presence {
 
     /// Notes changes for [`Presence::changes`].
     pub(crate) fn note(&self, note: impl FnOnce(&mut Changes)) {
-        note(&mut lock(&self.changes));
+        let mut new = Changes::default();
+        note(&mut new);
+        lock(&self.unread).extend(new.targets.iter().cloned());
+        let Changes { targets, deployments, drift } = new;
+        let mut changes = lock(&self.changes);
+        changes.targets.extend(targets);
+        changes.deployments.extend(deployments);
+        changes.drift.extend(drift);
+        drop(changes);
         self.changed.notify_one();
     }
 
@@ -68,6 +78,11 @@ impl Presence {
     /// Waits until something changed.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Takes the robots that changed since the last time.
+    pub(crate) fn take_unread(&self) -> HashSet<RobotId> {
+        std::mem::take(&mut lock(&self.unread))
     }
 
     /// Takes what changed so far.

@@ -31,16 +31,13 @@ pub struct EnrolledTarget {
     pub token: String,
 }
 
-const MAX_LABELS: usize = 64;
-const MAX_LABEL_BYTES: usize = 256;
-
 impl App {
     /// Enrols a robot and makes its token.
     pub async fn enrol_target(&self, principal: &Principal, request: TargetRequest) -> Result<EnrolledTarget, AppError> {
         self.permit(principal, Action::EnrolTarget, Resource::Organisation).await?;
-        let long = |text: &String| text.is_empty() || text.len() > MAX_LABEL_BYTES;
-        if request.labels.len() > MAX_LABELS || request.labels.iter().any(|(key, value)| long(key) || value.len() > MAX_LABEL_BYTES) {
-            return Err(AppError::Invalid(format!("at most {MAX_LABELS} labels of 1 to {MAX_LABEL_BYTES} bytes each are kept")));
+        target::check_labels(&request.labels)?;
+        if request.name.as_str() == "summary" {
+            return Err(AppError::Invalid("no robot is called \"summary\": /targets/summary counts them".to_owned()));
         }
         let token = format!("{}.{}", request.name, random_hex()?);
         let new = Target {
@@ -56,6 +53,21 @@ impl App {
         Ok(EnrolledTarget { name: request.name, token })
     }
 
+    /// Puts labels in the place of a robot's.
+    pub async fn set_labels(
+        &self,
+        principal: &Principal,
+        name: &TargetName,
+        labels: BTreeMap<String, String>,
+    ) -> Result<TargetView, AppError> {
+        self.permit(principal, Action::SetLabels, Resource::Target(name.clone())).await?;
+        target::check_labels(&labels)?;
+        let labelled = self.stores.targets.set_labels(&principal.organisation, name, &labels).await?;
+        self.presence.touch(&labelled.id);
+        self.record(principal, Action::SetLabels, &format!("target/{name}"), serde_json::json!({ "labels": labels })).await;
+        self.target_view(&labelled.id).await?.ok_or_else(|| not_found(name))
+    }
+
     /// Takes a robot's identity away: its sessions end and its token is worth nothing.
     pub async fn revoke_target(&self, principal: &Principal, name: &TargetName) -> Result<(), AppError> {
         self.permit(principal, Action::RevokeTarget, Resource::Target(name.clone())).await?;
@@ -67,6 +79,7 @@ impl App {
         self.list_revoked().await;
         // An error means that no door is open for robots.
         drop(self.revoked.send(App::robot_id(&principal.organisation, name)));
+        self.presence.touch(&App::robot_id(&principal.organisation, name));
         self.record(principal, Action::RevokeTarget, &format!("target/{name}"), serde_json::Value::Null).await;
         Ok(())
     }

@@ -25,6 +25,7 @@ mod model_versions;
 mod models;
 mod openapi;
 mod openlineage;
+mod operators;
 mod policies;
 mod retention;
 mod runs;
@@ -81,10 +82,14 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/server", get(server::get))
         .route("/server/health", get(server::health))
         .route("/targets", get(targets::list).post(targets::enrol))
+        .route("/targets/summary", get(targets::summary))
         .route("/targets/{target}", get(targets::get).delete(targets::revoke))
+        .route("/targets/{target}/labels", put(targets::set_labels))
         .route("/targets/{target}/bootstrap", post(identities::bootstrap))
         .route("/targets/{target}/certificates", get(identities::list).post(identities::renew))
         .route("/enroll", post(identities::enroll))
+        .route("/operators", get(operators::list).post(operators::create))
+        .route("/operators/{operator}", delete(operators::remove))
         .route("/brokers/certificates", post(brokers::certify))
         .route("/revoked.pem", get(brokers::revoked))
         .route("/targets/{target}/log", get(targets::log))

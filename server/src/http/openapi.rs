@@ -14,8 +14,8 @@ use crate::http::{
     auth::Caller,
     brokers, captures, commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, experiments, identities, lineage, live, model_versions, models, openlineage, policies, retention, runs, server, stream,
-    targets, telemetry, uplink, watch,
+    events, experiments, identities, lineage, live, model_versions, models, openlineage, operators, policies, retention, runs, server,
+    stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -26,7 +26,8 @@ use crate::http::{
                        Errors are `{error: {code, message}}`."
     ),
     paths(
-        server::get, server::health, targets::list, targets::enrol, targets::get, targets::revoke,
+        server::get, server::health, targets::list, targets::enrol, targets::get, targets::revoke, targets::summary, targets::set_labels,
+        operators::create, operators::list, operators::remove,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
         captures::offer, captures::part, captures::list, captures::get, commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions,
@@ -51,7 +52,7 @@ impl Modify for Bearer {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("The administrator's token. A robot's token reads artifacts and the robot itself."))
+            .description(Some("The administrator's token, or an operator's. A robot's token reads artifacts and the robot itself."))
             .build();
         openapi.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }

@@ -4,6 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use edgeflow_core::{
     Page, TargetName,
     entry::{EntryFilter, EntryView, LogView},
+    overview::{FleetSummary, TargetFilter},
     target::TargetView,
 };
 use edgeflow_wire::Class;
@@ -53,14 +54,93 @@ pub(crate) async fn enrol(
     Ok((StatusCode::CREATED, Json(EnrolResponse { name: enrolled.name.to_string(), token: enrolled.token })))
 }
 
+/// Which robots: all that is said must hold.
+#[derive(Debug, Default, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the shape of it, for the document: a key may come several times, which serde's queries do not read")]
+pub(crate) struct FilterQuery {
+    /// Part of the name.
+    q: Option<String>,
+    /// `key:value`. Several of one key: any of these values; of several keys: all.
+    label: Option<Vec<String>>,
+    /// `ready`, `progressing`, `degraded`, `drifted` or `offline`.
+    condition: Option<String>,
+    /// What it runs in some slot: `name`, or `name/version`.
+    model: Option<String>,
+}
+
+/// Reads what [`FilterQuery`] and, of a list, [`PageQuery`] describe.
+fn read_filter(pairs: Vec<(String, String)>, paged: bool) -> Result<(TargetFilter, PageQuery), HttpError> {
+    let (mut filter, mut page) = (TargetFilter::default(), PageQuery::default());
+    for (key, value) in pairs {
+        match key.as_str() {
+            "q" => filter.part = Some(value).filter(|part| !part.is_empty()),
+            "label" => {
+                let (label, value) =
+                    value.split_once(':').ok_or_else(|| HttpError::invalid(format!("label {value:?} is no \"key:value\"")))?;
+                filter.labels.entry(label.to_owned()).or_default().insert(value.to_owned());
+            }
+            "condition" => filter.condition = Some(name(&value)?),
+            "model" => {
+                let (model, version) = value.split_once('/').map_or((value.as_str(), None), |(model, version)| (model, Some(version)));
+                filter.model = Some((model.to_owned(), version.map(str::to_owned)));
+            }
+            "after" if paged => page.after = Some(value),
+            "limit" if paged => {
+                page.limit = Some(value.parse().map_err(|_| HttpError::invalid(format!("limit {value:?} is not in 1 to 1000")))?);
+            }
+            _ => {
+                let paging = if paged { ", after and limit" } else { "" };
+                return Err(HttpError::invalid(format!("unknown key {key:?}: there are q, label, condition, model{paging}")));
+            }
+        }
+    }
+    Ok((filter, page))
+}
+
 /// Robots by name.
-#[utoipa::path(get, path = "/api/v1/targets", tag = "targets", params(PageQuery), responses((status = 200, body = Page<TargetView>)))]
+#[utoipa::path(get, path = "/api/v1/targets", tag = "targets", params(FilterQuery, PageQuery), responses(
+    (status = 200, body = Page<TargetView>), (status = 400, body = ErrorBody)))]
 pub(crate) async fn list(
     State(shared): State<Shared>,
     Caller(who): Caller,
-    Params(page): Params<PageQuery>,
+    Params(query): Params<Vec<(String, String)>>,
 ) -> Result<Json<Page<TargetView>>, HttpError> {
-    Ok(Json(shared.app.targets(&who, page.after.as_deref(), page.limit()?).await?))
+    let (filter, page) = read_filter(query, true)?;
+    Ok(Json(shared.app.find_targets(&who, &filter, page.after.as_deref(), page.limit()?).await?))
+}
+
+/// Robots, counted by what they are.
+#[utoipa::path(get, path = "/api/v1/targets/summary", tag = "targets", params(FilterQuery), responses(
+    (status = 200, body = FleetSummary), (status = 400, body = ErrorBody)))]
+pub(crate) async fn summary(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Params(query): Params<Vec<(String, String)>>,
+) -> Result<Json<FleetSummary>, HttpError> {
+    let (filter, _) = read_filter(query, false)?;
+    Ok(Json(shared.app.target_summary(&who, &filter).await?))
+}
+
+/// Labels to be put in the place of others.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LabelsRequest {
+    /// All of them: what is not named is gone.
+    labels: BTreeMap<String, String>,
+}
+
+/// Puts labels in the place of a robot's.
+#[utoipa::path(put, path = "/api/v1/targets/{target}/labels", tag = "targets", params(("target" = String, Path)),
+    request_body = LabelsRequest, responses(
+    (status = 200, body = TargetView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn set_labels(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    Named(target): Named<TargetName>,
+    Body(request): Body<LabelsRequest>,
+) -> Result<Json<TargetView>, HttpError> {
+    Ok(Json(shared.app.set_labels(&who, &target, request.labels).await?))
 }
 
 /// One robot.

@@ -19,6 +19,7 @@ mod logged_model;
 mod model;
 mod multipart;
 mod openlineage;
+mod operator;
 mod retention;
 mod run;
 mod server;
@@ -41,6 +42,7 @@ pub use logged_model::{LoggedModelStore, ModelSearch};
 pub use model::{AuditStore, ModelStore};
 pub use multipart::MultipartStore;
 pub use openlineage::{HappeningStore, ToldStore};
+pub use operator::OperatorStore;
 pub use retention::{KindAge, RetentionStore};
 pub use run::RunStore;
 pub use server::ServerStore;
@@ -55,6 +57,8 @@ pub struct Stores {
     pub server: Arc<dyn ServerStore>,
     /// Robots and their desired state.
     pub targets: Arc<dyn TargetStore>,
+    /// People with tokens of their own.
+    pub operators: Arc<dyn OperatorStore>,
     /// Certificates of robots.
     pub identities: Arc<dyn IdentityStore>,
     /// Commands.

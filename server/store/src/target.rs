@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use edgeflow_core::{OrganisationId, TargetName, target::Target};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::StoreError;
 
@@ -22,6 +22,17 @@ pub trait TargetStore: Send + Sync {
 
     /// Robots by name, beyond `after`.
     async fn targets(&self, organisation: &OrganisationId, after: Option<&str>, limit: u32) -> Result<Vec<Target>, StoreError>;
+
+    /// Those of these robots that there are, by name.
+    async fn targets_named(&self, organisation: &OrganisationId, names: &[TargetName]) -> Result<Vec<Target>, StoreError>;
+
+    /// Puts labels in the place of a robot's and answers with the robot as it is then. `Missing` when there is no such robot.
+    async fn set_labels(
+        &self,
+        organisation: &OrganisationId,
+        name: &TargetName,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Target, StoreError>;
 
     /// Declares what a robot reports of its topics and answers with the robot as it is then, and whether that changed
     /// anything. `Missing` when there is no such robot, `Refused` when it is no policy.

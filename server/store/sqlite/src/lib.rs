@@ -25,6 +25,7 @@ mod model;
 mod model_change;
 mod multipart;
 mod openlineage;
+mod operator;
 mod project;
 mod provenance;
 mod retention;
@@ -74,6 +75,7 @@ impl Sqlite {
         Stores {
             server: self.fleet.clone(),
             targets: self.fleet.clone(),
+            operators: self.fleet.clone(),
             identities: self.fleet.clone(),
             commands: self.fleet.clone(),
             captures: self.fleet.clone(),

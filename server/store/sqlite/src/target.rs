@@ -7,7 +7,7 @@ use edgeflow_wire::{DesiredState, Version, WIRE_VERSION};
 use futures::FutureExt;
 use serde_json::Value;
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Fleet,
@@ -72,6 +72,46 @@ impl TargetStore for Fleet {
                 .await
                 .map_err(failed("listing robots"))?;
         rows.iter().map(target_of).collect()
+    }
+
+    async fn targets_named(&self, organisation: &OrganisationId, names: &[TargetName]) -> Result<Vec<Target>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM targets WHERE organisation = ?1 AND revoked_at_us IS NULL AND name IN (SELECT value FROM json_each(?2)) \
+             ORDER BY name",
+        )
+        .bind(organisation.as_str())
+        .bind(json(&names)?)
+        .fetch_all(&self.0.readers)
+        .await
+        .map_err(failed("reading robots"))?;
+        rows.iter().map(target_of).collect()
+    }
+
+    async fn set_labels(
+        &self,
+        organisation: &OrganisationId,
+        name: &TargetName,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Target, StoreError> {
+        let (organisation, name, labels) = (organisation.to_string(), name.to_string(), json(labels)?);
+        self.0
+            .writer
+            .run(move |connection| {
+                async move {
+                    let row = sqlx::query(
+                        "UPDATE targets SET labels = ?3 WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL RETURNING *",
+                    )
+                    .bind(organisation)
+                    .bind(&name)
+                    .bind(labels)
+                    .fetch_optional(connection)
+                    .await
+                    .map_err(failed("labelling a robot"))?;
+                    target_of(&row.ok_or(StoreError::Missing { what: "robot", name })?)
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn set_policy(&self, organisation: &OrganisationId, name: &TargetName, policy: &Value) -> Result<(Target, bool), StoreError> {

@@ -11,6 +11,7 @@ mod fixtures;
 mod fleet;
 mod identity;
 mod multipart;
+mod people;
 mod registry;
 mod retention;
 mod timeline;
@@ -21,6 +22,7 @@ pub use entry::*;
 pub use fleet::*;
 pub use identity::*;
 pub use multipart::*;
+pub use people::*;
 pub use registry::*;
 pub use retention::*;
 pub use timeline::*;
@@ -36,6 +38,8 @@ macro_rules! conformance_tests {
             a_robot_is_enrolled_found_listed_and_revoked
             a_robots_name_is_taken_over_all_organisations
             a_revoked_name_comes_back_with_its_generation
+            an_operator_comes_and_goes
+            robots_are_read_by_name_and_labelled
             a_bootstrap_token_is_redeemed_once
             a_race_for_a_bootstrap_token_has_one_winner
             a_bootstrap_token_expires_and_is_forgotten

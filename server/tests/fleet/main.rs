@@ -1,0 +1,8 @@
+//! A fleet as people see and declare it, against a real control plane.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod people;
+mod view;
