@@ -117,6 +117,26 @@ pub enum CoreError {
         /// What is wrong with it, and what it may be.
         reason: String,
     },
+    /// A rollout that cannot be made.
+    #[error("bad rollout: {path}: {reason}")]
+    BadRollout {
+        /// Where in the request.
+        path: String,
+        /// What is wrong and what is possible.
+        reason: String,
+    },
+    /// What an operator asked of a rollout that is not possible now.
+    #[error("rollout {id} cannot {act} now: {reason}; possible: {possible}")]
+    RolloutRefuses {
+        /// Which rollout.
+        id: i64,
+        /// What was asked.
+        act: &'static str,
+        /// Why not.
+        reason: String,
+        /// What is possible now.
+        possible: String,
+    },
     /// A desired state that would be lower than the one it replaces.
     #[error("desired state {next} does not come after {current}: raise the server epoch")]
     DesiredNotNewer {

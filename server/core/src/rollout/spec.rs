@@ -171,7 +171,7 @@ pub fn share(percent: f64, whole: usize) -> usize {
 pub struct Strategy {
     /// One after the other. A robot belongs to the first stage that names it; robots that no stage names are left out.
     pub stages: Vec<StageSpec>,
-    /// Most robots that may at one time be told and not yet serve (or have failed).
+    /// Most robots that may at one time be told and not yet serve (or have failed); at least one.
     #[schema(value_type = AmountText)]
     pub max_unavailable: Amount,
     /// Most robots that may fetch at one time.
@@ -278,7 +278,7 @@ pub struct Window {
 pub struct RobotRule {
     /// States in which a robot is left alone.
     pub not_while: BTreeSet<Busy>,
-    /// How long it is waited for, seconds; then the robot is skipped and counts as failed.
+    /// How long it is waited for, seconds; then the robot has failed without being told.
     pub max_wait_s: u64,
 }
 

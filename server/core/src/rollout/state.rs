@@ -31,12 +31,29 @@ pub struct Rollout {
     pub holds: String,
     /// When all robots of the stage served or failed, microseconds since the Unix epoch; from then on it soaks.
     pub settled_us: Option<i64>,
+    /// What goes back; only while robots go back (or that is paused).
+    #[serde(default)]
+    pub going_back: Option<Scope>,
+    /// Failed robots that an operator took when they resumed or promoted: they count no longer against `max_failed` and
+    /// `max_unavailable`.
+    #[serde(default)]
+    pub accepted: usize,
     /// Counts changes: whoever writes says which it read.
     pub revision: u64,
     /// When, microseconds since the Unix epoch.
     pub created_at_us: i64,
     /// Who.
     pub created_by: String,
+}
+
+/// What goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Robots of the stage; then it is paused.
+    Stage,
+    /// Every robot that was told; then it has ended.
+    All,
 }
 
 /// What robots are told.
@@ -124,8 +141,14 @@ pub struct RobotProgress {
     pub phase: RobotPhase,
     /// Since when, microseconds since the Unix epoch.
     pub since_us: i64,
-    /// Since when it is waited for because it is busy or out of its hours.
+    /// Since when it is waited for because it is busy; hours in which it may not be changed do not count.
     pub waits_since_us: Option<i64>,
+    /// It may not be changed before then, because it is out of its hours: not looked at until then.
+    #[serde(default)]
+    pub wakes_us: Option<i64>,
+    /// It was told to go back, and not the release since.
+    #[serde(default)]
+    pub back: bool,
     /// Why it waits, failed or was skipped; empty otherwise.
     pub reason: String,
     /// Desired state that told it (or told it to go back).
@@ -142,19 +165,19 @@ pub struct RobotProgress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RobotPhase {
-    /// Its turn has not come.
+    /// Its turn has not come, or too many others are on their way.
     Pending,
-    /// Its turn has come; it is busy, out of its hours, or too many others are on their way.
+    /// Its turn has come; it is busy or out of its hours.
     Waiting,
     /// Told; it does not serve yet.
     Updating,
     /// Serves what the rollout brings.
     Updated,
-    /// Told while it was offline, and no longer waited for: it takes it up when it returns.
+    /// Told (to go on, or back) while it was offline or held, and no longer waited for: it takes it up when it returns.
     Deferred,
-    /// Refused, broken, or silent beyond its deadline.
+    /// Refused, broken, or silent beyond its deadline; or busy for longer than is waited for, and hence never told.
     Failed,
-    /// Was never told, and will not be: waited for too long, held, gone from the fleet, or something newer was declared.
+    /// No longer of the rollout: held or gone from the fleet when its turn came, or something else was declared since.
     Skipped,
     /// Told to go back; it does not serve what it had yet.
     RollingBack,
