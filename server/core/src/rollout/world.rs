@@ -98,7 +98,7 @@ impl World {
                 model: "m".into(),
                 version: "1".into(),
                 digest: old.digest.clone(),
-                reason: String::new(),
+                ..SlotState::default()
             };
             let desired = Version { server_epoch: 1, generation: 3 };
             let (site, declared) = (robot.labels.get("site").cloned(), Some(old.digest.clone()));
@@ -286,6 +286,7 @@ impl World {
             version: spec.version.clone(),
             digest: spec.digest.clone(),
             reason: reason.into(),
+            ..SlotState::default()
         };
         seen.slot = match declared {
             Some(_) if to_new && *nature == Nature::Breaks => old.as_ref().map(|old| slot(SlotStatus::Failed, old, "it does not load")),
