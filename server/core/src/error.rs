@@ -117,6 +117,16 @@ pub enum CoreError {
         /// What is wrong with it, and what it may be.
         reason: String,
     },
+    /// A gate that cannot be looked at.
+    #[error("bad gate {gate:?}: {path}: {reason}")]
+    BadGate {
+        /// Its name.
+        gate: String,
+        /// Where in it.
+        path: String,
+        /// What is wrong and what is possible.
+        reason: String,
+    },
     /// A rollout that cannot be made.
     #[error("bad rollout: {path}: {reason}")]
     BadRollout {

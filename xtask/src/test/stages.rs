@@ -124,7 +124,7 @@ fn python_tests() -> Result<Counts> {
     // `edgeflow doctor` is shown clocks that are wrong.
     debian::ensure(&["faketime"], "faketime")?;
     demo::build_programs()?;
-    repo::run(repo::cargo()?.args(["build", "--release", "--workspace", "--example", "statistics"]))?;
+    repo::run(repo::cargo()?.args(["build", "--release", "--workspace", "--example", "statistics", "--example", "comparison"]))?;
     let report = fresh("python")?;
     let status = repo::command(python)?
         .args([
@@ -135,6 +135,7 @@ fn python_tests() -> Result<Counts> {
             "no:cacheprovider",
             "sim/models",
             "model/drift/tests",
+            "server/core/tests",
             "server/tests",
             "server/python/tests",
             "rviz/test",
@@ -146,6 +147,7 @@ fn python_tests() -> Result<Counts> {
         .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))
         .env("ORT_DYLIB_PATH", wheel::onnxruntime()?)
         .env("EDGEFLOW_DRIFT_STATISTICS", repo::target()?.join("release/examples/statistics"))
+        .env("EDGEFLOW_GATE_COMPARISON", repo::target()?.join("release/examples/comparison"))
         .env("EDGEFLOW_RENDER_FRAMES", repo::target()?.join("release/render_frames"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()?;

@@ -152,11 +152,14 @@ fn path(named: &Expr) -> Result<Reference, String> {
             }
             Expr::Call(CallExpr { target: None, func_name, args }) if func_name == operators::INDEX => {
                 let [operand, index] = args.as_slice() else { return Err("an index stands behind a field".to_owned()) };
-                let Expr::Literal(LiteralValue::Int(index)) = &index.expr else {
-                    return Err("an index is a number: cell_voltage[0]".to_owned());
-                };
-                let index = usize::try_from(*index.inner()).map_err(|_| "an index counts from 0".to_owned())?;
-                steps.push(Step::At(index));
+                steps.push(match &index.expr {
+                    Expr::Literal(LiteralValue::Int(index)) => {
+                        Step::At(usize::try_from(*index.inner()).map_err(|_| "an index counts from 0".to_owned())?)
+                    }
+                    // Of what has names that could not stand behind a dot.
+                    Expr::Literal(LiteralValue::String(name)) => Step::Field(name.inner().to_owned()),
+                    _ => return Err("an index is a number: cell_voltage[0]".to_owned()),
+                });
                 at = &operand.expr;
             }
             _ => return Err("a field stands behind the variable of a message: battery.percentage".to_owned()),

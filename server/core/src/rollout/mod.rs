@@ -7,6 +7,7 @@
 mod act;
 mod check;
 mod counts;
+pub mod gate;
 mod history;
 mod holding;
 mod machine;
@@ -30,7 +31,7 @@ pub use spec::{
     WhenTaken, Window, Worse, share,
 };
 pub use state::{
-    Evidence, GateResult, MetricSummary, Phase, Release, RobotPhase, RobotProgress, Rollout, Samples, Scope, StagePlan, Verdict,
+    Evidence, GateResult, MetricSummary, Phase, Release, Reported, RobotPhase, RobotProgress, Rollout, Samples, Scope, StagePlan, Verdict,
 };
 pub use view::{RobotCell, RolloutSummary, RolloutView, StageView, summary};
 pub use window::closed;

@@ -243,15 +243,21 @@ pub struct MetricSummary {
     pub max: f64,
 }
 
-/// What gates look at: per arm, metric to numbers, and the samples that two-sample tests want.
+/// What gates look at: per arm, metric to what robots reported.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
     /// The updated robots, since each serves the release.
     pub updated: BTreeMap<String, Samples>,
-    /// The same robots, before.
+    /// The same robots, before. Their reports are stamped backwards, as if each had begun to serve the release and time had run
+    /// the other way: what came just before it comes first, so that equally long times compare.
     pub before: BTreeMap<String, Samples>,
     /// Robots of the rollout that are not updated, over the same time.
     pub rest: BTreeMap<String, Samples>,
+    /// Nobody is left who is not updated: in `rest` are the same robots before, who were the rest until then.
+    pub nobody_left: bool,
+    /// Moments two-sample tests are made at, in order, microseconds since the Unix epoch: with what was reported until then. None:
+    /// once, with all there is.
+    pub looks_us: Vec<i64>,
 }
 
 impl Evidence {
@@ -264,9 +270,20 @@ impl Evidence {
     }
 }
 
-/// Samples of one metric of one arm: one value per report of a robot, with how many frames it stands for.
+/// Samples of one metric of one arm.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Samples {
-    /// Per robot, its values: (value, frames it stands for, at least 1).
-    pub of: BTreeMap<TargetName, Vec<(f64, u64)>>,
+    /// What each robot reported, in order of time.
+    pub of: BTreeMap<TargetName, Vec<Reported>>,
+}
+
+/// One report of a robot of one metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reported {
+    /// When, microseconds since the Unix epoch.
+    pub t_us: i64,
+    /// How much, in the metric's unit, finite.
+    pub value: f64,
+    /// Frames it stands for, at least 1; 1 of metrics that are not per frame.
+    pub frames: u64,
 }
