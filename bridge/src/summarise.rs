@@ -71,6 +71,7 @@ impl Summariser {
             latency_p95_us: percentile(&self.latencies_us, 95),
             mean_score: if self.scored > 0 { self.score_sum / self.scored as f64 } else { f64::NAN },
             digest: self.digest.clone(),
+            failed: None,
         };
         self.latencies_us.clear();
         (self.results, self.score_sum, self.scored) = (0, 0.0, 0);

@@ -176,6 +176,7 @@ fn inference(noise: &mut Noise) -> EntryBody {
         latency_p95_us: 6_000 + (noise.next() * 100.0) as u32,
         mean_score: noise.next(),
         digest: format!("sha256:{:064x}", 0xabcd),
+        failed: None,
     })
 }
 

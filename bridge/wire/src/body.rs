@@ -352,6 +352,9 @@ pub struct InferenceSummaryBody {
     pub mean_score: f64,
     /// Bundle digest of the period's last result.
     pub digest: String,
+    /// Frames of the period that got no answer, because they were refused or the model failed on them; not known of older robots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<u64>,
 }
 
 /// Step of a mission.

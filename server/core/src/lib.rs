@@ -31,6 +31,7 @@ pub mod model_search;
 pub mod model_source;
 pub mod multipart;
 mod name;
+pub mod observation;
 pub mod openlineage;
 pub mod operator;
 pub mod overview;

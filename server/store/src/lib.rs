@@ -12,6 +12,7 @@ pub mod conformance;
 mod deployment;
 mod entry;
 mod error;
+mod evidence;
 mod experiment;
 mod identity;
 mod lineage;
@@ -35,6 +36,7 @@ pub use command::CommandStore;
 pub use deployment::DeploymentStore;
 pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
+pub use evidence::{EvidenceStore, MOST_MOMENTS};
 pub use experiment::{ExperimentStore, Slice};
 pub use identity::IdentityStore;
 pub use lineage::{LineageStore, ProvenanceStore};
@@ -85,6 +87,8 @@ pub struct Stores {
     pub entries: Arc<dyn EntryStore>,
     /// Series of numbers.
     pub telemetry: Arc<dyn TelemetryStore>,
+    /// What robots report of how well they work.
+    pub evidence: Arc<dyn EvidenceStore>,
     /// What ran where, and when.
     pub lineage: Arc<dyn LineageStore>,
     /// Where what ran comes from.

@@ -200,6 +200,7 @@ pub fn summary(rate_hz: f64) -> EntryBody {
         latency_p95_us: 1_500,
         mean_score: 0.9,
         digest: "sha256:aa".into(),
+        failed: None,
     })
 }
 

@@ -13,6 +13,7 @@ mod connect;
 mod decode;
 mod deployment;
 mod entry;
+mod evidence;
 mod experiment;
 mod identity;
 mod ingest;
@@ -89,6 +90,7 @@ impl Sqlite {
             audit: self.registry.clone(),
             entries: self.telemetry.clone(),
             telemetry: self.telemetry.clone(),
+            evidence: self.telemetry.clone(),
             lineage: self.telemetry.clone(),
             provenance: self.registry.clone(),
             timeline: vec![self.telemetry.clone(), self.fleet.clone(), self.registry.clone()],

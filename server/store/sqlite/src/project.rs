@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use crate::{
     connect::failed,
     decode::{class_number, get, get_class, get_json, get_u64, int, json},
+    evidence::keep_observations,
     ingest::Place,
     lineage::keep_interval,
 };
@@ -48,6 +49,7 @@ pub(crate) async fn project(
             attest(connection, robot, place.robot, entry).await?;
         }
     }
+    keep_observations(connection, place.robot, stored).await?;
     keep_units(connection, place.robot, stored).await?;
     keep_samples(connection, place.robot, stored).await
 }

@@ -321,6 +321,7 @@ pub async fn samples_are_read_as_series(stores: Stores) {
             latency_p95_us: 1_200,
             mean_score: f64::NAN,
             digest: "a".into(),
+            failed: None,
         })
     };
     let bodies = vec![summary(19.5, 90), summary(20.25, 100), summary(0.0, 0), evaluation(0.9375)];

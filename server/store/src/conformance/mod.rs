@@ -7,6 +7,7 @@
 
 mod artifact;
 mod entry;
+mod evidence;
 mod fixtures;
 mod fleet;
 mod identity;
@@ -19,6 +20,7 @@ mod tracking;
 
 pub use artifact::*;
 pub use entry::*;
+pub use evidence::*;
 pub use fleet::*;
 pub use identity::*;
 pub use multipart::*;
@@ -93,6 +95,8 @@ macro_rules! conformance_tests {
             steps_of_deployments_are_found_by_what_was_asked
             samples_are_read_as_series
             channels_that_robots_name_keep_their_unit
+            what_robots_report_is_read_of_many_at_once
+            what_robots_report_goes_with_its_entries
             many_robots_at_once_lose_nothing
             losses_are_listed_with_what_the_robot_said_of_them
             entries_are_removed_by_their_age_and_it_is_on_record

@@ -205,6 +205,7 @@ pub async fn numbers_of_every_robot_and_channel_are_folded(stores: Stores) {
                 latency_p95_us: 2,
                 mean_score: 0.5,
                 digest: String::new(),
+                failed: None,
             })
         });
         ingest_at(&stores, name, &known(Class::Summary, 1, bodies.collect()), 5).await;
