@@ -5,7 +5,7 @@ use edgeflow_core::{
     retention::Cause,
     rollout::Reported,
 };
-use edgeflow_wire::{Class, Content, Entry, EntryBody, EvaluationBody, InferenceSummaryBody, SlotState, SlotStatus, StateBody};
+use edgeflow_wire::{Class, Content, Entry, EntryBody, EvaluationBody, InferenceSummaryBody, StateBody};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -84,13 +84,7 @@ pub async fn what_robots_report_is_read_of_many_at_once(stores: Stores) {
     ];
     take(&stores, "r1", Class::Summary, entries).await;
     take(&stores, "r2", Class::Summary, vec![at(1, 22 * SECOND, summary("old", 30, 3, None))]).await;
-    let slot = |digest: &str| SlotState {
-        status: SlotStatus::Active,
-        model: "reader".into(),
-        version: "1".into(),
-        digest: digest.into(),
-        reason: String::new(),
-    };
+    let slot = |digest: &str| json!({"status": "active", "model": "reader", "version": "1", "digest": digest});
     let state = |digest: &str| {
         let state = json!({"observed": {"server_epoch": "0", "generation": "0"}, "slots": {"default": slot(digest)}, "software": "1"});
         EntryBody::State(serde_json::from_value::<StateBody>(state).unwrap())
