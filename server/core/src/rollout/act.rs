@@ -56,7 +56,7 @@ impl std::str::FromStr for Act {
 
 /// Whether an act is possible now; if not, why.
 fn possible(rollout: &Rollout, counts: &Counts, act: Act) -> Result<(), &'static str> {
-    use RobotPhase::{Deferred, Failed, Updated, Updating};
+    use RobotPhase::{Deferred, Failed, Retrying, Updated, Updating};
     let phase = rollout.phase;
     // What a paused rollout would be in.
     let within = if phase == Phase::Paused { rollout.paused_in.unwrap_or(phase) } else { phase };
@@ -73,7 +73,7 @@ fn possible(rollout: &Rollout, counts: &Counts, act: Act) -> Result<(), &'static
         ),
         Act::Rollback if phase == Phase::RollingBack && rollout.going_back == Some(Scope::All) => Err("it goes back already"),
         Act::Rollback => {
-            let told = counts.sum(so_far, &[Updating, Updated, Deferred, Failed], Some(false)) > 0;
+            let told = counts.sum(so_far, &[Updating, Updated, Deferred, Failed, Retrying], Some(false)) > 0;
             yes(told || phase == Phase::RollingBack, "no robot is left that was told and could go back")
         }
         Act::Retry if phase == Phase::Aborted => Err("it was aborted: make a new one"),
@@ -165,14 +165,10 @@ fn retry(turn: &mut Turn<'_>, robots: &[RobotProgress], cause: &str) {
     let failed: Vec<&RobotProgress> = robots.iter().filter(|robot| robot.phase == RobotPhase::Failed).collect();
     let within = if turn.rollout.phase == Phase::Paused { turn.rollout.paused_in } else { Some(turn.rollout.phase) };
     // Those that did not go back are told to go back again.
-    let back = within == Some(Phase::RollingBack)
-        || (matches!(turn.rollout.phase, Phase::Failed | Phase::RolledBack) && failed.iter().any(|robot| robot.back));
+    let ended_back = matches!(turn.rollout.phase, Phase::Failed | Phase::RolledBack);
+    let back = within == Some(Phase::RollingBack) || (ended_back && failed.iter().any(|robot| robot.back));
     for robot in &failed {
-        if back {
-            turn.again(robot, RobotPhase::Failed, true);
-        } else {
-            turn.again(robot, RobotPhase::Pending, !robot.back);
-        }
+        turn.robot(robot, RobotPhase::Retrying, robot.reason.as_str());
     }
     turn.rollout.paused_in = None;
     turn.rollout.accepted = 0;
@@ -180,6 +176,10 @@ fn retry(turn: &mut Turn<'_>, robots: &[RobotProgress], cause: &str) {
         turn.rollout.going_back.get_or_insert(Scope::All);
         turn.enter(Phase::RollingBack);
     } else {
+        // A stage that was not approved yet does not begin by this: the one before it is gone through again.
+        if turn.rollout.stages.get(turn.rollout.stage).is_some_and(|stage| stage.began_us.is_none()) {
+            turn.rollout.stage = turn.rollout.stage.saturating_sub(1);
+        }
         turn.rollout.settled_us = None;
         if let Some(stage) = turn.rollout.stages.get_mut(turn.rollout.stage) {
             stage.ended_us = None;

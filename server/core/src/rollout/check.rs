@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Amount, Gate, ReleaseKind, ReleaseRef, Replay, RolloutSpec, Selector, StageSpec, Strategy, window};
+use super::{Amount, Gate, ReleaseKind, ReleaseRef, Replay, RolloutSpec, Selector, StageSpec, Strategy, gate, window};
 use crate::{CoreError, ModelName, SlotName, TargetName};
 
 const DAY_S: u64 = 86_400;
@@ -201,6 +201,10 @@ fn check_gates(gates: &[Gate], path: &str) -> Checked {
     for (index, gate) in gates.iter().enumerate() {
         if !seen.insert(&gate.name) {
             return bad(format!("{path}[{index}].name"), format!("{:?} is the name of another gate, too: names are unique", gate.name));
+        }
+        match gate::check(gate) {
+            Err(CoreError::BadGate { gate: _, path: key, reason }) => return bad(format!("{path}[{index}].{key}"), reason),
+            other => other?,
         }
     }
     Ok(())

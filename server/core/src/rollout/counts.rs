@@ -150,9 +150,10 @@ impl Room<'_> {
         (self.rollout.spec.strategy.max_concurrent as usize).saturating_sub(self.on_way())
     }
 
-    /// How many more may be taken out of service.
+    /// How many more may be taken out of service. Robots that failed are, until they serve again.
     pub(super) fn left(&self) -> usize {
-        self.fetching().min(self.max_unavailable().saturating_sub(self.on_way() + self.failed()))
+        let out = self.on_way() + self.failed() + self.counts.all(&[RobotPhase::Retrying]);
+        self.fetching().min(self.max_unavailable().saturating_sub(out))
     }
 }
 
@@ -179,7 +180,7 @@ pub(super) fn seconds(seconds: u64) -> i64 {
 
 /// What [`step`](super::step) has to be told of a rollout at `now_us`, which has to be the time of that step.
 pub fn wants(rollout: &Rollout, counts: &Counts, now_us: i64) -> Wants {
-    use RobotPhase::{Deferred, Failed, Pending, RolledBack, RollingBack, Updated, Updating, Waiting};
+    use RobotPhase::{Deferred, Failed, Pending, Retrying, RolledBack, RollingBack, Updated, Updating, Waiting};
     let (here, so_far) = ((rollout.stage, rollout.stage), (0, rollout.stage));
     let mut rows = vec![Need::of(so_far, &[Updating, RollingBack])];
     let mut ask = |need| rows.push(need);
@@ -190,7 +191,7 @@ pub fn wants(rollout: &Rollout, counts: &Counts, now_us: i64) -> Wants {
     }
     match rollout.phase {
         Phase::Progressing => {
-            ask(Need { due_us: Some(now_us), ..Need::of(so_far, &[Waiting]) });
+            ask(Need { due_us: Some(now_us), ..Need::of(so_far, &[Waiting, Retrying]) });
             if room.left() > 0 {
                 let limit = limited(2 * room.left() + 100);
                 ask(Need { limit, ..Need::of(so_far, &[Pending]) });
@@ -204,11 +205,12 @@ pub fn wants(rollout: &Rollout, counts: &Counts, now_us: i64) -> Wants {
             for phase in [Failed, Deferred, Updated] {
                 ask(Need { back: Some(false), limit, ..Need::of(stages, &[phase]) });
             }
+            ask(Need { limit, ..Need::of(stages, &[Retrying]) });
             ask(Need { back: Some(true), heard: true, ..Need::of(so_far, &[Deferred]) });
             ask(Need { back: Some(true), limit: Some(MOST_NAMED), ..Need::of(stages, &[Failed]) });
             ask(Need { limit: limited(MOST_ROWS), ..Need::of(so_far, &[Waiting]) });
         }
-        phase if phase.ended() => ask(Need { limit: limited(MOST_ROWS), ..Need::of(so_far, &[Waiting]) }),
+        phase if phase.ended() => ask(Need { limit: limited(MOST_ROWS), ..Need::of(so_far, &[Waiting, Retrying]) }),
         _ => {}
     }
     if matches!(rollout.phase, Phase::Progressing | Phase::Soaking | Phase::Judging) {

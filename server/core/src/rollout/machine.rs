@@ -28,12 +28,12 @@
 use edgeflow_wire::{SlotState, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::counts::{Counts, MOST_NAMED, seconds};
+use super::counts::{Counts, MOST_NAMED};
 use super::turn::Turn;
 use super::{
     Actor, Busy, GateResult, Happened, HistoryEntry, Phase, Plan, Release, RobotPhase, RobotProgress, Rollout, RolloutSpec, Scope,
 };
-use super::{OnFailure, Verdict, watch};
+use super::{OnFailure, Verdict, judge, watch};
 use crate::TargetName;
 
 /// What is seen of one robot.
@@ -187,7 +187,7 @@ pub fn step(rollout: &Rollout, counts: &Counts, robots: &[RobotProgress], seen: 
         Phase::Replaying => replaying(&mut turn, seen),
         Phase::Progressing => progressing(&mut turn, robots, seen),
         Phase::Soaking => soaking(&mut turn),
-        Phase::Judging => judging(&mut turn, seen),
+        Phase::Judging => judge::judging(&mut turn, seen),
         Phase::RollingBack => rolling_back(&mut turn, robots, seen),
         Phase::AwaitingApproval | Phase::Paused => {}
         Phase::Succeeded | Phase::RolledBack | Phase::Failed | Phase::Aborted => no_turns(&mut turn, robots),
@@ -197,8 +197,14 @@ pub fn step(rollout: &Rollout, counts: &Counts, robots: &[RobotProgress], seen: 
 
 /// Robots whose turn will not come wait no longer.
 fn no_turns(turn: &mut Turn<'_>, robots: &[RobotProgress]) {
-    for robot in robots.iter().filter(|robot| robot.phase == RobotPhase::Waiting) {
-        turn.robot(robot, RobotPhase::Pending, "");
+    for robot in robots {
+        match robot.phase {
+            RobotPhase::Waiting => turn.robot(robot, RobotPhase::Pending, ""),
+            RobotPhase::Retrying if turn.rollout.phase.ended() => {
+                turn.robot(robot, RobotPhase::Failed, "it failed, and was not told again");
+            }
+            _ => {}
+        }
     }
 }
 
@@ -251,18 +257,18 @@ pub(super) fn too_many_failed(turn: &Turn<'_>) -> Option<String> {
 }
 
 fn progressing(turn: &mut Turn<'_>, robots: &[RobotProgress], seen: &Seen<'_>) {
-    use RobotPhase::{Deferred, Pending, RolledBack, Updating, Waiting};
+    use RobotPhase::{Deferred, Pending, Retrying, RolledBack, Updating, Waiting};
     if let Some(cause) = too_many_failed(turn) {
         return turn.fail_stage(&cause, Vec::new());
     }
     let stage = turn.rollout.stage;
     let its_turn = |robot: &&RobotProgress| match robot.phase {
-        Pending | Waiting => robot.stage <= stage,
+        Pending | Waiting | Retrying => robot.stage <= stage,
         RolledBack => robot.stage == stage,
         Deferred => robot.stage == stage && robot.back,
         _ => false,
     };
-    let (waiting, others): (Vec<_>, Vec<_>) = robots.iter().filter(its_turn).partition(|robot| robot.phase == Waiting);
+    let (waiting, others): (Vec<_>, Vec<_>) = robots.iter().filter(its_turn).partition(|robot| matches!(robot.phase, Waiting | Retrying));
     for robot in waiting.into_iter().chain(others) {
         if !turn.changed(robot) {
             watch::take_turn(turn, robot, seen);
@@ -273,7 +279,7 @@ fn progressing(turn: &mut Turn<'_>, robots: &[RobotProgress], seen: &Seen<'_>) {
     }
     let so_far = (0, stage);
     let again = turn.counts.sum((stage, stage), &[RolledBack, Deferred], Some(true));
-    let (pending, waiting) = (turn.counts.sum(so_far, &[Pending], None), turn.counts.sum(so_far, &[Waiting], None));
+    let (pending, waiting) = (turn.counts.sum(so_far, &[Pending], None), turn.counts.sum(so_far, &[Waiting, Retrying], None));
     let moving = pending + again + turn.counts.sum(so_far, &[Updating, RobotPhase::RollingBack], None);
     if moving + waiting == 0 {
         return settle(turn);
@@ -282,7 +288,7 @@ fn progressing(turn: &mut Turn<'_>, robots: &[RobotProgress], seen: &Seen<'_>) {
     turn.hold(None, &why);
 }
 
-fn settle(turn: &mut Turn<'_>) {
+pub(super) fn settle(turn: &mut Turn<'_>) {
     let here = (turn.rollout.stage, turn.rollout.stage);
     let of = |phase| turn.counts.sum(here, &[phase], None);
     let cause = format!(
@@ -306,93 +312,11 @@ fn soaking(turn: &mut Turn<'_>) {
     }
 }
 
-const NOBODY: &str = "no robot serves it yet: all that were told are offline, or were left out";
-
-/// How often numbers of gates that say the same are kept, seconds.
-const EVIDENCE_EVERY_S: u64 = 5;
-
-fn judging(turn: &mut Turn<'_>, seen: &Seen<'_>) {
-    if let Some(cause) = too_many_failed(turn) {
-        return turn.fail_stage(&cause, Vec::new());
-    }
-    let (so_far, last) = ((0, turn.rollout.stage), turn.rollout.stage + 1 == turn.rollout.stages.len());
-    if turn.counts.sum(so_far, &[RobotPhase::Updated], None) == 0 {
-        let failed = turn.counts.sum(so_far, &[RobotPhase::Failed], None).saturating_sub(turn.rollout.accepted);
-        if failed > 0 {
-            return turn.fail_stage(&format!("no robot serves it, and {failed} failed"), Vec::new());
-        }
-        if !last {
-            return turn.hold(Some(Happened::GatesJudged), NOBODY);
-        }
-    } else if turn.rollout.holds == NOBODY {
-        // Its soak time begins with the first that serves it.
-        return settle(turn);
-    }
-    let Some(stage) = turn.rollout.stages.get(turn.rollout.stage) else { return };
-    if stage.gates.is_empty() {
-        return turn.pass(Happened::StagePassed, "it asks for no gates", Vec::new());
-    }
-    let Some(results) = seen.gates else { return };
-    let judged: Vec<GateResult> = stage.gates.iter().map(|gate| result_of(&gate.name, results, turn.now_us)).collect();
-    let known = stage.evidence.clone();
-    let causes = |verdict| {
-        let of = judged.iter().filter(|result| result.verdict == verdict);
-        of.map(|result| format!("{}: {}", result.gate, result.reason)).collect::<Vec<_>>().join("; ")
-    };
-    let verdicts = |results: &[GateResult]| results.iter().map(|result| result.verdict).collect::<Vec<_>>();
-    let (failed, open) = (causes(Verdict::Fail), causes(Verdict::Inconclusive));
-    let fails = judged.iter().any(|result| result.verdict == Verdict::Fail);
-    let passes = judged.iter().all(|result| result.verdict == Verdict::Pass);
-    let other = verdicts(&judged) != verdicts(&known) || turn.rollout.holds.is_empty();
-    let held_us = known.iter().map(|result| result.at_us).max().unwrap_or_default();
-    let stale = turn.now_us >= held_us.saturating_add(seconds(EVIDENCE_EVERY_S));
-    if (other || stale)
-        && !same_numbers(&judged, &known)
-        && let Some(stage) = turn.rollout.stages.get_mut(turn.rollout.stage)
-    {
-        stage.evidence.clone_from(&judged);
-    }
-    if fails {
-        turn.fail_stage(&failed, judged);
-    } else if passes {
-        let passed = causes(Verdict::Pass);
-        turn.pass(Happened::StagePassed, &passed, judged);
-    } else if other {
-        turn.hold(None, &open);
-        turn.say_stage(Happened::GatesJudged, open, judged);
-    } else if stale {
-        turn.hold(None, &open);
-    }
-}
-
-/// What a gate said; one of which nothing is known is inconclusive.
-fn result_of(gate: &str, results: &[GateResult], at_us: i64) -> GateResult {
-    let found = results.iter().find(|result| result.gate == gate);
-    found.cloned().unwrap_or_else(|| GateResult {
-        gate: gate.to_owned(),
-        verdict: Verdict::Inconclusive,
-        reason: "it was not judged".to_owned(),
-        at_us,
-        metric: String::new(),
-        threshold: None,
-        p_value: None,
-        updated: BTreeMap::new(),
-        before: BTreeMap::new(),
-        rest: BTreeMap::new(),
-    })
-}
-
-/// Whether two say the same, whenever they did.
-fn same_numbers(one: &[GateResult], other: &[GateResult]) -> bool {
-    let timeless = |result: &GateResult| GateResult { at_us: 0, ..result.clone() };
-    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| timeless(one) == timeless(other))
-}
-
 fn rolling_back(turn: &mut Turn<'_>, robots: &[RobotProgress], seen: &Seen<'_>) {
-    use RobotPhase::{Deferred, Failed, RolledBack, RollingBack, Updated, Updating};
+    use RobotPhase::{Deferred, Failed, Retrying, RolledBack, RollingBack, Updated, Updating};
     let stages = turn.rollout.going_back_stages();
-    let concerned = |robot: &&RobotProgress| !robot.back && (stages.0..=stages.1).contains(&robot.stage);
-    for phase in [Updating, Failed, Deferred, Updated] {
+    let concerned = |robot: &&RobotProgress| (!robot.back || robot.phase == Retrying) && (stages.0..=stages.1).contains(&robot.stage);
+    for phase in [Updating, Retrying, Failed, Deferred, Updated] {
         for robot in robots.iter().filter(concerned).filter(|robot| robot.phase == phase) {
             if !turn.changed(robot) {
                 watch::take_back(turn, robot, seen);
@@ -401,7 +325,7 @@ fn rolling_back(turn: &mut Turn<'_>, robots: &[RobotProgress], seen: &Seen<'_>) 
     }
     no_turns(turn, robots);
     let left = turn.counts.sum(stages, &[Updating, Failed, Deferred, Updated], Some(false));
-    if left + turn.counts.sum(stages, &[RollingBack], None) > 0 {
+    if left + turn.counts.sum(stages, &[RollingBack, Retrying], None) > 0 {
         return;
     }
     let count = |phase| turn.counts.sum(stages, &[phase], Some(true));

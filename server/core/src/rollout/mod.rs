@@ -10,6 +10,7 @@ mod counts;
 pub mod gate;
 mod history;
 mod holding;
+mod judge;
 mod machine;
 mod plan;
 mod spec;
@@ -37,10 +38,12 @@ pub use view::{RobotCell, RolloutSummary, RolloutView, StageView, summary};
 pub use window::closed;
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
+mod act_tests;
+#[cfg(test)]
+mod machine_props;
+#[cfg(test)]
 mod machine_tests;
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod plan_tests;
 #[cfg(test)]
 mod world;

@@ -161,6 +161,8 @@ fn every_bad_spec_is_refused_with_its_place() {
         (window("from", json!("1:00")), "strategy.windows[0].from"),
         (window("to", json!("24:00")), "strategy.windows[0].to"),
         (json!({ "gates": [gate, gate] }), "gates[1].name"),
+        (json!({ "gates": [gate, { "name": "h" }] }), "gates[1].expression"),
+        (json!({ "gates": [{ "name": "h", "expression": "1 +" }] }), "gates[0].expression"),
         (json!({ "replay": { "recording": "" } }), "replay.recording"),
         (json!({ "replay": { "recording": "c", "min_agreement": 1.5 } }), "replay.min_agreement"),
         (json!({ "replay": { "recording": "c", "tolerance": -1.0 } }), "replay.tolerance"),

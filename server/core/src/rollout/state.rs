@@ -177,6 +177,8 @@ pub enum RobotPhase {
     Deferred,
     /// Refused, broken, or silent beyond its deadline; or busy for longer than is waited for, and hence never told.
     Failed,
+    /// Failed, and is to be told again.
+    Retrying,
     /// No longer of the rollout: held or gone from the fleet when its turn came, or something else was declared since.
     Skipped,
     /// Told to go back; it does not serve what it had yet.

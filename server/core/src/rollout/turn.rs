@@ -37,15 +37,15 @@ impl<'a> Turn<'a> {
     }
 
     /// Moves a robot on. It leaves what it waited for behind.
-    pub(super) fn robot(&mut self, robot: &RobotProgress, phase: RobotPhase, reason: impl Into<String>) -> &mut RobotProgress {
+    pub(super) fn robot(&mut self, robot: &RobotProgress, phase: RobotPhase, reason: impl Into<String>) {
         let reason = reason.into();
         let next = RobotProgress { phase, reason, since_us: self.now_us, waits_since_us: None, wakes_us: None, ..robot.clone() };
-        self.put(robot, next)
+        self.put(robot, next);
     }
 
-    fn put(&mut self, robot: &RobotProgress, next: RobotProgress) -> &mut RobotProgress {
+    fn put(&mut self, robot: &RobotProgress, next: RobotProgress) {
         self.counts.moved(robot.group(), next.group());
-        self.robots.entry(robot.target.clone()).insert_entry(next).into_mut()
+        self.robots.insert(robot.target.clone(), next);
     }
 
     /// The same, with a line in the history.
@@ -59,8 +59,9 @@ impl<'a> Turn<'a> {
 
     /// Lets a robot wait, out of its hours until `wakes_us` or busy since `waits_since_us`.
     pub(super) fn wait(&mut self, robot: &RobotProgress, waits_since_us: Option<i64>, wakes_us: Option<i64>, reason: String) {
-        let since_us = if robot.phase == RobotPhase::Waiting { robot.since_us } else { self.now_us };
-        let next = RobotProgress { phase: RobotPhase::Waiting, since_us, waits_since_us, wakes_us, reason, ..robot.clone() };
+        let waits = matches!(robot.phase, RobotPhase::Waiting | RobotPhase::Retrying);
+        let (phase, since_us) = if waits { (robot.phase, robot.since_us) } else { (RobotPhase::Waiting, self.now_us) };
+        let next = RobotProgress { phase, since_us, waits_since_us, wakes_us, reason, ..robot.clone() };
         if next != *robot {
             self.put(robot, next);
         }
@@ -83,13 +84,6 @@ impl<'a> Turn<'a> {
             self.counts.moved(group, to);
         }
         self.tell.push(Tell { target: robot.target.clone(), what });
-    }
-
-    /// Sends a robot that failed, or stayed behind, into its turn again.
-    pub(super) fn again(&mut self, robot: &RobotProgress, phase: RobotPhase, told: bool) {
-        let mut next = RobotProgress { phase, back: false, since_us: self.now_us, reason: String::new(), ..robot.clone() };
-        next.told = if told { next.told } else { None };
-        self.put(robot, next);
     }
 
     fn note(&mut self, happened: Happened, stage: Option<String>, robot: Option<String>, cause: String, evidence: Vec<GateResult>) {

@@ -94,10 +94,10 @@ pub(super) fn watch(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<'_>)
             return turn.left(robot, Failed, why);
         }
         if robot.phase == Updated {
-            let other = taken_up && matches!(&now.slot, Some(slot) if slot.status == SlotStatus::Active);
-            return if other {
-                turn.left(robot, Failed, "it serves something else")
-            };
+            if taken_up && now.slot.as_ref().is_some_and(|slot| slot.status == SlotStatus::Active) {
+                turn.left(robot, Failed, "it serves something else");
+            }
+            return;
         }
         if robot.phase != Deferred
             && let Some(why) = &now.held
@@ -127,7 +127,7 @@ fn doing(busy: &Busy) -> &'static str {
 
 /// Tells a robot whose turn it is, if it may be told now.
 pub(super) fn take_turn(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<'_>) {
-    use RobotPhase::{Deferred, Failed, Pending, Skipped, Updating, Waiting};
+    use RobotPhase::{Deferred, Failed, Pending, Retrying, Skipped, Updating, Waiting};
     let Some(now) = seen.robots.get(&robot.target) else { return };
     if robot.wakes_us.is_some_and(|wakes_us| wakes_us > turn.now_us) {
         return;
@@ -161,7 +161,10 @@ pub(super) fn take_turn(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<
         }
         return turn.wait(robot, Some(since_us), None, busy.join(" and "));
     }
-    if turn.room().left() > 0 {
+    let room = turn.room();
+    // One that failed is out of service already.
+    let again = robot.phase == Retrying && room.fetching() > 0 && room.on_way() < room.max_unavailable();
+    if again || room.left() > 0 {
         return turn.tell(robot, Told::Release, Updating, "");
     }
     if robot.phase == Waiting {

@@ -47,6 +47,9 @@ pub(super) struct World {
     /// Most rows that were asked for at once.
     pub(super) most_rows: usize,
     pub(super) told: Vec<(TargetName, Told)>,
+    /// What was seen when it rested last, and when all were looked at: a store may leave out robots it did not hear from.
+    looked: BTreeMap<TargetName, RobotSeen>,
+    looked_us: Option<i64>,
 }
 
 pub(super) fn name(robot: &str) -> TargetName {
@@ -117,6 +120,8 @@ impl World {
             taken_by: None,
             most_rows: 0,
             told: Vec::new(),
+            looked: BTreeMap::new(),
+            looked_us: None,
         }
     }
 
@@ -144,7 +149,11 @@ impl World {
     fn rows_of(&self, needs: &[Need]) -> Vec<RobotProgress> {
         let mut rows: BTreeMap<TargetName, RobotProgress> = BTreeMap::new();
         for need in needs {
-            let taken = self.rows.values().filter(|row| need.takes(row)).take(need.limit.unwrap_or(usize::MAX));
+            let all = self.looked_us.is_none_or(|looked_us| self.now_us >= looked_us + 60 * SECOND);
+            let heard = |row: &&RobotProgress| {
+                !need.heard || all || self.looked.get(&row.target).is_none_or(|seen| *seen != self.robots[&row.target].seen)
+            };
+            let taken = self.rows.values().filter(|row| need.takes(row)).filter(heard).take(need.limit.unwrap_or(usize::MAX));
             rows.extend(taken.map(|row| (row.target.clone(), row.clone())));
         }
         rows.into_values().collect()
@@ -174,6 +183,10 @@ impl World {
     pub(super) fn tick(&mut self) {
         for _ in 0..1000 {
             if !self.step() {
+                if self.looked_us.is_none_or(|looked_us| self.now_us >= looked_us + 60 * SECOND) {
+                    self.looked_us = Some(self.now_us);
+                }
+                self.looked = self.robots.iter().map(|(target, robot)| (target.clone(), robot.seen.clone())).collect();
                 return;
             }
         }
@@ -195,7 +208,7 @@ impl World {
 
     fn apply(&mut self, made: Step) {
         assert_eq!(made.rollout.revision, self.rollout.revision + 1);
-        self.hold_to_rules(&made);
+        let bound = self.hold_to_rules(&made);
         // A control plane may die after any step: what it goes on with is what was written.
         let text = serde_json::to_string(&(&made.rollout, &made.robots, &made.history)).unwrap();
         let read: (Rollout, Vec<RobotProgress>, Vec<HistoryEntry>) = serde_json::from_str(&text).unwrap();
@@ -226,10 +239,24 @@ impl World {
             row.told = Some(robot.desired);
             self.told.push((target, what));
         }
+        if let Some(bound) = bound {
+            let out = self.out_of_service();
+            assert!(out <= bound, "{out} robots were told or failed and do not serve what is declared, of {bound}");
+        }
     }
 
-    /// What must be true of every step.
-    fn hold_to_rules(&self, made: &Step) {
+    /// Robots that the rollout told while they were there, and that do not serve what is declared now.
+    fn out_of_service(&self) -> usize {
+        let not_served = |row: &&RobotProgress| {
+            let Robot { seen, declared, desired, .. } = &self.robots[&row.target];
+            let serves = seen.slot.as_ref().map(|slot| slot.digest.as_str()) == declared.as_ref().map(|spec| spec.digest.as_str());
+            row.told.is_some() && !matches!(row.phase, RobotPhase::Deferred | RobotPhase::Skipped) && (!serves || seen.observed != *desired)
+        };
+        self.rows.values().filter(not_served).count()
+    }
+
+    /// What must be true of every step. Most robots that may be out of service after it, if it takes any out.
+    fn hold_to_rules(&self, made: &Step) -> Option<usize> {
         let after: BTreeMap<&TargetName, &RobotProgress> = made.robots.iter().map(|row| (&row.target, row)).collect();
         let strategy = &self.rollout.spec.strategy;
         let mut counts = self.counts();
@@ -239,13 +266,24 @@ impl World {
         let failed = count(&[RobotPhase::Failed]).saturating_sub(made.rollout.accepted);
         let most = strategy.max_unavailable.of(self.rows.len()).max(1);
         let told = |what| made.tell.iter().any(|tell| tell.what == what && after[&tell.target].phase != RobotPhase::Deferred);
+        let accepted = made.rollout.accepted;
+        let mut bound = None;
         if told(Told::Release) {
-            assert!(on_way + failed <= most, "{on_way} on their way and {failed} failed, of {most}");
-            assert!(on_way <= strategy.max_concurrent as usize);
+            assert!(on_way <= most.min(strategy.max_concurrent as usize), "{on_way} on their way");
+            // Those that failed before are out of service already.
+            let anew =
+                |tell: &Tell| self.rows[&tell.target].phase != RobotPhase::Retrying && after[&tell.target].phase == RobotPhase::Updating;
+            if made.tell.iter().any(anew) {
+                let out = on_way + failed + count(&[RobotPhase::Retrying]);
+                assert!(out <= most, "{on_way} on their way and {failed} failed, {out} of {most}");
+                bound = Some(most + accepted);
+            }
         }
-        if made.tell.iter().any(|tell| tell.what == Told::Back && self.rows[&tell.target].phase == RobotPhase::Updated) && told(Told::Back)
-        {
+        let served = |tell: &&Tell| matches!(self.rows[&tell.target].phase, RobotPhase::Updated | RobotPhase::Deferred);
+        let takes_out = made.tell.iter().filter(|tell| tell.what == Told::Back && after[&tell.target].phase == RobotPhase::RollingBack);
+        if takes_out.filter(served).count() > 0 {
             assert!(on_way + failed <= most || on_way <= 1, "{on_way} going back and {failed} failed, of {most}");
+            bound = (on_way > 1).then_some(most + accepted);
         }
         assert!(made.robots.iter().all(|row| made.rollout.phase != Phase::Queued || row.phase == RobotPhase::Pending));
         if made.rollout.phase != self.rollout.phase {
@@ -266,6 +304,7 @@ impl World {
         }
         let early = made.tell.iter().filter(|tell| self.rows[&tell.target].stage > self.rollout.stage);
         assert_eq!(early.count(), 0, "nobody is told before the turn of its stage");
+        bound
     }
 
     /// A robot that is online does what it is told, as is its nature.
@@ -316,4 +355,20 @@ impl World {
     pub(super) fn happened(&self, what: Happened) -> Vec<&HistoryEntry> {
         self.history.iter().filter(|entry| entry.happened == what).collect()
     }
+}
+
+/// A canary, then all.
+pub(super) fn stages() -> serde_json::Value {
+    serde_json::json!([{ "name": "canary", "count": 1 }, { "name": "all", "rest": true }])
+}
+
+/// One gate, `good`.
+pub(super) fn gate() -> serde_json::Value {
+    serde_json::json!([{ "name": "good", "expression": "updated.accuracy.mean > 0.9" }])
+}
+
+/// Robots that serve this digest.
+pub(super) fn serving(world: &World, digest: &str) -> usize {
+    let serves = |robot: &&Robot| robot.seen.slot.as_ref().is_some_and(|slot| slot.digest == digest);
+    world.robots.values().filter(serves).count()
 }
