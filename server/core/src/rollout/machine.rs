@@ -11,7 +11,7 @@
 //! **Robots.** One whose turn it is, is told when it is within its hours, not busy, and there is room: robots that are on their way are
 //! at most `max_concurrent`, and with those that failed at most `max_unavailable`. It is `updated` once it has taken up the desired
 //! state that told it and says that the release is active; `failed` when it says so, or says nothing until its deadline. One that is
-//! offline at its turn is told and `deferred`: not waited for, not failed. Time in which the control plane is down is not counted
+//! offline at its turn is told and `deferred`: not waited for, not failed, until it returns; then its deadline begins. Time in which the control plane is down is not counted
 //! against a robot.
 //!
 //! **Verdicts.** More than `max_failed` robots failed, so many that nothing more may be told, or a gate failed: the stage fails, and

@@ -186,6 +186,26 @@ fn an_offline_canary_proves_nothing() {
 }
 
 #[test]
+fn a_robot_that_returns_and_stays_silent_fails_at_its_deadline() {
+    let mut world = World::new(5, json!({ "strategy": { "stages": stages(), "deadline_s": 30 } }));
+    let canary = world.of_stage(0)[0].clone();
+    let robot = world.robots.get_mut(&canary).unwrap();
+    (robot.nature, robot.seen.online) = (Nature::Silent, false);
+    world.run(100);
+    assert_eq!((world.rollout.phase, world.row(canary.as_str()).phase), (Phase::Judging, RobotPhase::Deferred));
+    world.robots.get_mut(&canary).unwrap().seen.online = true;
+    world.run(20);
+    world.robots.get_mut(&canary).unwrap().seen.online = false;
+    world.run(20);
+    world.robots.get_mut(&canary).unwrap().seen.online = true;
+    world.run(25);
+    assert_eq!(world.rollout.phase, Phase::Judging, "it was away again");
+    world.run(70);
+    assert_eq!(world.happened(Happened::RobotFailed)[0].cause, "it does not serve 30 s after it returned: it did not take it up");
+    assert!(world.rollout.phase == Phase::Failed, "and does not go back, either");
+}
+
+#[test]
 fn robots_that_are_waited_for_when_offline_fail_at_their_deadline() {
     let mut world = World::new(2, json!({ "strategy": { "stages": stages(), "defer_offline": false, "deadline_s": 30 } }));
     let canary = world.of_stage(0)[0].clone();

@@ -141,7 +141,8 @@ pub struct RobotProgress {
     pub phase: RobotPhase,
     /// Since when, microseconds since the Unix epoch.
     pub since_us: i64,
-    /// Since when it is waited for because it is busy; hours in which it may not be changed do not count.
+    /// Since when it is waited for because it is busy (hours in which it may not be changed do not count); of a deferred robot,
+    /// since when it is back.
     pub waits_since_us: Option<i64>,
     /// It may not be changed before then, because it is out of its hours: not looked at until then.
     #[serde(default)]

@@ -67,6 +67,12 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// A deferred robot is there, or is away again.
+    pub(super) fn returns(&mut self, robot: &RobotProgress, there: bool) {
+        let waits_since_us = there.then_some(self.now_us);
+        self.put(robot, RobotProgress { waits_since_us, ..robot.clone() });
+    }
+
     /// Tells a robot, which is then in `phase`.
     pub(super) fn tell(&mut self, robot: &RobotProgress, what: Told, phase: RobotPhase, reason: &str) {
         // One that is where it was before starts anew: what is declared now is what it goes back to.

@@ -105,15 +105,26 @@ pub(super) fn watch(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<'_>)
             return turn.left(robot, Deferred, format!("it is held: {why}"));
         }
     }
-    if !matches!(robot.phase, Updating | RollingBack) {
-        return;
-    }
+    let (since_us, after) = match robot.phase {
+        Updating | RollingBack => (robot.since_us, "was told"),
+        // Waited for once it could answer: from its return, and not while it is away again.
+        Deferred => {
+            let there = now.is_some_and(|now| now.online && now.held.is_none());
+            match robot.waits_since_us {
+                Some(since_us) if there => (since_us, "returned"),
+                None if there => return turn.returns(robot, true),
+                Some(_) if now.is_some() => return turn.returns(robot, false),
+                _ => return,
+            }
+        }
+        _ => return,
+    };
     // While the control plane was down nobody could answer.
-    let since_us = robot.since_us.max(seen.up_since_us);
+    let since_us = since_us.max(seen.up_since_us);
     let deadline_s = turn.rollout.spec.strategy.deadline_s;
     if turn.now_us >= since_us.saturating_add(seconds(deadline_s)) {
         let how = if robot.back { "it did not go back" } else { "it does not serve" };
-        turn.left(robot, Failed, format!("{how} {deadline_s} s after it was told: {}", stood(now, taken_up)));
+        turn.left(robot, Failed, format!("{how} {deadline_s} s after it {after}: {}", stood(now, taken_up)));
     }
 }
 
