@@ -115,6 +115,20 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nothing that is installed lets rcl handle a type that was not compiled in.
+    #[error(
+        "{type_name} was not compiled in, and {library} of its package cannot be used: {reason}; install {package} and source its workspace"
+    )]
+    TypeSupport {
+        /// The type.
+        type_name: String,
+        /// Its interface package.
+        package: String,
+        /// The library in which its type support was looked for.
+        library: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Nobody tells what a published type consists of.
     #[error("{node} does not describe {type_name}: {reason}")]
     NotDescribed {

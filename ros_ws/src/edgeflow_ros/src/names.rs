@@ -154,6 +154,20 @@ impl Remaps {
     }
 }
 
+/// Package, kind and type of a type's full name; none for a name that breaks rosidl's rules, which must not become that of a file.
+#[cfg_attr(not(feature = "r2r"), allow(dead_code))] // only that stack looks for libraries
+pub(crate) fn type_parts(type_name: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = type_name.split('/');
+    let (package, kind, ty) = (parts.next()?, parts.next()?, parts.next()?);
+    let plain = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    // As rosidl's: `[a-z][a-z0-9_]*` without two underscores in a row or one at the end, and `[A-Z][A-Za-z0-9]*`, with those of the
+    // parts of services and actions behind it, which have an underscore between.
+    let is_package = package.starts_with(|first: char| first.is_ascii_lowercase())
+        && package.split('_').all(|word| plain(word) && !word.bytes().any(|byte| byte.is_ascii_uppercase()));
+    let is_type = ty.split('_').all(|word| plain(word) && word.starts_with(|first: char| first.is_ascii_uppercase()));
+    (parts.next().is_none() && matches!(kind, "msg" | "srv" | "action") && is_package && is_type).then_some((package, kind, ty))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +223,31 @@ mod tests {
     fn malformed_rules_are_refused() {
         for rule in ["a", ":=b", "a:=", "__node:=a-b", "__ns:=robot_1", "a-b:c:=d"] {
             assert!(Remap::parse(rule).is_err(), "{rule}");
+        }
+    }
+
+    #[test]
+    fn names_of_types_follow_rosidls_rules() {
+        for (name, parts) in [
+            ("std_msgs/msg/String", ("std_msgs", "msg", "String")),
+            ("a1_b2/srv/Ask_Request", ("a1_b2", "srv", "Ask_Request")),
+            ("our_msgs/action/Go_SendGoal_Response", ("our_msgs", "action", "Go_SendGoal_Response")),
+            ("p/msg/T2", ("p", "msg", "T2")),
+        ] {
+            assert_eq!(type_parts(name), Some(parts));
+        }
+        let malformed = ["", "String", "std_msgs/String", "std_msgs/msg/", "/msg/String", "std_msgs/msg/String/x", "std_msgs/idl/String"];
+        let packages = [
+            "../msg/String",
+            "std-msgs/msg/String",
+            "Std_msgs/msg/String",
+            "std__msgs/msg/String",
+            "std_msgs_/msg/String",
+            "1std/msg/String",
+        ];
+        let types = ["std_msgs/msg/string", "std_msgs/msg/Str ing", "std_msgs/msg/String_", "std_msgs/msg/String\0", "std_msgs/msg/Stríng"];
+        for name in malformed.iter().chain(&packages).chain(&types) {
+            assert_eq!(type_parts(name), None, "{name}");
         }
     }
 }

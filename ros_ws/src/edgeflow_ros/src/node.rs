@@ -237,7 +237,7 @@ impl Node {
     /// Subscribes a topic of a type that was found at run time, see [`registry::resolve`], and takes its messages as bytes.
     ///
     /// # Errors
-    /// As [`Node::subscribe`]; on the r2r stack also a type that was not compiled in.
+    /// As [`Node::subscribe`]; on the r2r stack also a type that was not compiled in and is not installed.
     pub fn subscribe_raw(&self, topic: &str, ty: &'static TypeDescription, qos: QosProfile, queue: Queue) -> Result<RawSubscription> {
         let topic = self.topic("subscribe", topic)?;
         let inbox = Inbox::new(queue);
@@ -249,7 +249,7 @@ impl Node {
     /// Subscribes a topic of a type that nobody here needs to know: what carries messages does not read them.
     ///
     /// # Errors
-    /// As [`Node::subscribe`], and a hash that is none; on the r2r stack also a type that was not compiled in.
+    /// As [`Node::subscribe`], and a hash that is none; on the r2r stack also a type that was not compiled in and is not installed.
     pub fn subscribe_opaque(&self, topic: &str, ty: &RawType, qos: QosProfile, queue: Queue) -> Result<RawSubscription> {
         let topic = self.topic("subscribe", topic)?;
         let inbox = Inbox::new(queue);
@@ -261,8 +261,8 @@ impl Node {
     /// Publishes messages as bytes, of a type that nobody here needs to know. In the graph the topic has that type and its hash.
     ///
     /// # Errors
-    /// As [`Node::create_publisher`], and a hash that is none; on the r2r stack also a type that was not compiled in, or whose
-    /// compiled-in definition has another hash.
+    /// As [`Node::create_publisher`], and a hash that is none; on the r2r stack also a type that was not compiled in and is not
+    /// installed, or whose definition there has another hash.
     pub fn create_raw_publisher(&self, topic: &str, ty: &RawType, qos: QosProfile) -> Result<RawPublisher> {
         let topic = self.topic("publish on", topic)?;
         let inner = self.0.inner.raw_publisher(topic.for_stack(), &ty.name, &ty.hash, qos)?;

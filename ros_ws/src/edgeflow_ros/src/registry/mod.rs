@@ -206,6 +206,12 @@ fn find_compiled(name: &str) -> Option<&'static TypeDescription> {
     TYPES.binary_search_by(|t| t.name.cmp(name)).ok().map(|i| &TYPES[i])
 }
 
+/// The type of this full name, if it was compiled in.
+#[cfg(feature = "r2r")]
+pub(crate) fn compiled(name: &str) -> Option<&'static TypeDescription> {
+    find_compiled(name)
+}
+
 /// Name and type hash of everything that was compiled in.
 #[cfg(feature = "r2r")]
 pub(crate) fn hashes() -> impl Iterator<Item = (&'static str, &'static str)> {

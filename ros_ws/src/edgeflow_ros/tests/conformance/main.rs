@@ -6,6 +6,8 @@
 
 mod actions;
 mod dynamic;
+#[cfg(feature = "r2r")]
+mod foreign;
 mod graph;
 mod lifecycle;
 mod logging;

@@ -2,6 +2,7 @@
 
 use super::{
     Node, Spinner, Subscription, calling, fail,
+    foreign::Outlet,
     held::{Held, answer},
     quality, reading,
 };
@@ -22,8 +23,14 @@ use std::{
 const ENCAPSULATION: [u8; 4] = [0, 1, 0, 0];
 
 pub(crate) struct RawPublisher {
-    inner: Held<r2r::PublisherUntyped>,
+    inner: Endpoint,
     topic: String,
+}
+
+enum Endpoint {
+    /// r2r knows the type, and takes octets as they are.
+    Compiled(Held<r2r::PublisherUntyped>),
+    Foreign(Held<Box<dyn Outlet>>),
 }
 
 impl RawPublisher {
@@ -31,11 +38,19 @@ impl RawPublisher {
         let mut bytes = Vec::with_capacity(ENCAPSULATION.len() + body.len());
         bytes.extend_from_slice(&ENCAPSULATION);
         bytes.extend_from_slice(body);
-        self.inner.with(|publisher| publisher.publish_raw(&bytes)).unwrap_or(Ok(())).map_err(fail(format!("publish on {}", self.topic)))
+        let published = match &self.inner {
+            Endpoint::Compiled(held) => held.with(|publisher| publisher.publish_raw(&bytes).map_err(|e| e.to_string())),
+            Endpoint::Foreign(held) => held.with(|publisher| publisher.publish(&bytes)),
+        };
+        published.unwrap_or(Ok(())).map_err(|reason| Error::stack(format!("publish on {}", self.topic), reason))
     }
 
     pub(crate) fn subscriber_count(&self, _node: &Node) -> usize {
-        self.inner.with(|publisher| publisher.get_inter_process_subscription_count().unwrap_or(0)).unwrap_or(0)
+        let count = match &self.inner {
+            Endpoint::Compiled(held) => held.with(|publisher| publisher.get_inter_process_subscription_count().unwrap_or(0)),
+            Endpoint::Foreign(held) => held.with(|publisher| publisher.subscriber_count()),
+        };
+        count.unwrap_or(0)
     }
 }
 
@@ -51,20 +66,22 @@ impl DynamicPublisher {
     }
 }
 
-/// Encapsulation and body.
-pub(crate) struct DynamicReceived(Vec<u8>);
+/// Encapsulation and body, or why there are none.
+pub(crate) struct DynamicReceived(Result<Vec<u8>, String>);
 
 impl DynamicReceived {
     pub(crate) fn decode(self, ty: &TypeDescription) -> Result<Value> {
         ty.decode(&self.into_body(ty.name)?)
     }
 
-    pub(crate) fn into_body(mut self, type_name: &str) -> Result<Vec<u8>> {
-        if self.0.len() < ENCAPSULATION.len() || !self.0.starts_with(&ENCAPSULATION[..2]) {
-            return Err(Error::Decode { type_name: type_name.into(), reason: "it is not little-endian CDR".into() });
+    pub(crate) fn into_body(self, type_name: &str) -> Result<Vec<u8>> {
+        let fail = |reason: String| Error::Decode { type_name: type_name.into(), reason };
+        let mut bytes = self.0.map_err(fail)?;
+        if bytes.len() < ENCAPSULATION.len() || !bytes.starts_with(&ENCAPSULATION[..2]) {
+            return Err(fail("it is not little-endian CDR".into()));
         }
-        self.0.drain(..ENCAPSULATION.len());
-        Ok(self.0)
+        bytes.drain(..ENCAPSULATION.len());
+        Ok(bytes)
     }
 }
 
@@ -93,15 +110,14 @@ impl DynamicClient {
     }
 }
 
-/// rcl announces the definition that is installed, which is the one compiled in: what somebody else's site says of a type must
-/// be that, or bytes of one definition would be read as another.
-fn known(type_name: &str, hash: &str) -> Result<()> {
-    match registry::message(type_name) {
-        Ok(ty) if ty.hash != hash => {
+/// Whether r2r generated the type. rcl announces the definition that is installed, which is then the one compiled in: what somebody
+/// else's site says of a type must be that, or bytes of one definition would be read as another.
+fn compiled(type_name: &str, hash: &str) -> Result<bool> {
+    match registry::compiled(type_name) {
+        Some(ty) if ty.hash != hash => {
             Err(Error::OtherDefinition { type_name: type_name.into(), published: hash.into(), known: ty.hash.into() })
         }
-        // r2r refuses what it does not have.
-        _ => Ok(()),
+        found => Ok(found.is_some()),
     }
 }
 
@@ -111,13 +127,16 @@ impl Node {
     }
 
     pub(crate) fn raw_publisher(&self, topic: &str, type_name: &str, hash: &str, qos: QosProfile) -> Result<RawPublisher> {
-        known(type_name, hash)?;
+        if !compiled(type_name, hash)? {
+            let inner = Endpoint::Foreign(self.foreign_publisher(topic, type_name, hash, qos)?);
+            return Ok(RawPublisher { inner, topic: topic.to_string() });
+        }
         let (name, ty) = (topic.to_string(), type_name.to_string());
         let created = self.spinner.with(move |turn| turn.node.create_publisher_untyped(&name, &ty, quality(qos)))?;
         let inner = Held::new(created.map_err(fail(format!("publish on {topic}")))?, &self.spinner, |turn, publisher| {
             turn.node.destroy_publisher_untyped(publisher);
         });
-        Ok(RawPublisher { inner, topic: topic.to_string() })
+        Ok(RawPublisher { inner: Endpoint::Compiled(inner), topic: topic.to_string() })
     }
 
     pub(crate) fn raw_subscribe(
@@ -128,11 +147,13 @@ impl Node {
         qos: QosProfile,
         inbox: Arc<Inbox<DynamicReceived>>,
     ) -> Result<Subscription> {
-        known(type_name, hash)?;
+        if !compiled(type_name, hash)? {
+            return self.foreign_subscribe(topic, type_name, hash, qos, Box::new(move |bytes| inbox.push(DynamicReceived(bytes))));
+        }
         let (name, ty) = (topic.to_string(), type_name.to_string());
         let alive = self.spinner.with(move |turn| {
             let stream = turn.node.subscribe_raw(&name, &ty, reading(qos))?;
-            Ok(turn.pump(stream, move |bytes| inbox.push(DynamicReceived(bytes))))
+            Ok(turn.pump(stream, move |bytes| inbox.push(DynamicReceived(Ok(bytes)))))
         })?;
         alive.map_err(fail(format!("subscribe {topic}")))
     }

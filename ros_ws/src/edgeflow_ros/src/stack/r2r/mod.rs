@@ -2,11 +2,13 @@
 //! asks that thread, and what arrives is moved from r2r's short queues to ours between two turns.
 
 mod dynamic;
+mod foreign;
 mod held;
 mod lengths;
 mod log;
 mod spinner;
 mod typed;
+mod typesupport;
 
 use crate::{
     error::{Error, Result},
