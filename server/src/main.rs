@@ -108,6 +108,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     let publisher = tokio::spawn(background::publish(app.clone(), shutdown.clone()));
     let retainer = tokio::spawn(background::retain(app.clone(), shutdown.clone()));
+    let stepper = tokio::spawn(background::step_rollouts(app.clone(), shutdown.clone()));
     let teller = match config.openlineage {
         Some(options) => {
             let key = std::env::var("EDGEFLOW_OPENLINEAGE_API_KEY").ok().filter(|key| !key.is_empty());
@@ -152,6 +153,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     };
     publisher.await.context("the publisher broke")?;
     retainer.await.context("retention broke")?;
+    stepper.await.context("rollouts broke")?;
     collector.await.context("the collector of artifacts broke")?;
     if let Some(teller) = teller {
         teller.await.context("telling of lineage broke")?;

@@ -54,6 +54,8 @@ pub struct Deployment {
     pub created_at_us: i64,
     /// Who.
     pub created_by: String,
+    /// The rollout that told these robots; `None` when somebody did.
+    pub rollout: Option<i64>,
 }
 
 /// A step a robot attested.
@@ -163,6 +165,8 @@ pub struct DeploymentView {
     pub created_at_us: i64,
     /// Who.
     pub created_by: String,
+    /// The rollout that told these robots; `null` when somebody did by name.
+    pub rollout: Option<String>,
     /// Robot by robot.
     pub targets: Vec<DeploymentTargetView>,
     /// As a whole.
@@ -206,6 +210,7 @@ pub fn view(deployment: &Deployment, attestations: &[Attestation]) -> Deployment
         slot: deployment.slot.to_string(),
         created_at_us: deployment.created_at_us,
         created_by: deployment.created_by.clone(),
+        rollout: deployment.rollout.map(|id| id.to_string()),
         state: state(&targets),
         targets,
     }
@@ -247,6 +252,7 @@ mod tests {
             asked,
             created_at_us: 1,
             created_by: "administrator".into(),
+            rollout: None,
         }
     }
 

@@ -5,7 +5,10 @@ use edgeflow_wire::{
 };
 use serde::Serialize;
 
-use crate::entry::{StoredEntry, body};
+use crate::{
+    entry::{StoredEntry, body},
+    rollout::{Happened, HistoryEntry, Phase},
+};
 
 /// Classes whose entries make the timeline.
 pub const TIMELINE_CLASSES: [Class; 2] = [Class::Critical, Class::Event];
@@ -35,9 +38,9 @@ impl From<EventSeverity> for Severity {
 /// One line of the timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct EventView {
-    /// Place in the order of arrival.
+    /// Place in the order of arrival; below zero of what happened to a rollout.
     pub id: i64,
-    /// Whose event.
+    /// Whose event; empty when it is about no robot, but about a rollout.
     pub target: String,
     /// `critical` or `event`.
     pub class: String,
@@ -80,6 +83,75 @@ fn said(value: &SampleValue) -> String {
         SampleValue::Number(value) => value.to_string(),
         SampleValue::Text(value) => value.clone(),
     }
+}
+
+/// What a person hears of a rollout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RolloutHappened {
+    /// Place in the order in which things happened to rollouts.
+    pub id: i64,
+    /// Its number.
+    pub rollout: i64,
+    /// What it brings, such as `label-reader 2`; a policy has neither name nor version.
+    pub what: String,
+    /// What happened.
+    pub entry: HistoryEntry,
+}
+
+/// What happens to a rollout that makes a line; what happens to one robot of it, that robot says itself.
+pub const ROLLOUT_EVENTS: [Happened; 11] = [
+    Happened::Created,
+    Happened::Queued,
+    Happened::ApprovalAsked,
+    Happened::Approved,
+    Happened::StageFailed,
+    Happened::Paused,
+    Happened::Resumed,
+    Happened::Promoted,
+    Happened::RollbackBegan,
+    Happened::Retried,
+    Happened::Ended,
+];
+
+/// The line of something that happened to a rollout; `None` when it makes none. It is about no robot, and its number is negative, so
+/// that it is none of an entry.
+pub fn of_rollout(happened: &RolloutHappened) -> Option<EventView> {
+    let RolloutHappened { id, rollout, what, entry } = happened;
+    if !ROLLOUT_EVENTS.contains(&entry.happened) {
+        return None;
+    }
+    let stage = entry.stage.as_deref().unwrap_or_default();
+    let (does, severity) = match entry.happened {
+        Happened::Queued => ("waits".to_owned(), Severity::Info),
+        Happened::ApprovalAsked => (format!("waits for approval of stage {stage}"), Severity::Warning),
+        Happened::Approved => (format!("may begin stage {stage}"), Severity::Info),
+        Happened::StageFailed => (format!("failed in stage {stage}"), Severity::Error),
+        Happened::Paused => ("is paused".to_owned(), Severity::Warning),
+        Happened::Resumed => ("goes on".to_owned(), Severity::Info),
+        Happened::Promoted => (format!("passed stage {stage} on somebody's word"), Severity::Warning),
+        Happened::RollbackBegan => ("goes back".to_owned(), Severity::Warning),
+        Happened::Retried => ("is tried again".to_owned(), Severity::Info),
+        Happened::Ended => match entry.phase {
+            Phase::Succeeded => ("succeeded".to_owned(), Severity::Info),
+            Phase::RolledBack => ("is rolled back".to_owned(), Severity::Warning),
+            Phase::Aborted => ("was aborted".to_owned(), Severity::Warning),
+            _ => ("failed".to_owned(), Severity::Error),
+        },
+        _ => ("was made".to_owned(), Severity::Info),
+    };
+    let cause = if entry.cause.is_empty() { String::new() } else { format!(": {}", entry.cause) };
+    let what = if what.is_empty() { String::new() } else { format!(" of {what}") };
+    Some(EventView {
+        id: -id,
+        target: String::new(),
+        class: Class::Critical.as_str().to_owned(),
+        kind: "rollout".to_owned(),
+        t_us: entry.at_us,
+        received_us: entry.at_us,
+        title: format!("rollout {rollout}{what} {does}{cause}"),
+        severity,
+        body: serde_json::json!({ "rollout": rollout.to_string(), "happened": entry.happened, "phase": entry.phase, "stage": entry.stage }),
+    })
 }
 
 pub(crate) fn headline(content: &Content) -> (String, Severity) {

@@ -10,6 +10,7 @@ use crate::{
     model::{ModelVersion, Stage},
     model_diff::{Change, ModelDiff},
     provenance::{ProvenanceDataset, Registered},
+    rollout::{Actor, Happened, HistoryEntry},
 };
 
 /// Most acts of one side that are told, the newest.
@@ -28,6 +29,43 @@ pub struct ToldBy {
     pub server_epoch: u64,
     /// Count of changes of that desired state.
     pub generation: u64,
+    /// The rollout it was part of; `null` when somebody named the robot.
+    pub rollout: Option<String>,
+    /// Who let that rollout go on, oldest first.
+    pub approvals: Vec<Approval>,
+}
+
+/// Somebody's word that a stage of a rollout may begin, or may pass without its gates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Approval {
+    /// Name of the stage.
+    pub stage: String,
+    /// Who.
+    pub who: String,
+    /// When, microseconds since the Unix epoch.
+    pub at_us: i64,
+    /// `approved` or `promoted`.
+    #[schema(value_type = String)]
+    pub what: crate::rollout::Happened,
+    /// Why, in their words.
+    pub cause: String,
+}
+
+impl Approval {
+    /// Those of a rollout's history.
+    pub fn of(history: &[HistoryEntry]) -> Vec<Self> {
+        let approval = |entry: &HistoryEntry| match (&entry.actor, entry.happened) {
+            (Actor::Operator(who), what @ (Happened::Approved | Happened::Promoted)) => Some(Self {
+                stage: entry.stage.clone().unwrap_or_default(),
+                who: who.clone(),
+                at_us: entry.at_us,
+                what,
+                cause: entry.cause.clone(),
+            }),
+            _ => None,
+        };
+        history.iter().filter_map(approval).collect()
+    }
 }
 
 /// What somebody did to a version.

@@ -62,6 +62,12 @@ pub enum Action {
     ReadDeployment,
     /// Change what robots shall run.
     Deploy,
+    /// Read rollouts.
+    ReadRollout,
+    /// Make rollouts, pause, resume, promote, abort them, take them back and try them again.
+    Rollout,
+    /// Approve a stage of a rollout.
+    ApproveRollout,
     /// Change what a robot reports of its topics.
     SetPolicy,
     /// Change a robot's labels.
@@ -104,6 +110,9 @@ impl Action {
             Action::WriteRun => "write_run",
             Action::ReadDeployment => "read_deployment",
             Action::Deploy => "deploy",
+            Action::ReadRollout => "read_rollout",
+            Action::Rollout => "rollout",
+            Action::ApproveRollout => "approve_rollout",
             Action::SetPolicy => "set_policy",
             Action::SetLabels => "set_labels",
             Action::ReadFleet => "read_fleet",
@@ -224,6 +233,9 @@ mod tests {
             (Action::ReadTarget, Resource::Organisation),
             (Action::WriteLog, Resource::Target(name("r2"))),
             (Action::Deploy, Resource::Target(name("r1"))),
+            (Action::ReadRollout, Resource::Organisation),
+            (Action::Rollout, Resource::Organisation),
+            (Action::ApproveRollout, Resource::Organisation),
             (Action::SetPolicy, Resource::Target(name("r1"))),
             (Action::Command, Resource::Target(name("r1"))),
             (Action::SetLabels, Resource::Target(name("r1"))),

@@ -335,6 +335,8 @@ pub struct Told {
     pub at_us: i64,
     /// Who.
     pub created_by: String,
+    /// The rollout that told it, if one did.
+    pub rollout: Option<i64>,
 }
 
 /// Something that touched a robot.
@@ -528,10 +530,12 @@ fn line_of(fact: Fact, at_us: i64, now_us: i64) -> Line {
             body: json!({ "epoch": epoch, "first": first }),
         },
         Fact::Told(told) => {
-            let title = format!("told to run {} {} in {}", told.model, told.version, told.slot);
+            let by = told.rollout.map(|id| format!(" by rollout {id}")).unwrap_or_default();
+            let title = format!("told to run {} {} in {}{by}", told.model, told.version, told.slot);
             let body = json!({
                 "deployment": told.deployment.to_string(), "model": told.model, "version": told.version, "digest": told.digest,
                 "slot": told.slot, "server_epoch": told.desired.server_epoch, "generation": told.desired.generation,
+                "rollout": told.rollout.map(|id| id.to_string()),
             });
             by_us(Category::Desired, "deployment", told.created_by, title, body)
         }

@@ -1,7 +1,7 @@
 //! Deployments: they change desired state and never talk to a robot.
 
 use edgeflow_core::{
-    ModelName, Page, Principal, RobotId, SlotName, TargetName,
+    ModelName, OrganisationId, Page, Principal, SlotName, TargetName,
     deployment::{self, Deployment, DeploymentView, NewDeployment},
     principal::{Action, Resource},
 };
@@ -66,19 +66,29 @@ impl App {
         Ok(deployment::view(&found, &attestations))
     }
 
-    /// Deployments, newest first.
-    pub async fn deployments(&self, principal: &Principal, after: Option<i64>, limit: u32) -> Result<Page<DeploymentView>, AppError> {
+    /// Deployments, newest first: of one rollout, of none (`Some(0)`), or all.
+    pub async fn deployments(
+        &self,
+        principal: &Principal,
+        rollout: Option<i64>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Page<DeploymentView>, AppError> {
         self.permit(principal, Action::ReadDeployment, Resource::Organisation).await?;
-        let found = self.stores.deployments.deployments(&principal.organisation, after, limit + 1).await?;
+        let found = self.stores.deployments.deployments(&principal.organisation, rollout, after, limit + 1).await?;
         let page = Page::cut(found, limit, |deployment| deployment.id.to_string());
         let attestations = self.stores.entries.attestations(&principal.organisation, &page.items).await?;
         Ok(page.map(|found| deployment::view(&found, &attestations)))
     }
 
-    /// The deployments that still stand for a robot, as shown.
-    pub(crate) async fn standing_views(&self, robot: &RobotId) -> Result<Vec<DeploymentView>, AppError> {
-        let standing: Vec<Deployment> = self.stores.deployments.standing_deployments(&robot.organisation, &robot.name).await?;
-        let attestations = self.stores.entries.attestations(&robot.organisation, &standing).await?;
+    /// The deployments that still stand for some of these robots, as shown; of rollouts, those tell themselves.
+    pub(crate) async fn standing_views(
+        &self,
+        organisation: &OrganisationId,
+        robots: &[TargetName],
+    ) -> Result<Vec<DeploymentView>, AppError> {
+        let standing: Vec<Deployment> = self.stores.deployments.standing_deployments(organisation, robots).await?;
+        let attestations = self.stores.entries.attestations(organisation, &standing).await?;
         Ok(standing.iter().map(|found| deployment::view(found, &attestations)).collect())
     }
 }

@@ -69,7 +69,7 @@ pub enum AppError {
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Taken { .. } => AppError::Conflict(error.to_string()),
+            StoreError::Taken { .. } | StoreError::Held { .. } => AppError::Conflict(error.to_string()),
             StoreError::Missing { what, name } => AppError::NotFound { what, name },
             StoreError::Refused(refusal) => refusal.into(),
             StoreError::Failed { .. } | StoreError::Corrupt { .. } => AppError::Store(error),

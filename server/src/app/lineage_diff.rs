@@ -5,7 +5,7 @@ use edgeflow_core::{
     OrganisationId, Principal, RobotId, SlotName, TargetName,
     audit::AuditRecord,
     lineage::{Interval, IntervalFilter},
-    lineage_diff::{ActView, LineageDiff, LineageSide, MAX_ACTS, ToldBy, TrainedOn, act_on, said_of},
+    lineage_diff::{ActView, Approval, LineageDiff, LineageSide, MAX_ACTS, ToldBy, TrainedOn, act_on, said_of},
     model::ModelVersion,
     model_diff::{Background, diff},
     principal::{Action, Resource},
@@ -16,6 +16,8 @@ use crate::app::{App, AppError};
 
 /// Acts that are looked through for those on one version.
 const ACTS_READ: u32 = 1_000;
+/// Lines of a rollout's history that are looked through for approvals, the newest.
+const HISTORY_READ: u32 = 1_000;
 /// Deployments that are looked through for the one behind an interval.
 const DEPLOYMENTS_READ: u32 = 100;
 
@@ -128,12 +130,19 @@ impl App {
             Some(answered) => asked.find(|(_, asked)| asked.version <= answered && asked.superseded_by.is_none_or(|by| answered < by)),
             None => asked.find(|(deployment, _)| deployment.created_at_us <= attested.from_us),
         };
-        Ok(told.map(|(deployment, asked)| ToldBy {
+        let Some((deployment, asked)) = told else { return Ok(None) };
+        let history = match deployment.rollout {
+            Some(rollout) => self.stores.rollouts.rollout_history(rollout, HISTORY_READ).await?,
+            None => Vec::new(),
+        };
+        Ok(Some(ToldBy {
             id: deployment.id.to_string(),
             created_at_us: deployment.created_at_us,
             created_by: deployment.created_by.clone(),
             server_epoch: asked.version.server_epoch,
             generation: asked.version.generation,
+            rollout: deployment.rollout.map(|id| id.to_string()),
+            approvals: Approval::of(&history),
         }))
     }
 

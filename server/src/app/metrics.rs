@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -35,6 +35,11 @@ struct RemovedLabels {
     cause: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: String,
+}
+
 /// Counters. Clones share them.
 #[derive(Clone)]
 pub struct Metrics {
@@ -55,6 +60,10 @@ pub struct Metrics {
     retention_seconds: Histogram,
     used_bytes: Gauge,
     file_bytes: Gauge,
+    rollouts: Family<PhaseLabel, Gauge>,
+    /// Phases in which there ever were some.
+    rollout_phases: Arc<Mutex<BTreeSet<String>>>,
+    rollout_tick_seconds: Histogram,
 }
 
 impl Metrics {
@@ -76,6 +85,9 @@ impl Metrics {
             retention_seconds: Histogram::new(seconds),
             used_bytes: Gauge::default(),
             file_bytes: Gauge::default(),
+            rollouts: Family::default(),
+            rollout_phases: Arc::default(),
+            rollout_tick_seconds: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0, 2.5, 5.0]),
         };
         metrics.register(|registry| {
             registry.register("edgeflow_http_requests", "HTTP requests by method, route and status", metrics.requests.clone());
@@ -95,6 +107,12 @@ impl Metrics {
                 metrics.removed.clone(),
             );
             registry.register("edgeflow_retention_step_seconds", "Seconds a step of retention took", metrics.retention_seconds.clone());
+            registry.register("edgeflow_rollouts", "Rollouts, by phase", metrics.rollouts.clone());
+            registry.register(
+                "edgeflow_rollout_tick_seconds",
+                "Seconds it took to look at all rollouts once and make the steps that followed",
+                metrics.rollout_tick_seconds.clone(),
+            );
             registry.register("edgeflow_store_used_bytes", "Bytes of logs and series that hold something", metrics.used_bytes.clone());
             registry.register("edgeflow_store_file_bytes", "Bytes of logs and series on disk", metrics.file_bytes.clone());
             registry.register(
@@ -150,6 +168,20 @@ impl Metrics {
 
     pub(crate) fn retention_step(&self, took: Duration) {
         self.retention_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn rollout_tick(&self, took: Duration) {
+        self.rollout_tick_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How many rollouts there are in each phase; one that is not named has none.
+    pub(crate) fn rollouts(&self, phases: &BTreeMap<String, u64>) {
+        let mut known = self.rollout_phases.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(phases.keys().cloned());
+        for phase in known.iter() {
+            let rollouts = phases.get(phase).copied().unwrap_or_default();
+            self.rollouts.get_or_create(&PhaseLabel { phase: phase.clone() }).set(i64::try_from(rollouts).unwrap_or(i64::MAX));
+        }
     }
 
     /// The room logs and series take.

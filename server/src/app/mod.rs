@@ -41,6 +41,9 @@ mod presence;
 mod presigned;
 mod retention;
 mod robots;
+mod rollout_rounds;
+mod rollout_seen;
+mod rollouts;
 mod runs;
 mod server;
 mod sessions;
@@ -70,6 +73,7 @@ pub use models::ModelRequest;
 pub use open::{AppOptions, SystemClock};
 pub use openlineage::LineageEvents;
 pub use presigned::Presigned;
+pub use rollouts::{RolloutPlan, RolloutsQuery};
 pub use runs::RunRequest;
 pub use targets::{EnrolledTarget, TargetRequest};
 pub use telemetry::TelemetryRequest;
@@ -101,6 +105,8 @@ pub struct App {
     pub(crate) hub: hub::Hub,
     pub(crate) presence: presence::Presence,
     overview: overview::Overview,
+    /// Rollouts that are followed. Whoever changes one holds it.
+    following: tokio::sync::Mutex<rollout_rounds::Following>,
     live: live::Places,
     metrics: Metrics,
     tasks: health::Tasks,

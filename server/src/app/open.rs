@@ -116,6 +116,7 @@ impl App {
             hub: Hub::new(),
             presence: Presence::default(),
             overview: Default::default(),
+            following: Default::default(),
             live: Places::new()?,
             metrics,
             tasks: Default::default(),

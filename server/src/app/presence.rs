@@ -1,6 +1,6 @@
 //! Which robots have an open session, and which views changed since they were last told. Memory only.
 
-use edgeflow_core::RobotId;
+use edgeflow_core::{OrganisationId, RobotId};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -18,6 +18,15 @@ pub(crate) struct Changes {
     pub(crate) deployments: BTreeSet<RobotId>,
     /// Robots with a new drift report.
     pub(crate) drift: BTreeSet<RobotId>,
+    /// Rollouts that changed.
+    pub(crate) rollouts: BTreeSet<(OrganisationId, i64)>,
+}
+
+/// Robots that rollouts want to hear of, and those of them that were heard of since.
+#[derive(Default)]
+struct Interest {
+    robots: HashSet<RobotId>,
+    heard: HashSet<RobotId>,
 }
 
 /// Sessions and changes.
@@ -29,6 +38,8 @@ pub(crate) struct Presence {
     /// Robots that changed since [`Presence::take_unread`].
     unread: Mutex<HashSet<RobotId>>,
     changed: Notify,
+    interest: Mutex<Interest>,
+    wake: Notify,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,6 +81,7 @@ impl Presence {
 
     /// Notes that a robot's view changed.
     pub(crate) fn touch(&self, robot: &RobotId) {
+        self.heard(robot);
         self.note(|changes| {
             changes.targets.insert(robot.clone());
         });
@@ -88,5 +100,38 @@ impl Presence {
     /// Takes what changed so far.
     pub(crate) fn take(&self) -> Changes {
         std::mem::take(&mut lock(&self.changes))
+    }
+
+    /// Notes what rollouts look at: a robot's word on what it runs, its coming and going, what is declared for it.
+    pub(crate) fn heard(&self, robot: &RobotId) {
+        let mut interest = lock(&self.interest);
+        if interest.robots.contains(robot) && interest.heard.insert(robot.clone()) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whoever says so before it reads of a robot misses nothing that comes after.
+    pub(crate) fn interested(&self, robots: impl Iterator<Item = RobotId>) {
+        lock(&self.interest).robots.extend(robots);
+    }
+
+    /// Only these from now on.
+    pub(crate) fn set_interest(&self, robots: HashSet<RobotId>) {
+        lock(&self.interest).robots = robots;
+    }
+
+    /// Takes the robots that were heard of so far.
+    pub(crate) fn take_heard(&self) -> HashSet<RobotId> {
+        std::mem::take(&mut lock(&self.interest).heard)
+    }
+
+    /// Lets rollouts be looked at now.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits until rollouts have something to look at.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
     }
 }

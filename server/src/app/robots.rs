@@ -125,6 +125,9 @@ impl App {
         };
         let deployment = any(|body| matches!(body, EntryBody::DeploymentStatus(_)));
         let drift = any(|body| matches!(body, EntryBody::DriftReport(_)));
+        if any(|body| matches!(body, EntryBody::State(_) | EntryBody::DeploymentStatus(_) | EntryBody::PolicyStatus(_))) {
+            self.presence.heard(robot);
+        }
         self.presence.note(|changes| {
             changes.targets.insert(robot.clone());
             if deployment {

@@ -5,9 +5,11 @@ mod collect;
 mod openlineage;
 mod publish;
 mod retain;
+mod rollouts;
 
 pub use authority::refresh_authority;
 pub use collect::collect;
 pub use openlineage::tell_lineage;
 pub use publish::publish;
 pub use retain::retain;
+pub use rollouts::step_rollouts;

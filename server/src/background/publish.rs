@@ -1,5 +1,6 @@
 //! Tells watchers about robots that changed: many changes make one view, a few times a second.
 
+use edgeflow_core::{OrganisationId, TargetName};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -38,14 +39,19 @@ async fn round(app: &App) -> Result<(), AppError> {
         }
     }
     // One deployment usually spans many of the robots.
-    let mut deployments = BTreeMap::new();
-    for robot in &changes.deployments {
-        for view in app.standing_views(robot).await? {
-            deployments.insert(view.id.clone(), (robot.organisation.clone(), view));
+    let mut robots: BTreeMap<OrganisationId, Vec<TargetName>> = BTreeMap::new();
+    for robot in changes.deployments {
+        robots.entry(robot.organisation).or_default().push(robot.name);
+    }
+    for (organisation, robots) in &robots {
+        for view in app.standing_views(organisation, robots).await? {
+            app.hub.send(organisation, "deployment", &view);
         }
     }
-    for (organisation, view) in deployments.values() {
-        app.hub.send(organisation, "deployment", view);
+    for (organisation, id) in &changes.rollouts {
+        if let Some(summary) = app.rollout_summary(organisation, *id).await? {
+            app.hub.send(organisation, "rollout", &summary);
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::{
         Shared,
         auth::Caller,
         error::{ErrorBody, HttpError},
-        extract::{At, Body, PageQuery, Params, name},
+        extract::{At, Body, Params, limit, name, number},
     },
 };
 
@@ -30,7 +30,8 @@ pub(crate) struct DeployRequest {
 
 /// Declares that robots shall run a version; they converge at their own pace.
 #[utoipa::path(post, path = "/api/v1/deployments", tag = "deployments", request_body = DeployRequest, responses(
-    (status = 201, body = DeploymentView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    (status = 201, body = DeploymentView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+    (status = 409, body = ErrorBody, description = "A rollout holds one of these robots in that slot")))]
 pub(crate) async fn create(
     State(shared): State<Shared>,
     Caller(who): Caller,
@@ -45,14 +46,33 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(shared.app.deploy(&who, request).await?)))
 }
 
-/// Deployments, newest first.
-#[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", params(PageQuery), responses((status = 200, body = Page<DeploymentView>)))]
+/// Which deployments.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeploymentsQuery {
+    /// Those of this rollout, by its number; `none`: those of no rollout. All when not said.
+    rollout: Option<String>,
+    /// `next` of the page before.
+    after: Option<String>,
+    /// At most so many items, 1 to 1000; 100 by default.
+    limit: Option<u32>,
+}
+
+/// Deployments, newest first. A rollout makes one for each lot of robots that it tells at a time.
+#[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", params(DeploymentsQuery), responses(
+    (status = 200, body = Page<DeploymentView>), (status = 400, body = ErrorBody)))]
 pub(crate) async fn list(
     State(shared): State<Shared>,
     Caller(who): Caller,
-    Params(page): Params<PageQuery>,
+    Params(query): Params<DeploymentsQuery>,
 ) -> Result<Json<Page<DeploymentView>>, HttpError> {
-    Ok(Json(shared.app.deployments(&who, page.number()?, page.limit()?).await?))
+    let rollout = match query.rollout.as_deref() {
+        None => None,
+        Some("none") => Some(0),
+        Some(text) => Some(text.parse().map_err(|_| HttpError::invalid(format!("rollout {text:?} is neither a number nor \"none\"")))?),
+    };
+    Ok(Json(shared.app.deployments(&who, rollout, number(query.after.as_deref())?, limit(query.limit)?).await?))
 }
 
 /// One deployment.

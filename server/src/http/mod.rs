@@ -28,6 +28,7 @@ mod openlineage;
 mod operators;
 mod policies;
 mod retention;
+mod rollouts;
 mod runs;
 mod secure;
 mod server;
@@ -138,6 +139,10 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/logged-models/{model}", get(runs::logged_model))
         .route("/deployments", get(deployments::list).post(deployments::create))
         .route("/deployments/{id}", get(deployments::get))
+        .route("/rollouts", get(rollouts::list).post(rollouts::create))
+        .route("/rollouts/{id}", get(rollouts::get))
+        .route("/rollouts/{id}/robots", get(rollouts::robots))
+        .route("/rollouts/{id}/{act}", post(rollouts::act))
         .route("/drift", get(drift::fleet))
         .route("/events", get(events::list))
         .route("/stream", get(stream::get))

@@ -14,7 +14,7 @@ use crate::http::{
     auth::Caller,
     brokers, captures, commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, experiments, identities, lineage, live, model_versions, models, openlineage, operators, policies, retention, runs, server,
+    events, experiments, identities, lineage, live, model_versions, models, openlineage, operators, policies, retention, rollouts, runs, server,
     stream, targets, telemetry, uplink, watch,
 };
 
@@ -37,7 +37,8 @@ use crate::http::{
         runs::create, runs::get, runs::change, runs::remove, runs::log, runs::metric, runs::compare, runs::logged_model,
         models::list, models::create, models::get, models::update, models::delete,
         models::set_tag, models::delete_tag, models::set_alias, models::delete_alias, model_versions::register, model_versions::get, model_versions::diff,
-        model_versions::update, model_versions::delete, model_versions::set_tag, model_versions::delete_tag, artifacts::get, deployments::list, deployments::create, deployments::get, events::list, stream::get,
+        model_versions::update, model_versions::delete, model_versions::set_tag, model_versions::delete_tag, artifacts::get, deployments::list, deployments::create, deployments::get,
+        rollouts::create, rollouts::list, rollouts::get, rollouts::robots, rollouts::act, events::list, stream::get,
         audit::list, retention::get, retention::removals, retention::losses, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
     ),
     components(schemas(ErrorBody)),

@@ -53,6 +53,14 @@ pub trait EntryStore: Send + Sync {
     /// What these robots attested. One that was never heard of is not in the answer.
     async fn attested(&self, organisation: &OrganisationId, targets: &[TargetName]) -> Result<BTreeMap<TargetName, Attested>, StoreError>;
 
+    /// The same, of newest entries only those of these kinds.
+    async fn attested_of(
+        &self,
+        organisation: &OrganisationId,
+        targets: &[TargetName],
+        kinds: &[&str],
+    ) -> Result<BTreeMap<TargetName, Attested>, StoreError>;
+
     /// Steps that may answer these deployments, in the order in which they arrived.
     async fn attestations(&self, organisation: &OrganisationId, deployments: &[Deployment]) -> Result<Vec<Attestation>, StoreError>;
 }

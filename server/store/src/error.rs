@@ -38,7 +38,32 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// A rollout holds robots in a slot.
+    #[error("{}", held(.robot, *.others, .slot, *.rollout))]
+    Held {
+        /// One of the robots.
+        robot: String,
+        /// How many more it holds of those that were asked for.
+        others: usize,
+        /// The slot; empty: their policy.
+        slot: String,
+        /// The rollout.
+        rollout: i64,
+    },
     /// A rule refuses it.
     #[error(transparent)]
     Refused(#[from] CoreError),
+}
+
+fn held(robot: &str, others: usize, slot: &str, rollout: i64) -> String {
+    let what = if slot.is_empty() { "the policy".to_owned() } else { format!("slot {slot:?}") };
+    let who = match others {
+        0 => robot.to_owned(),
+        1 => format!("{robot} and one more robot"),
+        _ => format!("{robot} and {others} more robots"),
+    };
+    format!(
+        "rollout {rollout} holds {what} of {who}: wait until it has ended, or end it with `edgeflow rollout abort {rollout}` (robots stay as \
+         they are) or `edgeflow rollout rollback {rollout}`; a rollout may wait for it, with `when_taken: queue`"
+    )
 }

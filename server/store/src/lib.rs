@@ -22,6 +22,7 @@ mod multipart;
 mod openlineage;
 mod operator;
 mod retention;
+mod rollout;
 mod run;
 mod server;
 mod target;
@@ -46,6 +47,7 @@ pub use multipart::MultipartStore;
 pub use openlineage::{HappeningStore, ToldStore};
 pub use operator::OperatorStore;
 pub use retention::{KindAge, RetentionStore};
+pub use rollout::{Applied, OpenRollout, RobotFilter, RolloutFilter, RolloutStore};
 pub use run::RunStore;
 pub use server::ServerStore;
 pub use target::TargetStore;
@@ -69,6 +71,8 @@ pub struct Stores {
     pub captures: Arc<dyn CaptureStore>,
     /// Deployments.
     pub deployments: Arc<dyn DeploymentStore>,
+    /// Rollouts.
+    pub rollouts: Arc<dyn RolloutStore>,
     /// Files kept under paths.
     pub artifacts: Arc<dyn ArtifactStore>,
     /// Uploads that come in parts.

@@ -34,8 +34,11 @@ pub trait TargetStore: Send + Sync {
         labels: &BTreeMap<String, String>,
     ) -> Result<Target, StoreError>;
 
+    /// Every robot of an organisation with its labels, by name.
+    async fn labelled_targets(&self, organisation: &OrganisationId) -> Result<Vec<(TargetName, BTreeMap<String, String>)>, StoreError>;
+
     /// Declares what a robot reports of its topics and answers with the robot as it is then, and whether that changed
-    /// anything. `Missing` when there is no such robot, `Refused` when it is no policy.
+    /// anything. `Missing` when there is no such robot, `Refused` when it is no policy, `Held` when a rollout holds its policy.
     async fn set_policy(&self, organisation: &OrganisationId, name: &TargetName, policy: &Value) -> Result<(Target, bool), StoreError>;
 
     /// Takes a robot's identity away: token, certificates and bootstrap tokens. Whether there was one.
@@ -44,7 +47,7 @@ pub trait TargetStore: Send + Sync {
     /// SHA-256 (64 hex digits) of every file that some robot is told to have, of all organisations: their bytes must stay.
     async fn desired_files(&self) -> Result<BTreeSet<String>, StoreError>;
 
-    /// Robots that are told to have that version of that model, by name, at most `limit`.
+    /// Robots that are told to have that version of that model, or may be by a rollout that has not ended, by name, at most `limit`.
     async fn targets_told(
         &self,
         organisation: &OrganisationId,

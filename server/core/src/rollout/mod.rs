@@ -34,7 +34,7 @@ pub use spec::{
 pub use state::{
     Evidence, GateResult, MetricSummary, Phase, Release, Reported, RobotPhase, RobotProgress, Rollout, Samples, Scope, StagePlan, Verdict,
 };
-pub use view::{RobotCell, RolloutSummary, RolloutView, StageView, summary};
+pub use view::{RobotCell, RolloutSummary, RolloutView, StageView, summary, view};
 pub use window::closed;
 
 #[cfg(test)]

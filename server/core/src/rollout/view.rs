@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-use super::{GateResult, HistoryEntry, Phase, RobotPhase, RobotProgress, Rollout, RolloutSpec};
+use super::{Counts, GateResult, HistoryEntry, Phase, RobotPhase, RobotProgress, Rollout, RolloutSpec, actions};
 
 /// A rollout in a list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -48,7 +48,7 @@ pub struct RolloutSummary {
 pub struct StageView {
     /// Name.
     pub name: String,
-    /// Where it is: `waiting`, `running`, `passed`, `failed`.
+    /// Where it is: `waiting`, `running`, `passed`, `failed`, or `stopped` when the rollout ended while it ran.
     pub state: String,
     /// Phase of robots to how many of this stage are in it.
     pub robots: BTreeMap<RobotPhase, usize>,
@@ -56,6 +56,8 @@ pub struct StageView {
     pub soak_s: u64,
     /// Somebody must approve before it begins.
     pub approval: bool,
+    /// Names of what must hold at its end.
+    pub gates: Vec<String>,
     /// When it began, microseconds since the Unix epoch.
     pub began_us: Option<i64>,
     /// When it passed or failed.
@@ -127,5 +129,44 @@ pub fn summary(rollout: &Rollout, counts: BTreeMap<RobotPhase, usize>) -> Rollou
         created_by: rollout.created_by.clone(),
         since_us: rollout.since_us,
         description: rollout.spec.description.clone(),
+    }
+}
+
+impl Counts {
+    /// Counts of one stage's robots.
+    pub fn of_stage(&self, stage: usize) -> Self {
+        Self(self.0.iter().filter(|(group, _)| group.stage == stage).map(|(group, count)| (*group, *count)).collect())
+    }
+}
+
+/// A rollout in full.
+pub fn view(rollout: &Rollout, counts: &Counts, history: Vec<HistoryEntry>) -> RolloutView {
+    let stage = |(index, stage): (usize, &super::StagePlan)| StageView {
+        name: stage.name.clone(),
+        state: stage_state(rollout, index, stage).to_owned(),
+        robots: counts.of_stage(index).by_phase(),
+        soak_s: stage.soak_s,
+        approval: stage.approval,
+        gates: stage.gates.iter().map(|gate| gate.name.clone()).collect(),
+        began_us: stage.began_us,
+        ended_us: stage.ended_us,
+        evidence: stage.evidence.clone(),
+    };
+    RolloutView {
+        summary: summary(rollout, counts.by_phase()),
+        spec: rollout.spec.clone(),
+        plan: rollout.stages.iter().enumerate().map(stage).collect(),
+        actions: actions(rollout, counts).into_iter().map(|act| act.as_str().to_owned()).collect(),
+        history,
+    }
+}
+
+fn stage_state(rollout: &Rollout, index: usize, stage: &super::StagePlan) -> &'static str {
+    match (stage.began_us, stage.ended_us) {
+        (None, _) => "waiting",
+        (Some(_), None) if rollout.phase.ended() => "stopped",
+        (Some(_), None) => "running",
+        (Some(_), Some(_)) if index < rollout.stage || rollout.phase == Phase::Succeeded => "passed",
+        (Some(_), Some(_)) => "failed",
     }
 }

@@ -1,6 +1,5 @@
 //! Rows to domain types. What does not read back is an error that names it, never a default.
 
-use edgeflow_core::{OrganisationId, TargetName};
 use edgeflow_store::StoreError;
 use edgeflow_wire::{Class, Content};
 use serde_json::Value;
@@ -71,9 +70,4 @@ pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError>
 /// A number SQLite can hold.
 pub(crate) fn int(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|error| StoreError::Failed { operation: "writing a number", source: Box::new(error) })
-}
-
-/// What identifies a robot in every table that is keyed by names.
-pub(crate) fn names<'a>(organisation: &'a OrganisationId, name: &'a TargetName) -> (&'a str, &'a str) {
-    (organisation.as_str(), name.as_str())
 }

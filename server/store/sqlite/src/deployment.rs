@@ -14,12 +14,14 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use crate::{
     Fleet,
     connect::failed,
-    decode::{get, get_name, get_u64, int, json, names},
+    decode::{get, get_name, get_u64, int, json},
+    rollout_hold,
     target::target_of,
 };
 
 const LIST: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.superseded_server_epoch, t.superseded_generation \
-     FROM (SELECT * FROM deployments WHERE organisation = ?1 AND id < ?2 AND id >= ?3 ORDER BY id DESC LIMIT ?4) d \
+     FROM (SELECT * FROM deployments WHERE organisation = ?1 AND id < ?2 AND id >= ?3 \
+     AND (?5 IS NULL OR COALESCE(rollout, 0) = ?5) ORDER BY id DESC LIMIT ?4) d \
      JOIN deployment_targets t ON t.deployment = d.id ORDER BY d.id DESC, t.target";
 const OF_BUNDLE: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.superseded_server_epoch, t.superseded_generation \
      FROM deployments d JOIN deployment_targets t ON t.deployment = d.id \
@@ -29,7 +31,8 @@ const OF_BUNDLE_TO: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, 
      WHERE t.target = ?4 AND d.organisation = ?1 AND d.digest = ?2 ORDER BY d.id DESC LIMIT ?3";
 const STANDING: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.superseded_server_epoch, t.superseded_generation \
      FROM deployments d JOIN deployment_targets t ON t.deployment = d.id \
-     WHERE d.organisation = ?1 AND d.id IN (SELECT deployment FROM deployment_targets WHERE target = ?2 AND superseded_generation IS NULL) \
+     WHERE d.organisation = ?1 AND d.rollout IS NULL AND d.id IN (SELECT s.deployment FROM json_each(?2) k CROSS JOIN deployment_targets s \
+     WHERE s.target = k.value AND s.superseded_generation IS NULL) \
      ORDER BY d.id DESC, t.target";
 
 #[async_trait]
@@ -40,21 +43,26 @@ impl DeploymentStore for Fleet {
     }
 
     async fn deployment(&self, organisation: &OrganisationId, id: i64) -> Result<Option<Deployment>, StoreError> {
-        Ok(self.list(organisation, id.saturating_add(1), id, 1).await?.pop())
+        Ok(self.list(organisation, (id, id.saturating_add(1)), None, 1).await?.pop())
     }
 
-    async fn deployments(&self, organisation: &OrganisationId, before: Option<i64>, limit: u32) -> Result<Vec<Deployment>, StoreError> {
-        self.list(organisation, before.unwrap_or(i64::MAX), 0, limit).await
+    async fn deployments(
+        &self,
+        organisation: &OrganisationId,
+        rollout: Option<i64>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Deployment>, StoreError> {
+        self.list(organisation, (0, before.unwrap_or(i64::MAX)), rollout, limit).await
     }
 
-    async fn standing_deployments(&self, organisation: &OrganisationId, target: &TargetName) -> Result<Vec<Deployment>, StoreError> {
-        let (organisation, target) = names(organisation, target);
+    async fn standing_deployments(&self, organisation: &OrganisationId, targets: &[TargetName]) -> Result<Vec<Deployment>, StoreError> {
         let rows = sqlx::query(STANDING)
-            .bind(organisation)
-            .bind(target)
+            .bind(organisation.as_str())
+            .bind(json(&targets)?)
             .fetch_all(&self.0.readers)
             .await
-            .map_err(failed("listing a robot's deployments"))?;
+            .map_err(failed("listing the deployments of robots"))?;
         collect(&rows)
     }
 
@@ -74,12 +82,19 @@ impl DeploymentStore for Fleet {
 }
 
 impl Fleet {
-    async fn list(&self, organisation: &OrganisationId, below: i64, from: i64, limit: u32) -> Result<Vec<Deployment>, StoreError> {
+    async fn list(
+        &self,
+        organisation: &OrganisationId,
+        (from, below): (i64, i64),
+        rollout: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Deployment>, StoreError> {
         let rows = sqlx::query(LIST)
             .bind(organisation.as_str())
             .bind(below)
             .bind(from)
             .bind(limit)
+            .bind(rollout)
             .fetch_all(&self.0.readers)
             .await
             .map_err(failed("listing deployments"))?;
@@ -89,8 +104,8 @@ impl Fleet {
 
 async fn create(connection: &mut SqliteConnection, organisation: &OrganisationId, new: NewDeployment) -> Result<Deployment, StoreError> {
     let deploy = failed("deploying");
-    let epoch = sqlx::query("SELECT server_epoch FROM server").fetch_one(&mut *connection).await.map_err(&deploy)?;
-    let server_epoch = get_u64(&epoch, "server_epoch")?;
+    rollout_hold::refuse(connection, organisation, new.slot.as_str(), &new.targets).await?;
+    let server_epoch = server_epoch(connection).await?;
     let row = sqlx::query(
         "INSERT INTO deployments (organisation, model, version, digest, slot, created_at_us, created_by) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
@@ -113,7 +128,13 @@ async fn create(connection: &mut SqliteConnection, organisation: &OrganisationId
     }
     asked.sort_by(|a, b| a.target.cmp(&b.target));
     let NewDeployment { model, version, spec, slot, created_at_us, created_by, .. } = new;
-    Ok(Deployment { id, model, version, digest: spec.digest, slot, asked, created_at_us, created_by })
+    Ok(Deployment { id, model, version, digest: spec.digest, slot, asked, created_at_us, created_by, rollout: None })
+}
+
+/// Incarnation of the control plane, which desired states carry.
+pub(crate) async fn server_epoch(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let row = sqlx::query("SELECT server_epoch FROM server").fetch_one(connection).await.map_err(failed("reading the server epoch"))?;
+    get_u64(&row, "server_epoch")
 }
 
 /// Gives one robot its next desired state.
@@ -185,6 +206,7 @@ pub(crate) fn collect(rows: &[SqliteRow]) -> Result<Vec<Deployment>, StoreError>
                 asked: Vec::new(),
                 created_at_us: get(row, "created_at_us")?,
                 created_by: get(row, "created_by")?,
+                rollout: get(row, "rollout")?,
             });
         }
         let asked = asked_of(row)?;

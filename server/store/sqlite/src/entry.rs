@@ -63,7 +63,8 @@ const ACCOUNT: &str = "SELECT p.epoch, q.class, q.next_seq, \
 /// What robots whose names are in a JSON array attested: when they were heard of, newest entries, slots.
 const ATTESTED: [&str; 3] = [
     "SELECT r.target, r.last_seen_us FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value",
-    "SELECT r.target, n.* FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value JOIN newest n ON n.robot = r.id",
+    "SELECT r.target, n.* FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value JOIN newest n ON n.robot = r.id \
+     WHERE ?3 IS NULL OR n.kind IN (SELECT value FROM json_each(?3))",
     "SELECT r.target, s.* FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value JOIN slots s ON s.robot = r.id",
 ];
 
@@ -162,29 +163,16 @@ impl EntryStore for Telemetry {
     }
 
     async fn attested(&self, organisation: &OrganisationId, targets: &[TargetName]) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
-        let read = failed("reading what robots attested");
-        let names = json(&targets)?;
-        let mut reader = self.0.readers.begin().await.map_err(&read)?;
-        let mut tables = Vec::with_capacity(ATTESTED.len());
-        for sql in ATTESTED {
-            let rows = sqlx::query(sql).bind(organisation.as_str()).bind(&names).fetch_all(&mut *reader).await;
-            tables.push(rows.map_err(&read)?);
-        }
-        let [robots, newest, slots] = tables.as_slice() else { return Ok(BTreeMap::new()) };
-        let mut attested: BTreeMap<TargetName, Attested> = BTreeMap::new();
-        for row in robots {
-            attested.entry(get_name(row, "target")?).or_default().last_seen_us = get(row, "last_seen_us")?;
-        }
-        for row in newest {
-            let kind: String = get(row, "kind")?;
-            let newest = Newest { at: moment_of(row)?, received_us: get(row, "received_us")?, content: content(&kind, get(row, "body")?)? };
-            attested.entry(get_name(row, "target")?).or_default().newest.insert(kind, newest);
-        }
-        for row in slots {
-            let (slot, now) = slot_of(row)?;
-            attested.entry(get_name(row, "target")?).or_default().slots.insert(slot, now);
-        }
-        Ok(attested)
+        self.read_attested(organisation, targets, None).await
+    }
+
+    async fn attested_of(
+        &self,
+        organisation: &OrganisationId,
+        targets: &[TargetName],
+        kinds: &[&str],
+    ) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
+        self.read_attested(organisation, targets, Some(json(&kinds)?)).await
     }
 
     async fn attestations(&self, organisation: &OrganisationId, deployments: &[Deployment]) -> Result<Vec<Attestation>, StoreError> {
@@ -205,6 +193,40 @@ impl EntryStore for Telemetry {
             .await
             .map_err(failed("reading attestations"))?;
         rows.iter().map(attestation_of).collect()
+    }
+}
+
+impl Telemetry {
+    /// What robots attested; of newest entries only those whose kinds are in a JSON array, all without one.
+    async fn read_attested(
+        &self,
+        organisation: &OrganisationId,
+        targets: &[TargetName],
+        kinds: Option<String>,
+    ) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
+        let read = failed("reading what robots attested");
+        let names = json(&targets)?;
+        let mut reader = self.0.readers.begin().await.map_err(&read)?;
+        let mut tables = Vec::with_capacity(ATTESTED.len());
+        for sql in ATTESTED {
+            let rows = sqlx::query(sql).bind(organisation.as_str()).bind(&names).bind(&kinds).fetch_all(&mut *reader).await;
+            tables.push(rows.map_err(&read)?);
+        }
+        let [robots, newest, slots] = tables.as_slice() else { return Ok(BTreeMap::new()) };
+        let mut attested: BTreeMap<TargetName, Attested> = BTreeMap::new();
+        for row in robots {
+            attested.entry(get_name(row, "target")?).or_default().last_seen_us = get(row, "last_seen_us")?;
+        }
+        for row in newest {
+            let kind: String = get(row, "kind")?;
+            let newest = Newest { at: moment_of(row)?, received_us: get(row, "received_us")?, content: content(&kind, get(row, "body")?)? };
+            attested.entry(get_name(row, "target")?).or_default().newest.insert(kind, newest);
+        }
+        for row in slots {
+            let (slot, now) = slot_of(row)?;
+            attested.entry(get_name(row, "target")?).or_default().slots.insert(slot, now);
+        }
+        Ok(attested)
     }
 }
 

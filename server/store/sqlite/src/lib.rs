@@ -30,6 +30,10 @@ mod operator;
 mod project;
 mod provenance;
 mod retention;
+mod rollout;
+mod rollout_apply;
+mod rollout_hold;
+mod rollout_tell;
 mod rollup;
 mod run;
 mod run_read;
@@ -81,6 +85,7 @@ impl Sqlite {
             commands: self.fleet.clone(),
             captures: self.fleet.clone(),
             deployments: self.fleet.clone(),
+            rollouts: self.fleet.clone(),
             artifacts: self.registry.clone(),
             multiparts: self.registry.clone(),
             models: self.registry.clone(),

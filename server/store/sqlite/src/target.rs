@@ -13,7 +13,13 @@ use crate::{
     Fleet,
     connect::failed,
     decode::{corrupt, get, get_hash, get_json, get_name, get_u64, int, json},
+    deployment::server_epoch,
+    rollout_hold,
 };
+
+/// Robots whose names are in a JSON array.
+pub(crate) const NAMED: &str = "SELECT t.* FROM json_each(?2) k JOIN targets t ON t.name = k.value \
+     WHERE t.organisation = ?1 AND t.revoked_at_us IS NULL ORDER BY t.name";
 
 #[async_trait]
 impl TargetStore for Fleet {
@@ -75,15 +81,12 @@ impl TargetStore for Fleet {
     }
 
     async fn targets_named(&self, organisation: &OrganisationId, names: &[TargetName]) -> Result<Vec<Target>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM targets WHERE organisation = ?1 AND revoked_at_us IS NULL AND name IN (SELECT value FROM json_each(?2)) \
-             ORDER BY name",
-        )
-        .bind(organisation.as_str())
-        .bind(json(&names)?)
-        .fetch_all(&self.0.readers)
-        .await
-        .map_err(failed("reading robots"))?;
+        let rows = sqlx::query(NAMED)
+            .bind(organisation.as_str())
+            .bind(json(&names)?)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("reading robots"))?;
         rows.iter().map(target_of).collect()
     }
 
@@ -114,6 +117,15 @@ impl TargetStore for Fleet {
             .await
     }
 
+    async fn labelled_targets(&self, organisation: &OrganisationId) -> Result<Vec<(TargetName, BTreeMap<String, String>)>, StoreError> {
+        let rows = sqlx::query("SELECT name, labels FROM targets WHERE organisation = ?1 AND revoked_at_us IS NULL ORDER BY name")
+            .bind(organisation.as_str())
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("reading the labels of robots"))?;
+        rows.iter().map(|row| Ok((get_name(row, "name")?, get_json(row, "labels")?))).collect()
+    }
+
     async fn set_policy(&self, organisation: &OrganisationId, name: &TargetName, policy: &Value) -> Result<(Target, bool), StoreError> {
         let (organisation, name, policy) = (organisation.clone(), name.clone(), policy.clone());
         self.0.writer.run(move |connection| async move { declare_policy(connection, &organisation, &name, policy).await }.boxed()).await
@@ -137,8 +149,12 @@ impl TargetStore for Fleet {
         limit: u32,
     ) -> Result<Vec<TargetName>, StoreError> {
         let rows = sqlx::query(
-            "SELECT DISTINCT targets.name FROM targets, json_each(targets.slots) slot WHERE organisation = ?1 AND revoked_at_us IS NULL \
-             AND slot.value ->> 'model' = ?2 AND slot.value ->> 'version' = ?3 ORDER BY targets.name LIMIT ?4",
+            "WITH open AS MATERIALIZED (SELECT id, state ->> '$.release.spec.model' = ?2 AND state ->> '$.release.spec.version' = ?3 AS brings \
+             FROM rollouts WHERE standing < 2 AND organisation = ?1) \
+             SELECT targets.name FROM targets, json_each(targets.slots) slot WHERE organisation = ?1 AND revoked_at_us IS NULL \
+             AND slot.value ->> 'model' = ?2 AND slot.value ->> 'version' = ?3 \
+             UNION SELECT b.target FROM open JOIN rollout_robots b ON b.rollout = open.id WHERE b.phase <> 'skipped' \
+             AND (open.brings OR b.before ->> 'model' = ?2 AND b.before ->> 'version' = ?3) ORDER BY 1 LIMIT ?4",
         )
         .bind(organisation.as_str())
         .bind(model)
@@ -191,8 +207,8 @@ async fn declare_policy(
     policy: Value,
 ) -> Result<(Target, bool), StoreError> {
     let declare = failed("declaring a robot's policy");
-    let epoch = sqlx::query("SELECT server_epoch FROM server").fetch_one(&mut *connection).await.map_err(&declare)?;
-    let server_epoch = get_u64(&epoch, "server_epoch")?;
+    rollout_hold::refuse(connection, organisation, rollout_hold::POLICY, std::slice::from_ref(name)).await?;
+    let server_epoch = server_epoch(connection).await?;
     let row = sqlx::query("SELECT * FROM targets WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL")
         .bind(organisation.as_str())
         .bind(name.as_str())

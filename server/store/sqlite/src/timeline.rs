@@ -56,7 +56,7 @@ const EPOCHS: &str = "SELECT p.epoch, p.seen_us AS at_us, p.id AS place_id, \
      FROM robots r JOIN epochs p ON p.robot = r.id \
      WHERE r.organisation = ?1 AND r.target = ?2 AND p.seen_us >= ?3 AND (p.seen_us, p.id) < (?4, ?5) ORDER BY 2 DESC, 3 DESC LIMIT ?6";
 
-const TOLD: &str = "SELECT d.id, d.model, d.version, d.digest, d.slot, d.created_by, t.server_epoch, t.generation, \
+const TOLD: &str = "SELECT d.id, d.model, d.version, d.digest, d.slot, d.created_by, d.rollout, t.server_epoch, t.generation, \
      d.created_at_us AS at_us, d.id AS place_id FROM deployment_targets t JOIN deployments d ON d.id = t.deployment \
      WHERE t.target = ?2 AND t.organisation = ?1 AND d.created_at_us >= ?3 AND (d.created_at_us, d.id) < (?4, ?5) \
      ORDER BY d.created_at_us DESC, d.id DESC LIMIT ?6";
@@ -172,5 +172,6 @@ fn told_of(row: &SqliteRow) -> Result<Told, StoreError> {
         desired: Version { server_epoch: get_u64(row, "server_epoch")?, generation: get_u64(row, "generation")? },
         at_us: get(row, "at_us")?,
         created_by: get(row, "created_by")?,
+        rollout: get(row, "rollout")?,
     })
 }

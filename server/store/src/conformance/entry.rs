@@ -294,7 +294,7 @@ pub async fn steps_of_deployments_are_found_by_what_was_asked(stores: Stores) {
     let steps =
         vec![step(1, SlotStatus::Downloading, "a", ""), step(1, SlotStatus::Active, "a", "a"), step(3, SlotStatus::Active, "a", "a")];
     ingest(&stores, &known(Class::Critical, 1, steps)).await;
-    let stored = stores.deployments.deployments(&org(), None, 9).await.unwrap();
+    let stored = stores.deployments.deployments(&org(), None, None, 9).await.unwrap();
     let found = |id: i64| {
         let wanted: Vec<_> = stored.iter().filter(|deployment| deployment.id == id).cloned().collect();
         let entries = stores.entries.clone();

@@ -97,7 +97,7 @@ pub async fn a_deployment_declares_and_supersedes(stores: Stores) {
     let standing = |name: &'static str| {
         let deployments = stores.deployments.clone();
         async move {
-            let standing = deployments.standing_deployments(&org(), &target_name(name)).await.unwrap();
+            let standing = deployments.standing_deployments(&org(), &[target_name(name)]).await.unwrap();
             standing.into_iter().map(|deployment| (deployment.id, deployment.asked.len())).collect::<Vec<_>>()
         }
     };
@@ -111,7 +111,7 @@ pub async fn a_deployment_with_an_unknown_robot_changes_nothing(stores: Stores) 
     let error = stores.deployments.create_deployment(&org(), &deployment("a", &["r1", "ghost"])).await.unwrap_err();
     assert!(matches!(&error, StoreError::Missing { what: "robot", name } if name == "ghost"), "{error}");
     assert_eq!(read(&stores, "r1").await, target("r1"));
-    assert!(stores.deployments.deployments(&org(), None, 9).await.unwrap().is_empty());
+    assert!(stores.deployments.deployments(&org(), None, None, 9).await.unwrap().is_empty());
     let theirs = stores.deployments.create_deployment(&other_org(), &deployment("a", &["r1"])).await;
     assert!(matches!(theirs, Err(StoreError::Missing { .. })), "another organisation's robot");
 }
@@ -158,11 +158,11 @@ pub async fn deployments_are_listed_newest_first(stores: Stores) {
     for digest in ["a", "b", "c"] {
         ids.push(stores.deployments.create_deployment(&org(), &deployment(digest, &["r1", "r2"])).await.unwrap().id);
     }
-    let page = stores.deployments.deployments(&org(), None, 2).await.unwrap();
+    let page = stores.deployments.deployments(&org(), None, None, 2).await.unwrap();
     assert_eq!(page.iter().map(|found| (found.id, found.asked.len())).collect::<Vec<_>>(), [(ids[2], 2), (ids[1], 2)]);
-    let rest = stores.deployments.deployments(&org(), Some(ids[1]), 2).await.unwrap();
+    let rest = stores.deployments.deployments(&org(), None, Some(ids[1]), 2).await.unwrap();
     assert_eq!((rest.len(), rest[0].id, rest[0].digest.as_str()), (1, ids[0], "a"));
-    assert!(stores.deployments.deployments(&other_org(), None, 9).await.unwrap().is_empty());
+    assert!(stores.deployments.deployments(&other_org(), None, None, 9).await.unwrap().is_empty());
     assert_eq!(stores.deployments.deployment(&other_org(), ids[0]).await.unwrap(), None);
     assert_eq!(stores.deployments.deployment(&org(), 1_000_000).await.unwrap(), None);
 }

@@ -15,6 +15,7 @@ mod multipart;
 mod people;
 mod registry;
 mod retention;
+mod rollout;
 mod timeline;
 mod tracking;
 
@@ -27,6 +28,7 @@ pub use multipart::*;
 pub use people::*;
 pub use registry::*;
 pub use retention::*;
+pub use rollout::*;
 pub use timeline::*;
 pub use tracking::*;
 
@@ -51,6 +53,12 @@ macro_rules! conformance_tests {
             a_deployment_with_an_unknown_robot_changes_nothing
             a_restored_server_raises_every_desired_state
             a_policy_is_declared_beside_the_slots
+            a_rollout_is_made_read_and_listed
+            a_step_of_a_rollout_declares_and_is_made_once
+            a_robots_slot_is_held_by_one_rollout
+            a_rollout_of_a_policy_goes_out_and_back
+            the_robots_and_lines_of_a_rollout_are_found
+            robots_are_read_by_name_with_their_labels
             a_command_is_open_until_it_ended_or_expired
             a_capture_is_offered_once_and_its_row_stays
             deployments_are_listed_newest_first
