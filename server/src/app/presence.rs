@@ -70,11 +70,12 @@ impl Presence {
         let mut new = Changes::default();
         note(&mut new);
         lock(&self.unread).extend(new.targets.iter().cloned());
-        let Changes { targets, deployments, drift } = new;
+        let Changes { targets, deployments, drift, rollouts } = new;
         let mut changes = lock(&self.changes);
         changes.targets.extend(targets);
         changes.deployments.extend(deployments);
         changes.drift.extend(drift);
+        changes.rollouts.extend(rollouts);
         drop(changes);
         self.changed.notify_one();
     }

@@ -73,20 +73,25 @@ impl Followed {
 impl App {
     /// One round. Whether time alone may bring the next step.
     pub async fn step_rollouts(self: &Arc<Self>) -> Result<bool, AppError> {
+        self.step_rollouts_by(MOST_STEPS).await
+    }
+
+    /// The same with at most so many steps of each rollout.
+    pub async fn step_rollouts_by(self: &Arc<Self>, most_steps: usize) -> Result<bool, AppError> {
         let mut following = self.following.lock().await;
         let began = Instant::now();
-        let round = self.round(&mut following).await;
+        let round = self.follow_all(&mut following, most_steps).await;
         self.metrics.rollout_tick(began.elapsed());
         round
     }
 
-    async fn round(self: &Arc<Self>, following: &mut Following) -> Result<bool, AppError> {
+    async fn follow_all(self: &Arc<Self>, following: &mut Following, most_steps: usize) -> Result<bool, AppError> {
         let open = self.stores.rollouts.open_rollouts().await?;
         following.retain(|id, _| open.iter().any(|one| one.id == *id));
         let heard = self.presence.take_heard();
         let mut failed = None;
         for one in &open {
-            if let Err(error) = self.follow(following, one, &heard).await {
+            if let Err(error) = self.follow(following, one, &heard, most_steps).await {
                 tracing::error!(%error, rollout.id = one.id, "a rollout was not stepped; it is tried again");
                 // What was heard of its robots is used up: all of them are looked at next time.
                 following.remove(&one.id);
@@ -127,7 +132,13 @@ impl App {
         Ok(following.get_mut(&id))
     }
 
-    async fn follow(self: &Arc<Self>, following: &mut Following, one: &OpenRollout, heard: &HashSet<RobotId>) -> Result<(), AppError> {
+    async fn follow(
+        self: &Arc<Self>,
+        following: &mut Following,
+        one: &OpenRollout,
+        heard: &HashSet<RobotId>,
+        most_steps: usize,
+    ) -> Result<(), AppError> {
         let Some(followed) = self.followed(following, &one.organisation, one.id, Some(one.revision)).await? else { return Ok(()) };
         if one.late {
             // Only these may change any more, and there may be many such rollouts.
@@ -137,7 +148,9 @@ impl App {
         let now_us = self.now_us();
         let all = followed.looked_us.is_none_or(|at_us| now_us >= at_us.saturating_add(LOOK_AGAIN_US));
         followed.interest.clear();
-        for turn in 0..MOST_STEPS {
+        // Until nothing more follows, all of its robots are to be looked at again.
+        let looked_us = if all { Some(now_us) } else { followed.looked_us.take() };
+        for turn in 0..most_steps {
             let counts = Counts::of(&followed.robots);
             let wants = wants(&followed.rollout, &counts, now_us);
             let rows = followed.rows(&wants, if all { None } else { Some(heard) });
@@ -150,16 +163,16 @@ impl App {
             };
             let up_since_us = self.started_at_us;
             let seen = Seen { now_us, up_since_us, robots: &followed.seen, gates: None, replay: None, taken_by };
-            let Some(mut step) = step(&followed.rollout, &counts, &rows, &seen) else { break };
+            let Some(mut step) = step(&followed.rollout, &counts, &rows, &seen) else {
+                followed.looked_us = looked_us;
+                break;
+            };
             note_served(&mut step, &followed.seen);
             if !self.apply(followed, step).await? {
                 // Somebody else was faster: the next round begins with what they left.
                 following.remove(&one.id);
                 return Ok(());
             }
-        }
-        if all {
-            followed.looked_us = Some(now_us);
         }
         Ok(())
     }

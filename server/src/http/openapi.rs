@@ -14,8 +14,8 @@ use crate::http::{
     auth::Caller,
     brokers, captures, commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, experiments, identities, lineage, live, model_versions, models, openlineage, operators, policies, retention, rollouts, runs, server,
-    stream, targets, telemetry, uplink, watch,
+    events, experiments, identities, lineage, live, model_versions, models, openlineage, operators, policies, retention, rollouts, runs,
+    server, stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
