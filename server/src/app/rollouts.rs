@@ -192,6 +192,9 @@ impl App {
         fleet: &[Candidate],
     ) -> Result<Prepared, AppError> {
         rollout::check(&spec)?;
+        for gate in spec.gates.iter().chain(spec.strategy.stages.iter().flat_map(|stage| stage.gates.iter().flatten())) {
+            rollout::gate::check(gate)?;
+        }
         let mut spec = spec;
         let release = self.resolve_release(&principal.organisation, &spec.release).await?;
         if let Release::Slot { spec: slot } = &release {
