@@ -142,7 +142,8 @@ impl App {
         let Some(followed) = self.followed(following, &one.organisation, one.id, Some(one.revision)).await? else { return Ok(()) };
         if one.late {
             // Only these may change any more, and there may be many such rollouts.
-            followed.robots.retain(|robot| matches!(robot.phase, RobotPhase::Deferred | RobotPhase::Waiting));
+            use RobotPhase::{Deferred, Retrying, RollingBack, Updating, Waiting};
+            followed.robots.retain(|robot| matches!(robot.phase, Deferred | Updating | RollingBack | Waiting | Retrying));
             followed.robots.shrink_to_fit();
         }
         let now_us = self.now_us();

@@ -34,7 +34,7 @@ CREATE TABLE rollout_robots (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX rollout_robots_by_target ON rollout_robots (target, rollout);
 CREATE INDEX rollout_robots_by_phase ON rollout_robots (rollout, stage, phase, back);
-CREATE INDEX rollout_robots_late ON rollout_robots (rollout) WHERE phase IN ('deferred', 'waiting');
+CREATE INDEX rollout_robots_late ON rollout_robots (rollout) WHERE phase IN ('deferred', 'updating', 'rolling_back', 'waiting', 'retrying');
 
 -- What happened, never changed. `entry` is JSON; `line`: people hear of it.
 CREATE TABLE rollout_history (
