@@ -50,6 +50,20 @@ def test_accuracy_is_what_the_story_needs(version: str, test_set: tuple[np.ndarr
     assert low <= value <= high
 
 
+@pytest.mark.parametrize(("version", "sound"), [("v1", True), ("v2", True), ("v3", False)])
+def test_answers_are_distributed_as_the_labels_unless_the_model_is_bad(
+    version: str, sound: bool, test_set: tuple[np.ndarray, np.ndarray]
+) -> None:
+    baseline = json.loads((HERE / version / "baseline.json").read_text(encoding="utf-8"))
+    labels = next(feature for feature in baseline["features"] if feature["name"] == "output.class")
+    expected = np.array(labels["counts"][:10]) / labels["n"]
+    inputs, _ = test_set
+    said = train.scores((HERE / version / "model.onnx").read_bytes(), inputs).argmax(axis=1)
+    # Per window of 100 frames: what chance brings (9 degrees of freedom) stays below 31 but for one time in 3,000.
+    chi_square = 100 * ((np.bincount(said, minlength=10) / len(said) - expected) ** 2 / expected).sum()
+    assert chi_square < 4 if sound else chi_square > 40
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_committed_bundles_are_reproduced(version: str, retrained: Path, test_set: tuple[np.ndarray, np.ndarray]) -> None:
     committed, made = HERE / version, retrained / version

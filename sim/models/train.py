@@ -3,7 +3,8 @@ training.json, the record of it: parameters, metrics, datasets. The demo logs th
 
 The models see what robots see: frames rendered by the simulation's own camera (the Rust program render_frames), shrunk
 with a box filter as the manifest says. They learn from the train split; accuracy is measured on frames of the test split.
-The drift baseline is made of frames of the train split by the same code that watches for drift on the robot.
+The drift baseline is made of frames of the train split by the same code that watches for drift on the robot: what the frames
+look like, and how often each label is among them, which is how often a sound model says it.
 
     v1  a small decision tree, the model one would like to replace        at most 85 %
     v2  a neural network, its replacement                                 at least 95 %

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-use edgeflow_drift::{BaselineBuilder, IMAGE_FEATURES, image_features};
+use edgeflow_drift::{BaselineBuilder, Feature, IMAGE_FEATURES, OUTPUT_PREFIX, image_features};
 use edgeflow_sim::digits::{Digit, Digits, Split};
 use edgeflow_sim::render::{Camera, FRAME_SIZE};
 
@@ -43,7 +43,8 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Writes the drift baseline of digits picked at random
+    /// Writes the drift baseline of digits picked at random: what their frames look like, and how often each is shown, which is how
+    /// often a sound model names it
     Baseline {
         /// Frames to look at
         #[arg(long, default_value_t = 4000)]
@@ -84,10 +85,13 @@ fn frames(camera: &mut Camera, digits: &[&Digit], each: u32, out: &Path) -> Resu
 }
 
 fn baseline(camera: &mut Camera, digits: &[&Digit], count: u32, out: &Path) -> Result<()> {
-    let mut builder = BaselineBuilder::new(&IMAGE_FEATURES);
+    let seen = IMAGE_FEATURES.iter().map(|&(name, unit)| Feature::numeric(name, unit));
+    let named = Feature::categorical(format!("{OUTPUT_PREFIX}class"), (0..10).map(|label| label.to_string()).collect());
+    let mut builder = BaselineBuilder::of(seen.chain([named]).collect());
     for _ in 0..count {
         let Some(frame) = camera.shoot(digits) else { bail!("there are no digits to show") };
-        builder.push(&image_features(&frame.pixels, FRAME_SIZE, FRAME_SIZE, FRAME_SIZE)?.values())?;
+        let [brightness, contrast, sharpness] = image_features(&frame.pixels, FRAME_SIZE, FRAME_SIZE, FRAME_SIZE)?.values();
+        builder.push(&[brightness, contrast, sharpness, f64::from(frame.label)])?;
     }
     std::fs::write(out, builder.build()?.to_json()?).with_context(|| format!("cannot write {}", out.display()))
 }
