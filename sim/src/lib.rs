@@ -12,6 +12,8 @@ mod error;
 pub mod evaluation;
 #[cfg(feature = "demo")]
 pub mod faults;
+#[cfg(feature = "demo")]
+pub mod fleet;
 pub mod mission;
 pub mod proxy;
 pub mod render;

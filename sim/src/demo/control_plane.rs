@@ -230,7 +230,7 @@ pub struct Entry {
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
     #[serde(default)]
-    next: Option<serde_json::Value>,
+    pub(super) next: Option<serde_json::Value>,
 }
 
 /// A refusal, as the API and as MLflow's routes write it.
@@ -261,6 +261,12 @@ impl ControlPlane {
         Ok(Self { client, base: base.to_owned(), token: token.to_owned() })
     }
 
+    /// What it counts about itself, in Prometheus' text format.
+    pub(crate) async fn metrics(&self) -> Result<String, DemoError> {
+        let failed = |source| DemoError::Http { method: "GET", path: "/metrics".to_owned(), source };
+        self.request_at(Method::GET, "/metrics").send().await.map_err(failed)?.text().await.map_err(failed)
+    }
+
     /// Who answers there.
     pub async fn server(&self) -> Result<Server, DemoError> {
         self.get("/server").await
@@ -268,7 +274,12 @@ impl ControlPlane {
 
     /// Makes a robot known.
     pub async fn enrol(&self, name: &str) -> Result<Enrolled, DemoError> {
-        self.post("/targets", &serde_json::json!({ "name": name, "labels": { "site": "demo" } })).await
+        self.enrol_with(name, &serde_json::json!({ "site": "demo" })).await
+    }
+
+    /// Makes a robot with these labels known.
+    pub(crate) async fn enrol_with(&self, name: &str, labels: &serde_json::Value) -> Result<Enrolled, DemoError> {
+        self.post("/targets", &serde_json::json!({ "name": name, "labels": labels })).await
     }
 
     /// Makes the one-time token for a robot's certificate.
@@ -350,7 +361,7 @@ impl ControlPlane {
         self.send("GET", path, self.request(Method::GET, path)).await
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, DemoError> {
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, DemoError> {
         self.send("POST", path, self.request(Method::POST, path).json(body)).await
     }
 
@@ -382,7 +393,7 @@ impl ControlPlane {
 }
 
 /// A JSON number or string as it stands in an address.
-fn plain(value: &serde_json::Value) -> String {
+pub(super) fn plain(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -17,12 +17,13 @@ pub mod processes;
 mod proof;
 pub mod report;
 mod robots;
+pub(crate) mod rollouts;
 mod run;
 mod stage;
 mod story;
 pub mod tale;
 pub mod terminal;
-mod training;
+pub(crate) mod training;
 pub mod wait;
 
 pub use error::DemoError;

@@ -13,7 +13,7 @@ mod replay;
 mod robot;
 mod run;
 pub mod schedule;
-mod server;
+pub(crate) mod server;
 mod table;
 
 pub use args::Args;

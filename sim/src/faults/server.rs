@@ -11,7 +11,7 @@ use crate::demo::launch::{Doors, Launch, parse_server};
 use crate::demo::processes::Program;
 
 /// `edgeflow-server`, broker included.
-pub(super) struct Server {
+pub(crate) struct Server {
     program: Program,
     logs: PathBuf,
     admin_token: String,
@@ -21,7 +21,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts it on free ports, for robots with certificates or with tokens.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         launch: &Launch<'_>,
         data_dir: &Path,
         logs: &Path,
@@ -29,6 +29,11 @@ impl Server {
         tls: bool,
     ) -> Result<Self, FaultsError> {
         let program = if tls { launch.secure_server(data_dir, 0, admin_token) } else { launch.server(data_dir, 0, admin_token) };
+        Self::of(program, logs, admin_token).await
+    }
+
+    /// Starts it as this command line says.
+    pub(crate) async fn of(program: Program, logs: &Path, admin_token: &str) -> Result<Self, FaultsError> {
         let (logs, admin_token) = (logs.to_owned(), admin_token.to_owned());
         let doors = Doors { local: String::new(), http: String::new(), mqtt: String::new(), zenoh: String::new() };
         let mut server = Self { program, logs, admin_token, process: None, doors };
@@ -37,7 +42,7 @@ impl Server {
     }
 
     /// Starts it again, on other ports.
-    pub(super) async fn restart(&mut self) -> Result<(), FaultsError> {
+    pub(crate) async fn restart(&mut self) -> Result<(), FaultsError> {
         let (process, line) = Process::start_and_read_first_line(&self.program, bound_to_us(), &self.logs).await?;
         let plain = |(http, mqtt): (String, String)| Doors { local: http.clone(), http, mqtt, zenoh: String::new() };
         let Some(doors) = Doors::parse(&line).or_else(|| parse_server(&line).map(plain)) else {
@@ -48,21 +53,21 @@ impl Server {
     }
 
     /// Ends it without warning.
-    pub(super) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             process.kill().await;
         }
     }
 
     /// Asks it to end.
-    pub(super) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.stop().await;
         }
     }
 
     /// An error when it ended although nobody killed it.
-    pub(super) fn still_runs(&mut self) -> Result<(), FaultsError> {
+    pub(crate) fn still_runs(&mut self) -> Result<(), FaultsError> {
         match self.process.as_mut().and_then(|process| process.ended().map(|status| process.not_up(format!("it ended with {status}")))) {
             Some(error) => Err(error),
             None => Ok(()),
@@ -77,12 +82,17 @@ impl Server {
     }
 
     /// Where it is.
-    pub(super) fn doors(&self) -> &Doors {
+    pub(crate) fn doors(&self) -> &Doors {
         &self.doors
     }
 
+    /// Its process id, as long as it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.process.as_ref().and_then(Process::id)
+    }
+
     /// A client with the administrator's token.
-    pub(super) fn client(&self) -> Result<ControlPlane, FaultsError> {
+    pub(crate) fn client(&self) -> Result<ControlPlane, FaultsError> {
         ControlPlane::new(&format!("http://{}", self.doors.local), &self.admin_token).map_err(FaultsError::ControlPlane)
     }
 }
