@@ -17,7 +17,7 @@ pub mod processes;
 mod proof;
 pub mod report;
 mod robots;
-pub(crate) mod rollouts;
+pub mod rollouts;
 mod run;
 mod stage;
 mod story;

@@ -124,7 +124,8 @@ impl Robot {
             reported: now,
             report_at: now,
         };
-        robot.report_at += robot.about(report);
+        let first = robot.about(report);
+        robot.report_at += first;
         robot
     }
 
@@ -242,8 +243,12 @@ impl Robot {
             None => drop(self.slots.remove(SLOT)),
         }
         self.observed = desired.version;
-        let state =
-            StateBody { observed: ObservedState { version: self.observed }, slots: self.slots.clone(), software: SOFTWARE.to_owned() };
+        let state = StateBody {
+            observed: ObservedState { version: self.observed },
+            slots: self.slots.clone(),
+            software: SOFTWARE.to_owned(),
+            ..StateBody::default()
+        };
         self.log.append(Class::Event, self.now(), EntryBody::State(state));
         self.common.settled.fetch_add(1, Ordering::Relaxed);
     }
@@ -254,7 +259,9 @@ impl Robot {
         // It served this before (and failed at something since): its bundle is there and its session is, too.
         if running != spec.digest {
             for steps in [[SlotStatus::Pending, SlotStatus::Downloading], [SlotStatus::Verifying, SlotStatus::Warming]] {
-                steps.map(|status| self.step(spec, version, status, &running));
+                for status in steps {
+                    self.step(spec, version, status, &running);
+                }
                 // When nobody listens it is said later.
                 self.say().await;
                 let takes = self.about(self.common.pace.apply);
@@ -286,7 +293,7 @@ impl Robot {
             digest: spec.digest.clone(),
             running_digest: running.to_owned(),
             reason: if status == SlotStatus::Failed { BREAKS.to_owned() } else { String::new() },
-            swap_gap_us: 0,
+            ..DeploymentStatusBody::default()
         };
         self.log.append(Class::Critical, self.now(), EntryBody::DeploymentStatus(body));
     }
@@ -340,5 +347,5 @@ impl Robot {
 
 fn slot(status: SlotStatus, spec: Option<&SlotSpec>) -> SlotState {
     let (model, version, digest) = spec.map(|spec| (spec.model.clone(), spec.version.clone(), spec.digest.clone())).unwrap_or_default();
-    SlotState { status, model, version, digest, reason: String::new() }
+    SlotState { status, model, version, digest, ..SlotState::default() }
 }

@@ -134,7 +134,7 @@ async fn with_server(plan: &Plan, server: &mut Server, tell: &impl Fn(&str)) -> 
     let here = robots - fleet.sometimes_away() as u64;
     wait("those who are away to be missed", CATCH_UP, async || {
         let text = plane.metrics().await.map_err(failed("read the metrics"))?;
-        let connected = text.lines().find_map(|line| line.strip_prefix("edgeflow_robots_connected ")?.trim().parse().ok());
+        let connected: Option<u64> = text.lines().find_map(|line| line.strip_prefix("edgeflow_robots_connected ")?.trim().parse().ok());
         Ok(connected.filter(|connected| *connected <= here).map_or(Err(format!("{connected:?} are here, not {here}")), Ok))
     })
     .await?;

@@ -111,6 +111,7 @@ pub(crate) fn summary(runs: &SlotState, worth: &Worth, results: u64, period_us: 
         latency_p50_us,
         latency_p95_us: latency_p50_us + latency_p50_us / 4,
         mean_score: (worth.accuracy * rng.random_range(0.98..1.0)).min(1.0),
+        failed: Some(0),
         digest: runs.digest.clone(),
     }
 }
@@ -174,7 +175,8 @@ mod tests {
     use rand::SeedableRng;
 
     fn runs() -> SlotState {
-        SlotState { status: SlotStatus::Active, model: "m".into(), version: "2".into(), digest: "d".into(), reason: String::new() }
+        let [model, version, digest] = ["m", "2", "d"].map(str::to_owned);
+        SlotState { status: SlotStatus::Active, model, version, digest, ..SlotState::default() }
     }
 
     #[test]
