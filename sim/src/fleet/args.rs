@@ -42,6 +42,9 @@ pub struct Args {
     /// Roll out a version that is right half of the time, which the gates must catch.
     #[arg(long)]
     pub bad: bool,
+    /// Promote every stage unjudged: what gates cost is the difference.
+    #[arg(long, conflicts_with = "bad")]
+    pub no_gates: bool,
     /// Kill the control plane while this stage is under way: canary, tenth, half or all; may be said several times.
     #[arg(long, value_name = "STAGE")]
     pub kill_in: Vec<String>,
@@ -77,8 +80,8 @@ impl Args {
                 worth: BTreeMap::from([("2".to_owned(), if self.bad { Worth::BAD } else { Worth::SOUND })]),
             },
             bundle: bundle.to_owned(),
-            strategy: strategy(self.robots, self.deadline_s, self.max_concurrent),
-            gates: gates(),
+            strategy: strategy(self.robots, self.deadline_s, self.max_concurrent, !self.no_gates),
+            gates: if self.no_gates { json!([]) } else { json!([sound()]) },
             kill_in: self.kill_in.iter().cloned().collect::<BTreeSet<_>>(),
             limit: Duration::from_secs(60 * self.minutes),
             bin_dir: self.bin_dir.clone().unwrap_or_else(here),
@@ -95,14 +98,12 @@ impl Args {
 
 /// A canary of a thousandth (at least ten), a tenth, half, all. The canary and the tenth are held against the rest, which the last
 /// stages have none of.
-fn strategy(robots: u32, deadline_s: u64, max_concurrent: u32) -> serde_json::Value {
-    let against_the_rest = json!([
-        sound(),
-        json!({
-            "name": "no worse than the rest",
-            "compare": { "metric": "accuracy", "against": "rest", "worse": "lower", "margin": 0.02 },
-        })
-    ]);
+fn strategy(robots: u32, deadline_s: u64, max_concurrent: u32, judged: bool) -> serde_json::Value {
+    let comparison = json!({
+        "name": "no worse than the rest",
+        "compare": { "metric": "accuracy", "against": "rest", "worse": "lower", "margin": 0.02 },
+    });
+    let against_the_rest = if judged { json!([sound(), comparison]) } else { json!([]) };
     json!({
         "stages": [
             { "name": "canary", "count": (robots / 1000).max(10), "soak_s": 12, "gates": against_the_rest },
@@ -117,10 +118,6 @@ fn strategy(robots: u32, deadline_s: u64, max_concurrent: u32) -> serde_json::Va
         "deadline_s": deadline_s,
         "defer_offline": true,
     })
-}
-
-fn gates() -> serde_json::Value {
-    json!([sound()])
 }
 
 fn sound() -> serde_json::Value {
