@@ -2,6 +2,7 @@
 
 use edgeflow_wire::{SlotStatus, Version};
 use serde::Serialize;
+use std::collections::HashMap;
 
 use crate::{ModelName, SlotName, TargetName};
 
@@ -184,11 +185,17 @@ pub fn answers(deployment: &Deployment, asked: &Asked, attestation: &Attestation
 
 /// A deployment as it is shown. `attestations` are in the order in which robots made them.
 pub fn view(deployment: &Deployment, attestations: &[Attestation]) -> DeploymentView {
+    // By robot: a deployment may have thousands, each with several attestations.
+    let mut of: HashMap<&TargetName, Vec<&Attestation>> = HashMap::new();
+    for attestation in attestations {
+        of.entry(&attestation.target).or_default().push(attestation);
+    }
     let targets: Vec<DeploymentTargetView> = deployment
         .asked
         .iter()
         .map(|asked| {
-            let last = attestations.iter().rev().find(|attestation| answers(deployment, asked, attestation));
+            let said = of.get(&asked.target).map(Vec::as_slice).unwrap_or_default();
+            let last = said.iter().rev().find(|attestation| answers(deployment, asked, attestation));
             let mut status = last.map_or(TargetStatus::Pending, |attestation| attestation.status.into());
             if asked.superseded_by.is_some() && !status.settled() {
                 status = TargetStatus::Superseded;
