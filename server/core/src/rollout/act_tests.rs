@@ -166,3 +166,36 @@ fn a_retry_goes_through_the_stage_again_and_around_no_approval() {
     world.run(20);
     assert_eq!((world.rollout.phase, world.rollout.stage, serving(&world, NEW)), (Phase::AwaitingApproval, 1, 3));
 }
+
+#[test]
+fn a_robot_to_be_told_again_is_out_of_service_until_it_serves() {
+    let robots = json!({ "not_while": ["mission"] });
+    let strategy = json!({ "stages": [{ "name": "all", "rest": true }], "max_failed": 1, "max_unavailable": 2, "robots": robots });
+    let mut world = World::new(6, json!({ "strategy": strategy }));
+    world.robot("r00").nature = Nature::Breaks;
+    world.tick();
+    world.all_answer();
+    world.tick();
+    assert_eq!((world.row("r00").phase, world.phases()[&RobotPhase::Updating]), (RobotPhase::Failed, 1));
+    world.robot("r00").seen.busy = [Busy::Mission].into();
+    world.must(Act::Retry);
+    world.all_answer();
+    world.tick();
+    assert_eq!((world.row("r00").phase, world.phases()[&RobotPhase::Updating]), (RobotPhase::Retrying, 1));
+}
+
+#[test]
+fn a_robot_to_be_told_again_that_is_held_is_taken_back_with_the_others() {
+    let strategy = json!({ "stages": [{ "name": "all", "rest": true }], "max_failed": 1, "max_unavailable": 3 });
+    let mut world = World::new(3, json!({ "strategy": strategy }));
+    world.robot("r01").nature = Nature::Breaks;
+    world.run(20);
+    world.robot("r01").seen.held = Some("by hand".into());
+    world.must(Act::Retry);
+    world.run(20);
+    assert_eq!((world.rollout.phase, world.row("r01").phase), (Phase::Succeeded, RobotPhase::Failed));
+    assert_eq!(world.row("r01").reason, "it is held: by hand");
+    world.must(Act::Rollback);
+    world.run(20);
+    assert_eq!(world.robot("r01").declared.as_ref().unwrap().digest, "sha256:old", "else it would take it up when it is released");
+}

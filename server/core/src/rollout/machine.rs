@@ -199,7 +199,7 @@ pub fn step(rollout: &Rollout, counts: &Counts, robots: &[RobotProgress], seen: 
 fn no_turns(turn: &mut Turn<'_>, robots: &[RobotProgress]) {
     for robot in robots {
         match robot.phase {
-            RobotPhase::Waiting => turn.robot(robot, RobotPhase::Pending, ""),
+            RobotPhase::Waiting => turn.no_turn(robot),
             RobotPhase::Retrying if turn.rollout.phase.ended() => {
                 turn.robot(robot, RobotPhase::Failed, "it failed, and was not told again");
             }

@@ -18,7 +18,8 @@ enum Event {
     Online(usize, bool),
     Held(usize, bool),
     Mission(usize, bool),
-    Gates(Option<Verdict>),
+    /// They say this; nothing; or leave the gate out.
+    Gates(Option<Option<Verdict>>),
     Replay(Verdict),
     Taken(bool),
     /// The control plane was down for so long, seconds.
@@ -46,7 +47,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (robot(), any::<bool>()).prop_map(|(robot, yes)| Event::Online(robot, yes)),
         1 => (robot(), any::<bool>()).prop_map(|(robot, yes)| Event::Held(robot, yes)),
         2 => (robot(), any::<bool>()).prop_map(|(robot, yes)| Event::Mission(robot, yes)),
-        3 => proptest::option::weighted(0.9, verdict()).prop_map(Event::Gates),
+        3 => proptest::option::weighted(0.9, proptest::option::weighted(0.9, verdict())).prop_map(Event::Gates),
         1 => verdict().prop_map(Event::Replay),
         1 => any::<bool>().prop_map(Event::Taken),
         1 => (1..200_i64).prop_map(Event::Down),
@@ -129,7 +130,9 @@ fn happen(world: &mut World, event: &Event) {
             let busy = if *yes { [Busy::Mission].into() } else { Default::default() };
             world.robots.get_mut(&of(robot)).unwrap().seen.busy = busy;
         }
-        Event::Gates(says) => world.gates = says.map(|says| vec![result("good", says, "as the story has it")]),
+        Event::Gates(says) => {
+            world.gates = says.map(|says| says.map(|says| result("good", says, "as the story has it")).into_iter().collect());
+        }
         Event::Replay(says) => world.replay = Some(result("replay", *says, "as the story has it")),
         Event::Taken(yes) => world.taken_by = yes.then_some(3),
         Event::Down(seconds) => {

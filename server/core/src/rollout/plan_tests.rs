@@ -213,3 +213,54 @@ fn a_spec_reads_what_it_writes() {
     assert_eq!(serde_json::from_str::<RolloutSpec>(&text).unwrap(), spec);
     assert!(text.contains("\"12.5%\"") && text.contains("\"max_failed\":3"), "{text}");
 }
+
+/// The example of docs/rollouts.md.
+fn documented() -> String {
+    let text = include_str!("../../../../docs/rollouts.md");
+    text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap().to_owned()
+}
+
+#[test]
+fn the_documented_example_reads_and_plans() {
+    let spec: RolloutSpec = serde_norway::from_str(&documented()).unwrap();
+    assert_eq!(check(&spec), Ok(()));
+    let robot = |name: &str, site: &str, environment: &str| Candidate {
+        target: TargetName::new(name).unwrap(),
+        labels: BTreeMap::from([("site".to_owned(), site.to_owned()), ("environment".to_owned(), environment.to_owned())]),
+        groups: BTreeSet::new(),
+    };
+    let mut fleet: Vec<Candidate> =
+        (2..14).map(|number| robot(&format!("r-{number:02}"), if number % 2 == 0 { "berlin" } else { "paris" }, "floor")).collect();
+    fleet.push(robot("r-01", "paris", "floor"));
+    fleet.extend((20..26).map(|number| robot(&format!("r-{number}"), "berlin", "lab")));
+    let plan = plan(&spec, &fleet).unwrap();
+    let stages: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(stages, ["canary", "half", "lab", "by-hand", "sites: paris", "sites: berlin"]);
+    assert!(plan.left_out.is_empty() && plan.robots.iter().all(|(robot, _)| robot.as_str() != "r-13"));
+    let sites = plan.stages.last().unwrap();
+    assert!(sites.approval && sites.gates.is_empty());
+}
+
+#[test]
+fn the_documented_example_says_every_key_and_its_default() {
+    let given: serde_json::Value = serde_norway::from_str(&documented()).unwrap();
+    let schema = serde_json::to_value(schemars::schema_for!(RolloutSpec)).unwrap();
+    let keys = |of: &serde_json::Value| -> BTreeSet<String> { of.as_object().unwrap().keys().cloned().collect() };
+    let text = documented();
+    for (of, definition) in schema["$defs"].as_object().unwrap().iter().chain([(&"RolloutSpec".to_owned(), &schema)]) {
+        let Some(properties) = definition.get("properties") else { continue };
+        for key in keys(properties) {
+            assert!(text.contains(&format!("{key}:")), "{of}.{key} is not in the example");
+        }
+    }
+    let says = declared(json!({}));
+    let default = serde_json::to_value(&says.strategy).unwrap();
+    for key in ["max_unavailable", "max_concurrent", "max_failed", "deadline_s", "defer_offline"] {
+        assert_eq!(given["strategy"][key], default[key], "{key}");
+    }
+    assert_eq!(given["strategy"]["robots"]["max_wait_s"], default["robots"]["max_wait_s"]);
+    let spec = serde_json::to_value(&says).unwrap();
+    for key in ["slot", "on_failure", "when_taken"] {
+        assert_eq!(given[key], spec[key], "{key}");
+    }
+}

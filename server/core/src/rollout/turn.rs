@@ -67,6 +67,11 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// A robot waits no longer. One that was told to go back may still be on its way there.
+    pub(super) fn no_turn(&mut self, robot: &RobotProgress) {
+        self.robot(robot, if robot.back { RobotPhase::Deferred } else { RobotPhase::Pending }, "");
+    }
+
     /// A deferred robot is there, or is away again.
     pub(super) fn returns(&mut self, robot: &RobotProgress, there: bool) {
         let waits_since_us = there.then_some(self.now_us);

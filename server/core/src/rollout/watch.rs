@@ -138,7 +138,7 @@ fn doing(busy: &Busy) -> &'static str {
 
 /// Tells a robot whose turn it is, if it may be told now.
 pub(super) fn take_turn(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<'_>) {
-    use RobotPhase::{Deferred, Failed, Pending, Retrying, Skipped, Updating, Waiting};
+    use RobotPhase::{Deferred, Failed, Retrying, Skipped, Updating, Waiting};
     let Some(now) = seen.robots.get(&robot.target) else { return };
     if robot.wakes_us.is_some_and(|wakes_us| wakes_us > turn.now_us) {
         return;
@@ -152,7 +152,7 @@ pub(super) fn take_turn(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<
     }
     if let Some(why) = &now.held {
         // What it was told stays declared, and must go back with the others.
-        return turn.left(robot, if has_release { Deferred } else { Skipped }, format!("it is held: {why}"));
+        return turn.left(robot, if has_release { Failed } else { Skipped }, format!("it is held: {why}"));
     }
     let strategy = &turn.rollout.spec.strategy;
     if let Some((wakes_us, shown)) = window::closed(&strategy.windows, now.site.as_deref(), turn.now_us) {
@@ -179,7 +179,7 @@ pub(super) fn take_turn(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<
         return turn.tell(robot, Told::Release, Updating, "");
     }
     if robot.phase == Waiting {
-        turn.robot(robot, Pending, "");
+        turn.no_turn(robot);
     }
 }
 

@@ -250,7 +250,15 @@ impl World {
         let not_served = |row: &&RobotProgress| {
             let Robot { seen, declared, desired, .. } = &self.robots[&row.target];
             let serves = seen.slot.as_ref().map(|slot| slot.digest.as_str()) == declared.as_ref().map(|spec| spec.digest.as_str());
-            row.told.is_some() && !matches!(row.phase, RobotPhase::Deferred | RobotPhase::Skipped) && (!serves || seen.observed != *desired)
+            // What somebody else declared is not of the rollout's making; one that is to have its turn again has what it had.
+            let declared = declared.as_ref().map(|spec| spec.digest.as_str());
+            let counts = match row.phase {
+                RobotPhase::Deferred | RobotPhase::Skipped => false,
+                RobotPhase::Waiting | RobotPhase::Pending => !row.back,
+                _ => true,
+            };
+            let ours = declared == Some(NEW) || declared == row.before.as_ref().map(|spec| spec.digest.as_str());
+            row.told.is_some() && ours && counts && (!serves || seen.observed != *desired)
         };
         self.rows.values().filter(not_served).count()
     }
