@@ -9,6 +9,7 @@ import type { Interval, LineageDiff, Provenance, TimelineItem } from './lineage'
 import type { LineageGraph } from './lineage-graph';
 import type { ModelDiff } from './model-diff';
 import type { Model, ModelVersion } from './models';
+import type { RobotCell, RobotPhase, RolloutAction, RolloutMetric, RolloutPlan, RolloutSpec, RolloutSummary, RolloutView } from './rollouts';
 import type { Experiment, LoggedModel, Run, RunMetric } from './runs';
 import type { Certificate, Loss, Target, TargetLog } from './targets';
 import type { Channels, Resolution, Telemetry } from './telemetry';
@@ -120,11 +121,11 @@ export class Api {
   }
 
   /** All items of a list, page by page, up to `max`. */
-  async #list<T>(path: string, query: Query, max: number, signal?: AbortSignal): Promise<T[]> {
+  async #list<T>(path: string, query: Query, max: number, signal?: AbortSignal, size = PAGE): Promise<T[]> {
     const items: T[] = [];
     let after: string | number | undefined;
     do {
-      const page: Page<T> = await this.#request('GET', path, { query: { ...query, limit: Math.min(PAGE, max - items.length), after }, ...(signal && { signal }) });
+      const page: Page<T> = await this.#request('GET', path, { query: { ...query, limit: Math.min(size, max - items.length), after }, ...(signal && { signal }) });
       items.push(...page.items);
       after = page.items.length > 0 ? (page.next ?? undefined) : undefined;
     } while (after !== undefined && items.length < max);
@@ -295,6 +296,37 @@ export class Api {
 
   deploy(deployment: NewDeployment): Promise<Deployment> {
     return this.#request('POST', 'deployments', { body: deployment });
+  }
+
+  /** One page of rollouts, newest first. */
+  rollouts(query: { active?: boolean | undefined; target?: string | undefined; after?: string | number | undefined; limit: number }, signal?: AbortSignal): Promise<Page<RolloutSummary>> {
+    return this.#request('GET', 'rollouts', { query: { ...query, active: query.active === undefined ? undefined : String(query.active) }, ...(signal && { signal }) });
+  }
+
+  rollout(id: string, signal?: AbortSignal): Promise<RolloutView> {
+    return this.#request('GET', `rollouts/${encodeURIComponent(id)}`, { ...(signal && { signal }) });
+  }
+
+  /** Robots of a rollout; with `since_us` only those that changed at or after that moment. */
+  rolloutRobots(id: string, query: { stage?: number; phase?: RobotPhase; since_us?: number | undefined }, signal?: AbortSignal): Promise<RobotCell[]> {
+    return this.#list(`rollouts/${encodeURIComponent(id)}/robots`, query, 100_000, signal, 1_000);
+  }
+
+  rolloutMetric(id: string, metric: string, signal?: AbortSignal): Promise<RolloutMetric> {
+    return this.#request('GET', `rollouts/${encodeURIComponent(id)}/metrics`, { query: { metric }, ...(signal && { signal }) });
+  }
+
+  /** What a rollout would do; nothing happens. */
+  planRollout(spec: RolloutSpec, signal?: AbortSignal): Promise<RolloutPlan> {
+    return this.#request('POST', 'rollouts', { query: { dry_run: 'true' }, body: spec, ...(signal && { signal }) });
+  }
+
+  startRollout(spec: RolloutSpec): Promise<RolloutView> {
+    return this.#request('POST', 'rollouts', { body: spec });
+  }
+
+  actOnRollout(id: string, action: RolloutAction, reason: string): Promise<RolloutView> {
+    return this.#request('POST', `rollouts/${encodeURIComponent(id)}/${action}`, { body: { reason } });
   }
 
   /**

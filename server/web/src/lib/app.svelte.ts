@@ -151,6 +151,7 @@ class App {
       targets: new Map(targets.map((target) => [target.name, target])),
       models: new Map(models.map((model) => [model.name, { ...model, versions: newestFirst(model.versions) }])),
       deployments: new Map(deployments.map((deployment) => [deployment.id, deployment])),
+      rollouts: new Map(),
       drift: new Map(drift.map((item) => [item.target, item])),
       events: [...events].sort((a, b) => b.t_us - a.t_us),
     };

@@ -15,6 +15,8 @@ export type Route =
   | { page: 'version'; model: string; version: string }
   | { page: 'model-diff'; model: string }
   | { page: 'deployments'; id: string | null }
+  | { page: 'rollouts' }
+  | { page: 'rollout'; id: string }
   | { page: 'lineage' }
   | { page: 'lineage-diff' }
   | { page: 'missing'; path: string };
@@ -45,6 +47,8 @@ export function parseRoute(hash: string): Route {
       return { page: 'models', name };
     case 'deployments':
       return { page: 'deployments', id: name };
+    case 'rollouts':
+      return name ? { page: 'rollout', id: name } : { page: 'rollouts' };
     case 'lineage':
       if (first === '') return { page: 'lineage' };
       return first === 'diff' && second === undefined ? { page: 'lineage-diff' } : { page: 'missing', path };
@@ -92,6 +96,8 @@ export const links = {
   /** The graph around a robot, a dataset or a bundle. */
   lineage: (of: { target?: string; dataset?: string; digest?: string; at?: number } = {}) => withQuery('#/lineage', of),
   lineageDiff: (of: { before: string; after?: string; before_at?: number; after_at?: number }) => withQuery('#/lineage/diff', of),
+  rollouts: () => '#/rollouts',
+  rollout: (id: string) => `#/rollouts/${part(id)}`,
   deployments: (id?: string) => (id ? `#/deployments/${part(id)}` : '#/deployments'),
 };
 

@@ -4,6 +4,7 @@ import type { Deployment } from './deployments';
 import type { FleetDrift } from './drift';
 import { mergeEvents, type TimelineEvent } from './events';
 import { withVersion, type Model, type ModelVersion } from './models';
+import type { RolloutSummary } from './rollouts';
 import type { StreamMessage } from './stream';
 import type { Target } from './targets';
 
@@ -11,11 +12,13 @@ export interface State {
   targets: ReadonlyMap<string, Target>;
   models: ReadonlyMap<string, Model>;
   deployments: ReadonlyMap<string, Deployment>;
+  /** What the stream said of rollouts since the pages were fetched; the pages of rollouts fetch the rest. */
+  rollouts: ReadonlyMap<string, RolloutSummary>;
   drift: ReadonlyMap<string, FleetDrift>;
   events: readonly TimelineEvent[];
 }
 
-export const EMPTY: State = { targets: new Map(), models: new Map(), deployments: new Map(), drift: new Map(), events: [] };
+export const EMPTY: State = { targets: new Map(), models: new Map(), deployments: new Map(), rollouts: new Map(), drift: new Map(), events: [] };
 
 export interface Reduced {
   state: State;
@@ -28,12 +31,13 @@ export interface Reduced {
 export function reduce(state: State, messages: readonly StreamMessage[]): Reduced {
   const targets = new Map(state.targets);
   const deployments = new Map(state.deployments);
+  const rollouts = new Map(state.rollouts);
   const drift = new Map(state.drift);
   const events: TimelineEvent[] = [];
   const refetchModels = new Set<string>();
   let models = state.models;
   let unreadable = 0;
-  let touched = { targets: false, deployments: false, drift: false };
+  let touched = { targets: false, deployments: false, rollouts: false, drift: false };
   for (const message of messages) {
     let data: unknown;
     try {
@@ -58,6 +62,12 @@ export function reduce(state: State, messages: readonly StreamMessage[]): Reduce
         const deployment = data as Deployment;
         deployments.set(deployment.id, deployment);
         touched.deployments = true;
+        break;
+      }
+      case 'rollout': {
+        const rollout = data as RolloutSummary;
+        rollouts.set(rollout.id, rollout);
+        touched.rollouts = true;
         break;
       }
       case 'drift': {
@@ -88,6 +98,7 @@ export function reduce(state: State, messages: readonly StreamMessage[]): Reduce
     state: {
       targets: touched.targets ? targets : state.targets,
       deployments: touched.deployments ? deployments : state.deployments,
+      rollouts: touched.rollouts ? rollouts : state.rollouts,
       drift: touched.drift ? drift : state.drift,
       models,
       events: events.length > 0 ? mergeEvents(state.events, events) : state.events,
