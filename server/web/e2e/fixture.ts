@@ -40,6 +40,8 @@ export class Fixture {
         last_seen_us: now - (online ? 1e6 : 3_600e6),
         desired: { server_epoch: 1, generation: 1, slots: { default: slot } }, observed: { server_epoch: 1, generation: 1, at_us: now },
         slots: { default: { ...slot, status: 'active' as const, reason: '', since_us: now - 7_200e6 } },
+        held: n % 400 === 2 ? { reason: 'wheel is being changed', by: 'operator:ada', since_us: now - 600e6 } : null, difference: n % 300 === 4 ? [{ what: 'config:nav', declared: 'nav version 3', actual: 'nav version 2' }] : [],
+        conflicts: 0, activity: { mission: n % 3 === 0, charging: false, lifecycle: { inference_node: 'active' } },
         drift: { flagged: chance(n + 7) < 0.01, max_psi: chance(n + 3) * 0.2, windows: 12, at_us: now }, accuracy: { ...slot, accuracy: 0.9 + chance(n + 5) * 0.08, samples: 400, at_us: now },
         conditions: { ready: true, progressing: false, degraded: false, drifted: false }, fps: online ? 10 + chance(n) : null, latency_p50_us: 8_000, latency_p95_us: 14_000, created_at_us: now - 86_400e6,
       };
@@ -111,8 +113,8 @@ export class Fixture {
   }
 
   /** Another word of a robot: the stream carries many of them. */
-  tellTarget(n: number): void {
-    const robot = { ...this.robots[n]!, last_seen_us: Date.now() * 1000, fps: 10 + (Date.now() % 1000) / 1000 };
+  tellTarget(n: number, fps = 10 + (n % 10) / 10): void {
+    const robot = { ...this.robots[n]!, last_seen_us: Date.now() * 1000, fps };
     this.robots[n] = robot;
     for (const watcher of this.#watchers) watcher.write(`event: target\ndata: ${JSON.stringify(robot)}\n\n`);
   }
@@ -173,6 +175,7 @@ export class Fixture {
       case 'GET events':
         return none;
       case 'GET targets/:/telemetry':
+        if (parts[3] === 'channels') return { channels: [], units: {} };
         return { channel: url.searchParams.get('channel'), resolution: 'raw', points: [] };
       case 'GET rollouts':
         return { items: [this.summary()], next: null };
@@ -201,7 +204,7 @@ export class Fixture {
     for (const robot of robots) for (const [key, value] of Object.entries(robot.labels)) (labels[key] ??= {})[value] = (labels[key]?.[value] ?? 0) + 1;
     const offline = robots.filter(({ online }) => !online).length;
     return {
-      robots: robots.length, conditions: { ready: robots.length, progressing: 0, degraded: 0, drifted: robots.filter(({ drift }) => drift?.flagged).length, offline, held: 0 }, labels, groups: { night: 1200 },
+      robots: robots.length, conditions: { ready: robots.length, progressing: 0, degraded: 0, drifted: robots.filter(({ drift }) => drift?.flagged).length, offline, held: robots.filter(({ held }) => held).length }, labels, groups: { night: 1200 },
       models: [{ model: 'label-reader', version: '1', digest: V1, robots: robots.length }],
     };
   }
@@ -221,7 +224,7 @@ export class Fixture {
 
 function matches(robot: Target, query: URLSearchParams): boolean {
   const condition = query.get('condition');
-  return robot.name.includes(query.get('q') ?? '') && query.getAll('label').every((label) => robot.labels[label.split(':')[0]!] === label.split(':')[1]) && (condition === null || (condition === 'offline' ? !robot.online : condition === 'drifted' ? (robot.drift?.flagged ?? false) : condition === 'ready'));
+  return robot.name.includes(query.get('q') ?? '') && query.getAll('label').every((label) => robot.labels[label.split(':')[0]!] === label.split(':')[1]) && (condition === null || (condition === 'offline' ? !robot.online : condition === 'drifted' ? (robot.drift?.flagged ?? false) : condition === 'held' ? (robot.held ?? null) !== null : condition === 'ready'));
 }
 
 function counts(cells: readonly RobotCell[]): RolloutSummary['robots'] {

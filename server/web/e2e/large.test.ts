@@ -124,6 +124,67 @@ describe('a rollout over ten thousand robots', () => {
   it('had no problem', () => expect(watched.problems).toEqual([]));
 });
 
+describe('a fleet of ten thousand robots', () => {
+  let watched: Watched;
+  beforeAll(async () => {
+    watched = await Watched.open(browser, '#/fleet', fixture.url);
+    await watched.page.locator('tr[data-target]').first().waitFor();
+  });
+  afterAll(() => watched?.context.close());
+  const rows = () => watched.page.locator('section[data-rows]').getAttribute('data-rows').then(Number);
+
+  it('is counted by the control plane, and drawn as far as it is in sight', async () => {
+    const { page } = watched;
+    await until('the count of all', async () => (await rows()) === ROBOTS, LIMIT_MS);
+    expect(await nodes(page)).toBeLessThan(MOST_NODES);
+    expect(await page.locator('tr[data-target]').count()).toBeLessThan(60);
+    await watched.picture('fleet-10000');
+    await watched.picture('fleet-10000-dark', 'dark');
+  });
+
+  it('is read on as somebody scrolls, to the last robot', async () => {
+    const { page } = watched;
+    told('table of robots', await frames(page, '.scroll.boxed'));
+    await page.locator('tr[data-target="robot-10000"]').waitFor({ timeout: LIMIT_MS });
+    expect(await nodes(page)).toBeLessThan(MOST_NODES);
+    expect(watched.problems).toEqual([]);
+  });
+
+  it('shows the rows of robots that speak all at once without falling behind', async () => {
+    const { page } = watched;
+    for (let n = 0; n < ROBOTS; n += 5) fixture.tellTarget(n);
+    fixture.tellTarget(ROBOTS - 1, 77.7);
+    await until('the newest word of the last robot', async () => (await page.locator('tr[data-target="robot-10000"]').innerText()).includes('77.7'), LIMIT_MS);
+  });
+
+  it('is narrowed by the control plane: by name, label, condition', async () => {
+    const { page } = watched;
+    const words = page.getByRole('searchbox', { name: 'Filter robots' });
+    await words.fill('robot-0012');
+    await until('ten robots', async () => (await rows()) === 10, LIMIT_MS);
+    await words.fill('');
+    await page.locator('[data-filter="label"]').selectOption('site:bremen');
+    const bremen = fixture.robots.filter(({ labels }) => labels.site === 'bremen');
+    await until('the robots of a site', async () => (await rows()) === bremen.length, LIMIT_MS);
+    await page.locator('[data-filter="condition"]').selectOption('offline');
+    await until('those of them that are offline', async () => (await rows()) === bremen.filter(({ online }) => !online).length, LIMIT_MS);
+    expect(page.url()).toContain('label=site%3Abremen&condition=offline');
+    await page.locator('tr[data-target][data-online="false"]').first().waitFor();
+    expect(await page.locator('tr[data-target][data-online="true"]').count()).toBe(0);
+    await page.getByRole('button', { name: 'Clear' }).click();
+    await until('all of them', async () => (await rows()) === ROBOTS, LIMIT_MS);
+  });
+
+  it('leads to a robot that was never in sight', async () => {
+    const { page } = watched;
+    await page.evaluate(() => (location.hash = '#/robots/robot-04805'));
+    await page.locator('[data-differences="1"]').waitFor({ timeout: LIMIT_MS });
+    expect(await page.locator('[data-difference="config:nav"]').innerText()).toContain('nav version 2');
+    await watched.picture('robot-standing');
+    expect(watched.problems.filter((problem) => !problem.includes('404'))).toEqual([]);
+  });
+});
+
 describe('a new rollout', () => {
   it('is planned robot by robot before it starts', async () => {
     const watched = await Watched.open(browser, '#/rollouts', fixture.url);

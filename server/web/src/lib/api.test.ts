@@ -27,7 +27,7 @@ function answering(...answers: ({ status?: number; body: unknown } | Error)[]) {
 describe('the API client', () => {
   it('follows pages to their end, below whatever address it is served', async () => {
     const { api, asked } = answering({ body: { items: [{ name: 'a' }], next: 'a' } }, { body: { items: [{ name: 'b' }], next: null } });
-    expect((await api.targets()).map(({ name }) => name)).toEqual(['a', 'b']);
+    expect((await api.targets(2_000)).map(({ name }) => name)).toEqual(['a', 'b']);
     expect(asked.map(({ url }) => url.pathname)).toEqual(['/prefix/api/v1/targets', '/prefix/api/v1/targets']);
     expect(asked.map(({ url }) => url.searchParams.get('after'))).toEqual([null, 'a']);
     expect(Number(asked[0]?.url.searchParams.get('limit'))).toBeLessThanOrEqual(1000);

@@ -11,7 +11,8 @@ import type { ModelDiff } from './model-diff';
 import type { Model, ModelVersion } from './models';
 import type { RobotCell, RobotPhase, RolloutAction, RolloutMetric, RolloutPlan, RolloutSpec, RolloutSummary, RolloutView } from './rollouts';
 import type { Experiment, LoggedModel, Run, RunMetric } from './runs';
-import type { Certificate, Loss, Target, TargetLog } from './targets';
+import type { FleetSummary } from './fleet';
+import type { Certificate, Conflict, ConflictDecision, Loss, Target, TargetLog } from './targets';
 import type { Channels, Resolution, Telemetry } from './telemetry';
 
 export interface ServerInfo {
@@ -65,7 +66,7 @@ export function errorFrom(status: number, body: string): ApiError {
   return new ApiError(status, 'http', `the control plane answered ${status}`);
 }
 
-export type Query = Record<string, string | number | undefined>;
+export type Query = Record<string, string | number | readonly string[] | undefined>;
 
 export interface ApiOptions {
   token: string;
@@ -88,7 +89,10 @@ export class Api {
 
   #url(path: string, query: Query = {}): string {
     const url = new URL(path, this.#options.base);
-    for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, String(value));
+    for (const [key, value] of Object.entries(query)) {
+      if (Array.isArray(value)) for (const one of value) url.searchParams.append(key, String(one));
+      else if (value !== undefined) url.searchParams.set(key, String(value));
+    }
     return url.href;
   }
 
@@ -141,8 +145,44 @@ export class Api {
     return this.#fetch(this.#url('stream'), { headers: { accept: 'text/event-stream' }, signal });
   }
 
-  targets(signal?: AbortSignal): Promise<Target[]> {
-    return this.#list('targets', {}, 20_000, signal);
+  /** The first `max` robots by name. */
+  targets(max: number, signal?: AbortSignal): Promise<Target[]> {
+    return this.#list('targets', {}, max, signal);
+  }
+
+  target(name: string, signal?: AbortSignal): Promise<Target> {
+    return this.#request('GET', `targets/${encodeURIComponent(name)}`, { ...(signal && { signal }) });
+  }
+
+  /** One page of the robots that match, by name. */
+  targetsPage(query: Query, signal?: AbortSignal): Promise<Page<Target>> {
+    return this.#request('GET', 'targets', { query, ...(signal && { signal }) });
+  }
+
+  targetsSummary(query: Query, signal?: AbortSignal): Promise<FleetSummary> {
+    return this.#request('GET', 'targets/summary', { query, ...(signal && { signal }) });
+  }
+
+  /** Names of a group's robots. */
+  async groupMembers(group: string, signal?: AbortSignal): Promise<string[]> {
+    const targets = await this.#list<Target>('targets', { group }, 20_000, signal);
+    return targets.map(({ name }) => name);
+  }
+
+  hold(target: string, reason: string): Promise<unknown> {
+    return this.#request('POST', `targets/${encodeURIComponent(target)}/hold`, { body: { reason } });
+  }
+
+  release(target: string): Promise<unknown> {
+    return this.#request('DELETE', `targets/${encodeURIComponent(target)}/hold`);
+  }
+
+  conflicts(target: string, signal?: AbortSignal): Promise<Conflict[]> {
+    return this.#list(`targets/${encodeURIComponent(target)}/conflicts`, {}, 1_000, signal);
+  }
+
+  resolveConflict(target: string, slot: string, decision: ConflictDecision): Promise<unknown> {
+    return this.#request('POST', `targets/${encodeURIComponent(target)}/conflicts/${encodeURIComponent(slot)}/resolve`, { body: decision });
   }
 
   targetLog(target: string, signal?: AbortSignal): Promise<TargetLog> {
@@ -218,8 +258,8 @@ export class Api {
     return this.#request('GET', `targets/${encodeURIComponent(target)}/drift`, { query: { limit }, ...(signal && { signal }) });
   }
 
-  drift(signal?: AbortSignal): Promise<FleetDrift[]> {
-    return this.#list('drift', {}, 20_000, signal);
+  drift(max: number, signal?: AbortSignal): Promise<FleetDrift[]> {
+    return this.#list('drift', {}, max, signal);
   }
 
   events(query: { target?: string }, max: number, signal?: AbortSignal): Promise<TimelineEvent[]> {

@@ -4,11 +4,16 @@ import { Api, type ServerInfo } from './api';
 import { parseQuery, parseRoute, tokenFromHash, withQuery, type PageQuery, type Route } from './router';
 import { EMPTY, reduce, type State } from './state';
 import { LiveStream, type LinkState, type StreamMessage } from './stream';
+import { WHOLE } from './fleet';
 import { newestFirst } from './models';
+import type { Target } from './targets';
 
 const TOKEN_KEY = 'edgeflow.token';
 const BATCH_MS = 40;
 const EVENTS = 200;
+/** Many robots speak often: pages of a large fleet are painted less often. */
+const LARGE = 200;
+const LARGE_BATCH_MS = 250;
 /** How long a tab may be out of sight before it gives its connection back. */
 const HIDDEN_MS = 60_000;
 
@@ -21,6 +26,8 @@ class App {
   query = $state.raw<PageQuery>({});
   data = $state.raw<State>(EMPTY);
   server = $state.raw<ServerInfo | null>(null);
+  /** Whether `data.targets` holds every robot there is. Of a larger fleet it holds those somebody looked at. */
+  whole = $state(true);
   link = $state.raw<LinkState>({ status: 'connecting' });
   /** Rises whenever everything was fetched anew: pages with data of their own fetch it again. */
   resyncs = $state(0);
@@ -138,14 +145,16 @@ class App {
   async #resync(api: Api, signal: AbortSignal): Promise<void> {
     const [server, targets, models, deployments, drift, events] = await Promise.all([
       api.server(signal),
-      api.targets(signal),
+      // One more, to know whether there are more.
+      api.targets(WHOLE + 1, signal),
       api.models(signal),
       api.deployments(signal),
-      api.drift(signal),
+      api.drift(WHOLE, signal),
       api.events({}, EVENTS, signal),
     ]);
     if (signal.aborted) return;
     this.server = server;
+    this.whole = targets.length <= WHOLE;
     this.#batch = [];
     this.data = {
       targets: new Map(targets.map((target) => [target.name, target])),
@@ -172,7 +181,14 @@ class App {
       const { state, refetchModels } = reduce(this.data, batch);
       this.data = state;
       for (const name of refetchModels) void this.refetchModel(name);
-    }, BATCH_MS);
+    }, this.data.targets.size > LARGE ? LARGE_BATCH_MS : BATCH_MS);
+  }
+
+  /** Keeps robots that a page fetched for itself. */
+  know(targets: readonly Target[]): void {
+    const known = new Map(this.data.targets);
+    for (const target of targets) known.set(target.name, target);
+    this.data = { ...this.data, targets: known };
   }
 
   async refetchModel(name: string): Promise<void> {

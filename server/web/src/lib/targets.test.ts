@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { certificateState, compareVersions, convergence, convergenceLabel, matchesQuick, matchesText, missingOf, runningVersions, sortTargets, summarise, type Certificate, type ObservedSlot, type Target } from './targets';
+import { certificateState, compareVersions, convergence, convergenceLabel, matchesText, missingOf, runningVersions, sortTargets, summarise, type Certificate, type ObservedSlot, type Target } from './targets';
 
 const V1 = { model: 'label-reader', version: '1', digest: 'sha256:aa' };
 const V2 = { model: 'label-reader', version: '2', digest: 'sha256:bb' };
@@ -51,14 +51,6 @@ describe('the fleet table', () => {
     const robot = target('robot-7', { labels: { site: 'Lab' } });
     for (const query of ['', 'ROBOT', 'site=lab', 'reader v2', 'bb', 'robot site=lab']) expect(matchesText(robot, query), query).toBe(true);
     for (const query of ['robot-8', 'site=la', 'robot site=dock']) expect(matchesText(robot, query), query).toBe(false);
-  });
-
-  it('filters by condition', () => {
-    const drifting = target('a', { drift: { flagged: true, max_psi: 2, windows: 3, at_us: 1 } });
-    expect(matchesQuick(drifting, 'drifting')).toBe(true);
-    expect(matchesQuick(target('b'), 'drifting')).toBe(false);
-    expect(matchesQuick(target('b', { slots: {} }), 'unconverged')).toBe(true);
-    expect(matchesQuick(target('b', { online: false }), 'offline')).toBe(true);
   });
 
   it('sorts names as people count, and what has no value last either way', () => {

@@ -8,6 +8,8 @@ export interface Version {
 }
 
 export interface DesiredSlot {
+  /** `model` where it is not said. */
+  kind?: string;
   model: string;
   version: string;
   digest: string;
@@ -23,6 +25,11 @@ export interface ObservedSlot {
   digest: string;
   reason: string;
   since_us: number | null;
+  kind?: string;
+  /** Of a package: what is installed, by its own word. */
+  software?: string;
+  /** Whether somebody changed it on the robot, and what the control plane did meanwhile. */
+  standing?: 'follows' | 'local' | 'conflict';
 }
 
 export interface TargetDrift {
@@ -51,12 +58,52 @@ export interface Target {
   slots: Record<string, ObservedSlot>;
   drift: TargetDrift | null;
   accuracy: TargetAccuracy | null;
+  /** Who keeps it from being changed; `null` when nobody does. */
+  held?: { reason: string; by: string; since_us: number } | null;
+  /** What is otherwise than declared. */
+  difference?: Difference[];
+  /** Slots that both sides changed without knowing of each other. */
+  conflicts?: number;
+  activity?: { mission: boolean | null; charging: boolean | null; lifecycle: Record<string, string> };
   conditions: { ready: boolean; progressing: boolean; degraded: boolean; drifted: boolean };
   fps: WireNumber | null;
   latency_p50_us: number | null;
   latency_p95_us: number | null;
   created_at_us: number;
 }
+
+/** Something that is otherwise than it was declared. */
+export interface Difference {
+  /** `slot:NAME`, `software:NAME`, `config:NAME` or `policy`. */
+  what: string;
+  declared: string;
+  actual: string;
+}
+
+/** One side of a slot that was changed on the robot. */
+export interface ConflictSide {
+  model: string;
+  version: string;
+  digest: string;
+  /** Changes made on the robot that this side knows of. */
+  changes: number;
+  /** Generation of the declaration that this side knows of. */
+  generation: number;
+}
+
+/** A slot that was changed on the robot. */
+export interface Conflict {
+  slot: string;
+  kind: string;
+  /** `conflict` when something else was declared meanwhile. */
+  standing: 'local' | 'conflict';
+  what: string;
+  since_us: number;
+  robot: ConflictSide;
+  control: ConflictSide;
+}
+
+export type ConflictDecision = { take: 'robot' | 'control' };
 
 /** A certificate that a robot was given. */
 export interface Certificate {
@@ -143,25 +190,6 @@ export function compareVersions(a: Version, b: Version): number {
 }
 
 // ---- the fleet table ------------------------------------------------------------------------------------------------
-
-export type Quick = 'all' | 'online' | 'offline' | 'drifting' | 'unconverged';
-
-export function matchesQuick(target: Target, quick: Quick): boolean {
-  switch (quick) {
-    case 'all':
-      return true;
-    case 'online':
-      return target.online;
-    case 'offline':
-      return !target.online;
-    case 'drifting':
-      return target.drift?.flagged ?? false;
-    case 'unconverged': {
-      const state = convergence(target);
-      return state !== 'converged' && state !== 'unassigned';
-    }
-  }
-}
 
 /** Every word must match: `key=value` a label exactly, anything else some part of the name, labels, model or digest. */
 export function matchesText(target: Target, query: string): boolean {
