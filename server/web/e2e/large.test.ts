@@ -75,6 +75,9 @@ describe('a rollout over ten thousand robots', () => {
     await page.locator('[data-tip="robot-00001"]').waitFor();
     const focused = await page.evaluate(() => document.activeElement?.getAttribute('data-cell'));
     expect(focused).toBe('robot-00001');
+    await page.keyboard.press('ArrowRight');
+    await page.locator('[data-tip="robot-00002"]').waitFor();
+    await watched.picture('rollout-10000-tip');
   });
 
   it('follows the stream, and asks only for robots that changed', async () => {
@@ -119,6 +122,18 @@ describe('a rollout over ten thousand robots', () => {
     fixture.phase = 'progressing';
     fixture.holds = '';
     fixture.tell();
+  });
+
+  it('draws what gates look at, with their bounds', async () => {
+    const { page } = watched;
+    await page.locator('[data-gate-chart="accuracy"]').scrollIntoViewIfNeeded();
+    await page.locator('[data-gate-chart="accuracy"] [data-threshold]').waitFor({ timeout: LIMIT_MS });
+    await page.locator('[data-stage-name="canary"]').click();
+    expect(await page.locator('[data-evidence="canary"] [data-verdict="pass"]').count()).toBe(2);
+    await page.locator('#gates-title').scrollIntoViewIfNeeded();
+    await page.locator('main').evaluate((main) => (main.scrollTop = main.scrollHeight));
+    await watched.picture('rollout-gates');
+    await watched.picture('rollout-gates-dark', 'dark');
   });
 
   it('had no problem', () => expect(watched.problems).toEqual([]));

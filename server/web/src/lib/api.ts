@@ -2,6 +2,7 @@
 
 import type { Artifact } from './artifacts';
 import type { Capture } from './captures';
+import type { DeclaredFleet, Revision, RevisionAct, RevisionView } from './declarations';
 import type { Deployment, NewDeployment } from './deployments';
 import type { Baseline, DriftReport, FleetDrift } from './drift';
 import type { TimelineEvent } from './events';
@@ -336,6 +337,24 @@ export class Api {
 
   deploy(deployment: NewDeployment): Promise<Deployment> {
     return this.#request('POST', 'deployments', { body: deployment });
+  }
+
+  /** What is declared of the fleet, and what waits for review. */
+  declaredFleet(signal?: AbortSignal): Promise<DeclaredFleet> {
+    return this.#request('GET', 'fleet', { ...(signal && { signal }) });
+  }
+
+  /** One page of revisions, newest first. */
+  revisions(query: { after?: string | number | undefined; limit: number }, signal?: AbortSignal): Promise<Page<Revision>> {
+    return this.#request('GET', 'fleet/revisions', { query, ...(signal && { signal }) });
+  }
+
+  revision(revision: string, signal?: AbortSignal): Promise<RevisionView> {
+    return this.#request('GET', `fleet/revisions/${encodeURIComponent(revision)}`, { ...(signal && { signal }) });
+  }
+
+  actOnRevision(revision: string, act: RevisionAct, words: string): Promise<Revision | undefined> {
+    return this.#request('POST', `fleet/revisions/${encodeURIComponent(revision)}/${act}`, { body: act === 'revert' ? { message: words } : { reason: words } });
   }
 
   /** One page of rollouts, newest first. */

@@ -83,6 +83,11 @@ describe('telemetry', () => {
 describe('addresses', () => {
   it('survive names with anything in them', () => {
     for (const name of ['robot-1', 'a/b', 'ü ?#']) expect(parseRoute(links.robot(name))).toEqual({ page: 'robot', name });
+    expect(parseRoute(links.rollouts())).toEqual({ page: 'rollouts' });
+    expect(parseRoute(links.rollout('7'))).toEqual({ page: 'rollout', id: '7' });
+    expect(parseRoute(links.declarations())).toEqual({ page: 'declarations' });
+    expect(parseRoute(links.revision(3))).toEqual({ page: 'declaration', revision: '3' });
+    expect(parseRoute('#/fleet/else')).toEqual({ page: 'missing', path: 'fleet/else' });
     expect(parseRoute(links.deployments('d1'))).toEqual({ page: 'deployments', id: 'd1' });
     for (const [model, version] of [['a b', '12'], ['ü?#&', '@best']] as const) expect(parseRoute(links.version(model, version))).toEqual({ page: 'version', model, version });
     expect(parseRoute(links.modelDiff('m', '1', '2'))).toEqual({ page: 'model-diff', model: 'm' });

@@ -243,7 +243,7 @@ export function shares(counts: RobotCounts): { phase: RobotPhase; n: number; sha
 
 /** `812 updated, 3 failed of 1 000 robots`. */
 export function countsText(counts: RobotCounts): string {
-  const parts = ROBOT_PHASES.filter((phase) => (counts[phase] ?? 0) > 0 && phase !== 'pending').map((phase) => `${count(counts[phase])} ${ROBOT_WORDS[phase].label.toLowerCase()}`);
+  const parts = shares(counts).filter(({ phase }) => phase !== 'pending').map(({ phase, n }) => `${count(n)} ${ROBOT_WORDS[phase].label.toLowerCase()}`);
   const whole = total(counts);
   return parts.length === 0 ? plural(whole, 'robot') : `${parts.join(', ')} of ${plural(whole, 'robot')}`;
 }
@@ -380,7 +380,7 @@ export function happened(entry: HistoryEntry): { label: string; tone: Tone } {
   return HAPPENED[entry.happened] ?? { label: entry.happened.replaceAll('_', ' '), tone: 'idle' };
 }
 
-export const actorName = (actor: Actor) => (actor.kind === 'controller' ? 'the rollout itself' : actor.name);
+export const actorName = (actor: Actor) => (actor.kind === 'controller' ? 'the rollout itself' : actor.name.replace(/^operator:/, ''));
 
 export const VERDICT_WORDS: Record<Verdict, { label: string; tone: Tone }> = {
   pass: { label: 'Pass', tone: 'ok' },

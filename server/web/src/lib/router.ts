@@ -15,6 +15,8 @@ export type Route =
   | { page: 'version'; model: string; version: string }
   | { page: 'model-diff'; model: string }
   | { page: 'deployments'; id: string | null }
+  | { page: 'declarations' }
+  | { page: 'declaration'; revision: string }
   | { page: 'rollouts' }
   | { page: 'rollout'; id: string }
   | { page: 'lineage' }
@@ -28,8 +30,11 @@ export function parseRoute(hash: string): Route {
   const [first = '', second, third] = rest;
   switch (page) {
     case '':
-    case 'fleet':
       return { page: 'fleet' };
+    case 'fleet':
+      if (first === '') return { page: 'fleet' };
+      if (first !== 'revisions' || third !== undefined) return { page: 'missing', path };
+      return second === undefined ? { page: 'declarations' } : { page: 'declaration', revision: second };
     case 'robots':
       return name ? { page: 'robot', name } : { page: 'fleet' };
     case 'experiments':
@@ -96,6 +101,8 @@ export const links = {
   /** The graph around a robot, a dataset or a bundle. */
   lineage: (of: { target?: string; dataset?: string; digest?: string; at?: number } = {}) => withQuery('#/lineage', of),
   lineageDiff: (of: { before: string; after?: string; before_at?: number; after_at?: number }) => withQuery('#/lineage/diff', of),
+  declarations: () => '#/fleet/revisions',
+  revision: (revision: number | string) => `#/fleet/revisions/${part(String(revision))}`,
   rollouts: () => '#/rollouts',
   rollout: (id: string) => `#/rollouts/${part(id)}`,
   deployments: (id?: string) => (id ? `#/deployments/${part(id)}` : '#/deployments'),

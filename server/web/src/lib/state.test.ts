@@ -9,12 +9,14 @@ const version = (n: string) => ({ model: 'label-reader', version: n, digest: `sh
 describe('the live state', () => {
   it('takes the newest of each resource and leaves the old state alone', () => {
     const before: State = reduce(EMPTY, [message('target', { name: 'r', online: true })]).state;
-    const after = reduce(before, [message('target', { name: 'r', online: false }), message('target', { name: 's', online: true }), message('deployment', { id: 'd', state: 'succeeded' }), message('drift', { target: 'r', flagged: true })]).state;
+    const after = reduce(before, [message('target', { name: 'r', online: false }), message('target', { name: 's', online: true }), message('deployment', { id: 'd', state: 'succeeded' }), message('drift', { target: 'r', flagged: true }), message('rollout', { id: '7', phase: 'progressing' }), message('rollout', { id: '7', phase: 'soaking' })]).state;
     expect(before.targets.get('r')?.online).toBe(true);
     expect(after.targets.get('r')?.online).toBe(false);
     expect([...after.targets.keys()]).toEqual(['r', 's']);
     expect(after.deployments.get('d')?.state).toBe('succeeded');
     expect(after.drift.get('r')?.flagged).toBe(true);
+    expect([...after.rollouts.values()].map(({ phase }) => phase)).toEqual(['soaking']);
+    expect(before.rollouts.size).toBe(0);
   });
 
   it('keeps what did not change identical, so that pages do not redraw it', () => {
@@ -22,6 +24,7 @@ describe('the live state', () => {
     const after = reduce(before, [message('event', timeline(1, 1))]).state;
     expect(after.targets).toBe(before.targets);
     expect(after.models).toBe(before.models);
+    expect(after.rollouts).toBe(before.rollouts);
   });
 
   it('orders a replayed past into the timeline, once', () => {
