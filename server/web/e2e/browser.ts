@@ -174,7 +174,8 @@ function watch(mark: string): void {
   const tell = (window as unknown as { edgeflowShown(entry: { key: string; row: Record<string, string> }): void }).edgeflowShown;
   (window as unknown as Record<string, unknown>)[mark] = true;
   const keyOf = (element: HTMLElement): string => {
-    const { target, deployment, version, feature } = element.dataset;
+    const { target, deployment, rollout, version, feature } = element.dataset;
+    if (rollout) return `rollout ${rollout}`;
     if (deployment) return `deployment ${deployment}`;
     if (target) {
       const card = element.parentElement?.closest<HTMLElement>('[data-deployment]');
@@ -184,7 +185,7 @@ function watch(mark: string): void {
     return `feature ${feature}`;
   };
   const look = () => {
-    for (const element of document.querySelectorAll<HTMLElement>('[data-target], [data-deployment], article[data-version], [data-feature]')) {
+    for (const element of document.querySelectorAll<HTMLElement>('[data-target], [data-deployment], [data-rollout], article[data-version], [data-feature]')) {
       const row = Object.fromEntries(Object.entries(element.dataset).map(([name, value]) => [name, value ?? '']));
       const key = keyOf(element);
       const text = JSON.stringify(row);

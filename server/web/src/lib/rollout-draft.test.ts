@@ -26,7 +26,7 @@ describe('the document', () => {
     const spec = specOf(draft());
     expect(spec.release).toEqual({ kind: 'model', name: 'label-reader', version: '2' });
     expect(spec.strategy?.stages).toEqual([{ name: 'canary', count: 1, soak_s: 600 }, { name: 'half', percent: 50, soak_s: 600 }, { name: 'all', rest: true }]);
-    expect(spec.gates?.map(({ name, min_samples }) => [name, min_samples])).toEqual([['accuracy', 200], ['output-drift', 200]]);
+    expect(spec.gates?.map(({ name, min_samples }) => [name, min_samples])).toEqual([['accuracy', 200], ['answers', 200]]);
     expect(spec.targets).toEqual({});
     expect(spec).toMatchObject({ slot: 'default', on_failure: 'rollback_all', when_taken: 'refuse' });
   });
@@ -58,6 +58,8 @@ describe('the document', () => {
   it('can be made of every preset', () => {
     for (const { key, stages } of STAGE_PRESETS) expect(specOf(draft({ stages })).strategy?.stages?.length, key).toBe(stages.length);
     expect(specOf(draft({ gates: GATE_PRESETS.map(({ key }) => key) })).gates).toHaveLength(GATE_PRESETS.length);
+    // The control plane takes exactly one of the two, and a margin above 0.
+    for (const { gate } of GATE_PRESETS) expect([gate.compare?.margin ?? 0, gate.expression?.length ?? 0].filter((n) => n > 0), gate.name).toHaveLength(1);
     // Presets are copied, so that what is changed in one dialog is not in the next.
     const one = emptyDraft();
     one.stages[0]!.name = 'changed';

@@ -54,11 +54,12 @@ function stage(name: string, takes: Takes, value: string, soak: string): StageDr
   return { name, takes, value, soak, approval: false };
 }
 
-/** Gates that most rollouts of models want, each a two-sample test of one metric. */
+/** Gates that most rollouts of models want: two-sample tests of one metric, and bounds. */
 export const GATE_PRESETS: readonly { key: string; label: string; note: string; gate: Gate }[] = [
-  { key: 'accuracy', label: 'Accuracy is no worse than the rest', note: 'up to 2 points lower is taken', gate: { name: 'accuracy', compare: { metric: 'accuracy', against: 'rest', worse: 'lower', margin: 0.02 } } },
-  { key: 'output-drift', label: 'Predictions did not drift', note: 'against the distribution of training labels; PSI at most 0.25 above before', gate: { name: 'output-drift', compare: { metric: 'output_drift', against: 'before', worse: 'higher', margin: 0.25 } } },
-  { key: 'latency', label: 'Inference is no slower than before', note: 'p95, up to 10 ms more is taken', gate: { name: 'latency', compare: { metric: 'latency_p95_us', against: 'before', worse: 'higher', margin: 10_000 } } },
+  { key: 'accuracy', label: 'Accuracy is no worse than before', note: 'of the same robots; up to 2 points lower is taken', gate: { name: 'accuracy', compare: { metric: 'accuracy', against: 'before', worse: 'lower', margin: 0.02 } } },
+  { key: 'answers', label: 'Answers are distributed as at training', note: 'output drift stays below what is beyond chance', gate: { name: 'answers', expression: 'updated.output_drift_ratio.mean < 1.0' } },
+  { key: 'latency', label: 'Inference is no slower than before', note: 'p95; up to 10 ms more is taken', gate: { name: 'latency', compare: { metric: 'latency_p95_us', against: 'before', worse: 'higher', margin: 10_000 } } },
+  { key: 'accuracy-rest', label: 'Accuracy is no worse than the rest', note: 'robots not updated yet, over the same time; up to 2 points lower is taken', gate: { name: 'accuracy-rest', compare: { metric: 'accuracy', against: 'rest', worse: 'lower', margin: 0.02 } } },
   { key: 'errors', label: 'No more errors than the rest', note: 'up to 1 point more is taken', gate: { name: 'errors', compare: { metric: 'error_rate', against: 'rest', worse: 'higher', margin: 0.01 } } },
   { key: 'missions', label: 'Missions succeed as often as before', note: 'up to 5 points fewer is taken', gate: { name: 'missions', compare: { metric: 'mission_success', against: 'before', worse: 'lower', margin: 0.05 } } },
 ];
@@ -66,7 +67,7 @@ export const GATE_PRESETS: readonly { key: string; label: string; note: string; 
 export function emptyDraft(): RolloutDraft {
   return {
     kind: 'model', name: '', version: '', policy: '', slot: 'default', labels: '', groups: '', names: '', exclude: '', percent: '',
-    stages: STAGE_PRESETS[1]!.stages.map((one) => ({ ...one })), gates: ['accuracy', 'output-drift'], expression: '', minSamples: '200',
+    stages: STAGE_PRESETS[1]!.stages.map((one) => ({ ...one })), gates: ['accuracy', 'answers'], expression: '', minSamples: '200',
     maxUnavailable: '25%', maxConcurrent: '100', maxFailed: '0', deadline: '15m', notWhile: [], onFailure: 'rollback_all', whenTaken: 'refuse', recording: '', description: '',
   };
 }

@@ -109,7 +109,7 @@ describe('words', () => {
   });
 
   it('values carry their unit', () => {
-    expect([metricValue('accuracy', 0.955), metricValue('latency_p95_us', 14_800), metricValue('output_drift', 0.31), metricValue('fps', null)]).toEqual(['95.5 %', '14.8 ms', '0.310', '–']);
+    expect([metricValue('accuracy', 0.955), metricValue('latency_p95_us', 14_800), metricValue('output_drift_ratio', 0.31), metricValue('fps', null)]).toEqual(['95.5 %', '14.8 ms', '0.310', '–']);
   });
 
   it('each metric that gates look at has one chart, those of the newest stage first', () => {

@@ -22,12 +22,12 @@ export type ReleaseKind = 'model' | 'map' | 'package' | 'config' | 'policy';
 export interface MetricSummary {
   n: number;
   robots: number;
-  mean: WireNumber;
-  std: WireNumber;
-  p50: WireNumber;
-  p95: WireNumber;
-  min: WireNumber;
-  max: WireNumber;
+  mean: WireNumber | null;
+  std: WireNumber | null;
+  p50: WireNumber | null;
+  p95: WireNumber | null;
+  min: WireNumber | null;
+  max: WireNumber | null;
 }
 
 export interface GateResult {
@@ -400,7 +400,7 @@ export function metricsOf(result: GateResult): string[] {
   return [...new Set([...(result.metric ? [result.metric] : []), ...all])];
 }
 
-const SHARES = new Set(['accuracy', 'mission_success', 'error_rate', 'sensor_health']);
+const SHARES = new Set(['accuracy', 'mission_success', 'error_rate', 'sensor_health', 'input_drift', 'output_drift']);
 
 /** A metric's value as people say it. */
 export function metricValue(metric: string, value: WireNumber | null | undefined): string {
