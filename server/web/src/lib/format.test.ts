@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { absolute, ago, axisTime, bytes, compact, count, duration, fixed, NOTHING, percent, plural, shortDigest, toNumber, timeSpan } from './format';
+import { person, absolute, ago, axisTime, bytes, compact, count, duration, fixed, NOTHING, percent, plural, shortDigest, toNumber, timeSpan } from './format';
 
 const MINUTE = 60_000;
 
@@ -79,4 +79,8 @@ describe('a time axis', () => {
     expect([hour / 12, hour, 24 * hour].map((span) => axisTime(at, span))).toEqual(['08:05:09', '08:05', '08:05']);
     expect([48 * hour, 60 * 24 * hour].map((span) => axisTime(at, span))).toEqual(['11-21 08:05', '11-21']);
   });
+});
+
+it('people are called by their names', () => {
+  expect([person('operator:ada'), person('administrator'), person('robot:r1')]).toEqual(['ada', 'administrator', 'robot:r1']);
 });

@@ -56,6 +56,11 @@ export function plural(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
 
+/** Who did something, as people say it: `operator:ada` is Ada's name. */
+export function person(who: string): string {
+  return who.replace(/^operator:/, '');
+}
+
 export function bytes(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NOTHING;
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

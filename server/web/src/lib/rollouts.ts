@@ -1,7 +1,7 @@
 // Rollouts: a release on its way through a fleet, stage by stage. Shapes as the API says them, and how they are told to people.
 
 import type { Tone } from './deployments';
-import { compact, count, duration, percent, plural, type WireNumber } from './format';
+import { compact, count, duration, percent, person, plural, type WireNumber } from './format';
 
 export type RolloutPhase =
   | 'queued' | 'replaying' | 'awaiting_approval' | 'progressing' | 'soaking' | 'judging' | 'paused' | 'rolling_back'
@@ -380,7 +380,7 @@ export function happened(entry: HistoryEntry): { label: string; tone: Tone } {
   return HAPPENED[entry.happened] ?? { label: entry.happened.replaceAll('_', ' '), tone: 'idle' };
 }
 
-export const actorName = (actor: Actor) => (actor.kind === 'controller' ? 'the rollout itself' : actor.name.replace(/^operator:/, ''));
+export const actorName = (actor: Actor) => (actor.kind === 'controller' ? 'the rollout itself' : person(actor.name));
 
 export const VERDICT_WORDS: Record<Verdict, { label: string; tone: Tone }> = {
   pass: { label: 'Pass', tone: 'ok' },
