@@ -331,8 +331,9 @@ export class Api {
     return this.#request('GET', path, { query: { with: with_, model: otherModel }, ...(signal && { signal }) });
   }
 
+  /** Those that somebody made, not a rollout. */
   deployments(signal?: AbortSignal): Promise<Deployment[]> {
-    return this.#list('deployments', {}, 200, signal);
+    return this.#list('deployments', { rollout: 'none' }, 200, signal);
   }
 
   deploy(deployment: NewDeployment): Promise<Deployment> {

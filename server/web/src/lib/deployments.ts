@@ -21,6 +21,8 @@ export interface Deployment {
   slot: string;
   created_at_us: number;
   created_by: string;
+  /** The rollout that told these robots; its own page shows them. */
+  rollout?: string | null;
   targets: DeploymentTarget[];
   state: DeploymentState;
 }

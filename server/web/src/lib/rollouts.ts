@@ -64,7 +64,8 @@ export interface RolloutSummary {
 
 export interface StageView {
   name: string;
-  state: 'waiting' | 'running' | 'passed' | 'failed';
+  /** `stopped`: the rollout ended while it ran. */
+  state: 'waiting' | 'running' | 'passed' | 'failed' | 'stopped';
   robots: RobotCounts;
   soak_s: number;
   approval: boolean;

@@ -14,6 +14,8 @@ describe('the live state', () => {
     expect(after.targets.get('r')?.online).toBe(false);
     expect([...after.targets.keys()]).toEqual(['r', 's']);
     expect(after.deployments.get('d')?.state).toBe('succeeded');
+    const lots = reduce(after, [message('deployment', { id: 'e', rollout: '7', state: 'progressing' })]).state;
+    expect([...lots.deployments.keys()]).toEqual(['d']);
     expect(after.drift.get('r')?.flagged).toBe(true);
     expect([...after.rollouts.values()].map(({ phase }) => phase)).toEqual(['soaking']);
     expect(before.rollouts.size).toBe(0);

@@ -60,6 +60,8 @@ export function reduce(state: State, messages: readonly StreamMessage[]): Reduce
       }
       case 'deployment': {
         const deployment = data as Deployment;
+        // A rollout makes one for each lot of robots; they are shown with it.
+        if (deployment.rollout) break;
         deployments.set(deployment.id, deployment);
         touched.deployments = true;
         break;
