@@ -8,7 +8,7 @@ export type RolloutPhase =
   | 'succeeded' | 'rolled_back' | 'failed' | 'aborted';
 
 /** In the order in which people read them: on its way first, ends last. */
-export const ROBOT_PHASES = ['pending', 'waiting', 'updating', 'updated', 'deferred', 'failed', 'skipped', 'rolling_back', 'rolled_back'] as const;
+export const ROBOT_PHASES = ['pending', 'waiting', 'updating', 'updated', 'deferred', 'failed', 'retrying', 'skipped', 'rolling_back', 'rolled_back'] as const;
 export type RobotPhase = (typeof ROBOT_PHASES)[number];
 export type RobotCounts = Partial<Record<RobotPhase, number>>;
 
@@ -224,6 +224,7 @@ export const ROBOT_WORDS: Record<RobotPhase, RobotWords> = {
   updated: { label: 'Updated', tone: 'ok', means: 'serves what the rollout brings, by its own word' },
   deferred: { label: 'Deferred', tone: 'idle', means: 'was offline; takes it up when it returns' },
   failed: { label: 'Failed', tone: 'bad', means: 'refused, broken, or silent beyond its deadline' },
+  retrying: { label: 'To be told again', tone: 'warn', means: 'failed, and is told again when its turn comes' },
   skipped: { label: 'Skipped', tone: 'idle', means: 'was never told, and will not be' },
   rolling_back: { label: 'Going back', tone: 'warn', means: 'told to go back; it does not serve what it had yet' },
   rolled_back: { label: 'Back', tone: 'warn', means: 'serves what it had before, by its own word' },
@@ -235,7 +236,7 @@ export const total = (counts: RobotCounts) => Object.values(counts).reduce((sum,
 export function shares(counts: RobotCounts): { phase: RobotPhase; n: number; share: number }[] {
   const all = Math.max(1, total(counts));
   // What is done stands first, as in every progress bar.
-  const order: RobotPhase[] = ['updated', 'rolled_back', 'rolling_back', 'updating', 'failed', 'skipped', 'deferred', 'waiting', 'pending'];
+  const order: RobotPhase[] = ['updated', 'rolled_back', 'rolling_back', 'updating', 'failed', 'retrying', 'skipped', 'deferred', 'waiting', 'pending'];
   return order.flatMap((phase) => {
     const n = counts[phase] ?? 0;
     return n > 0 ? [{ phase, n, share: n / all }] : [];
@@ -463,7 +464,7 @@ export function cellRows(cells: Iterable<RobotCell>, columns: number, stages: nu
 }
 
 /** Robots that a person should look at first. */
-const URGENCY: Record<RobotPhase, number> = { failed: 0, skipped: 1, rolling_back: 2, waiting: 3, updating: 4, deferred: 5, rolled_back: 6, pending: 7, updated: 8 };
+const URGENCY: Record<RobotPhase, number> = { failed: 0, retrying: 1, skipped: 1, rolling_back: 2, waiting: 3, updating: 4, deferred: 5, rolled_back: 6, pending: 7, updated: 8 };
 
 export function byUrgency(cells: Iterable<RobotCell>): RobotCell[] {
   return [...cells].sort((a, b) => URGENCY[a.phase] - URGENCY[b.phase] || byName.compare(a.target, b.target));
