@@ -79,7 +79,7 @@ export function rollouts(browser: () => Browser): void {
       await dialog.getByLabel('Soak time of stage 1').fill('');
       await dialog.getByRole('button', { name: 'Remove stage 2' }).click();
       await dialog.getByLabel('Stage 2 needs approval').check();
-      for (const box of await dialog.getByRole('checkbox', { checked: true }).all()) if (!(await box.getAttribute('aria-label'))) await box.uncheck();
+      for (const gate of [/^Accuracy is no worse than before/, /^Answers are distributed/]) await dialog.getByRole('checkbox', { name: gate }).uncheck();
       await dialog.getByLabel('Why').fill('shown by hand');
       await watched.picture('rollout-new');
       await dialog.locator('[data-action="plan-rollout"]').click();
@@ -125,7 +125,7 @@ export function rollouts(browser: () => Browser): void {
       for (const name of ROBOTS) await until(`${name} to report what it had`, async () => (await running(name)) === before.get(name), LIMIT_MS);
       await offers();
       expect((await get<Told>(`rollouts/${id}`)).history.some(({ happened, cause }) => happened === 'rollback_began' && cause.includes('it was only shown'))).toBe(true);
-      expect(await page.locator('[data-happened="rollback_began"]').innerText()).toContain('it was only shown');
+      expect(await page.locator('[data-happened="rollback_began"]').innerText()).toContain('It was only shown.');
       expect(await watched.loadedOnce()).toBe(true);
       expect(watched.problems).toEqual([]);
     });
