@@ -282,8 +282,10 @@ impl App {
         let organisation = &principal.organisation;
         let number = self.find_rollout(organisation, id).await?.id;
         let mut following = self.following.lock().await;
-        // What is at hand of a rollout that has ended is not all of it, and another server may have changed one that has not.
-        following.remove(&number);
+        // What is at hand of a rollout that has ended is not all of it.
+        if following.get(&number).is_some_and(|followed| followed.rollout.phase.ended()) {
+            following.remove(&number);
+        }
         for _ in 0..TRIES {
             let followed = self.followed(&mut following, organisation, number, None).await?;
             let followed = followed.ok_or_else(|| AppError::NotFound { what: "rollout", name: id.to_owned() })?;

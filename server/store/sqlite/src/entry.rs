@@ -60,18 +60,21 @@ const ACCOUNT: &str = "SELECT p.epoch, q.class, q.next_seq, \
      FROM robots r JOIN positions q ON q.robot = r.id JOIN epochs p ON p.id = q.epoch \
      WHERE r.organisation = ?1 AND r.target = ?2 ORDER BY q.epoch, q.class";
 
-/// What robots whose names are in a JSON array attested: when they were heard of, newest entries, slots.
+/// What robots whose names are in a JSON array attested: when they were heard of, newest entries, slots. CROSS JOIN keeps the order: from
+/// the names to the robots, never through all robots of the organisation with all names for each.
 const ATTESTED: [&str; 3] = [
-    "SELECT r.target, r.last_seen_us FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value",
-    "SELECT r.target, n.* FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value JOIN newest n ON n.robot = r.id \
+    "SELECT r.target, r.last_seen_us FROM json_each(?2) k CROSS JOIN robots r ON r.organisation = ?1 AND r.target = k.value",
+    "SELECT r.target, n.* FROM json_each(?2) k CROSS JOIN robots r ON r.organisation = ?1 AND r.target = k.value \
+     CROSS JOIN newest n ON n.robot = r.id \
      WHERE ?3 IS NULL OR n.kind IN (SELECT value FROM json_each(?3))",
-    "SELECT r.target, s.* FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value JOIN slots s ON s.robot = r.id",
+    "SELECT r.target, s.* FROM json_each(?2) k CROSS JOIN robots r ON r.organisation = ?1 AND r.target = k.value \
+     CROSS JOIN slots s ON s.robot = r.id",
 ];
 
 /// One row per key of a JSON array `[target, slot, digest, epoch, generation, superseding epoch, superseding generation]`.
 const ATTESTATIONS: &str = "SELECT r.target, a.slot, a.server_epoch, a.generation, a.digest, a.status, a.reason, a.at_us \
-     FROM json_each(?2) k JOIN robots r ON r.organisation = ?1 AND r.target = k.value ->> 0 \
-     JOIN attestations a ON a.robot = r.id AND a.slot = k.value ->> 1 AND a.digest = k.value ->> 2 \
+     FROM json_each(?2) k CROSS JOIN robots r ON r.organisation = ?1 AND r.target = k.value ->> 0 \
+     CROSS JOIN attestations a ON a.robot = r.id AND a.slot = k.value ->> 1 AND a.digest = k.value ->> 2 \
      AND (a.server_epoch, a.generation) >= (k.value ->> 3, k.value ->> 4) \
      AND (a.server_epoch, a.generation) < (k.value ->> 5, k.value ->> 6) ORDER BY a.id";
 

@@ -30,10 +30,12 @@ const EVENTS: &str = "SELECT h.id, h.rollout, h.entry, r.state ->> '$.spec.relea
      r.state ->> '$.spec.release.version' AS version FROM rollout_history h JOIN rollouts r ON r.id = h.rollout \
      WHERE h.line = 1 AND h.organisation = ?1 AND h.at_us >= ?2 AND h.at_us < ?3 ORDER BY h.at_us DESC, h.id DESC LIMIT ?4";
 
-/// Those that have not ended, and those of whose robots some have not answered yet, or wait for a turn that will not come.
+/// Those that have not ended, and those of whose robots some have not answered yet, or wait for a turn that will not come. It is asked
+/// every second: the index of those few is said by name.
 const OPEN: &str = "SELECT id, organisation, revision, 0 AS late FROM rollouts WHERE standing < 2 UNION ALL \
      SELECT id, organisation, revision, 1 FROM rollouts WHERE standing = 2 \
-     AND id IN (SELECT DISTINCT rollout FROM rollout_robots WHERE phase IN ('deferred', 'updating', 'rolling_back', 'waiting', 'retrying')) ORDER BY id";
+     AND id IN (SELECT DISTINCT rollout FROM rollout_robots INDEXED BY rollout_robots_late \
+     WHERE phase IN ('deferred', 'updating', 'rolling_back', 'waiting', 'retrying')) ORDER BY id";
 
 #[async_trait]
 impl RolloutStore for Fleet {

@@ -17,8 +17,8 @@ use crate::{
     rollout_hold,
 };
 
-/// Robots whose names are in a JSON array.
-pub(crate) const NAMED: &str = "SELECT t.* FROM json_each(?2) k JOIN targets t ON t.name = k.value \
+/// Robots whose names are in a JSON array. CROSS JOIN keeps the order: from the names to the robots.
+pub(crate) const NAMED: &str = "SELECT t.* FROM json_each(?2) k CROSS JOIN targets t ON t.name = k.value \
      WHERE t.organisation = ?1 AND t.revoked_at_us IS NULL ORDER BY t.name";
 
 #[async_trait]
