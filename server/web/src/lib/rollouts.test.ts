@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ACTIONS, ACTION_WORDS, byUrgency, cellRows, charted, countsText, happened, mergeCells, mergeRollouts, metricValue, newestChange, offered, ROBOT_PHASES, ROBOT_WORDS, selectorText, sentence, shares, told, total, type GateResult, type RobotCell, type RolloutAction, type RolloutPhase, type RolloutSummary, type RolloutView, type StageView } from './rollouts';
+import { ACTIONS, ACTION_WORDS, byUrgency, cellRows, charted, countsText, happened, mergeCells, mergeRollouts, metricValue, newestChange, offered, ROBOT_PHASES, ROBOT_WORDS, selectorText, sentence, shares, told, total, type GateResult, type HistoryEntry, type RobotCell, type RolloutAction, type RolloutPhase, type RolloutSummary, type RolloutView, type StageView } from './rollouts';
 
 const NOW_MS = 1_800_000_000_000;
 const stage = (name: string, change: Partial<StageView> = {}): StageView => ({ name, state: 'waiting', robots: { pending: 2 }, soak_s: 600, approval: false, began_us: null, ended_us: null, evidence: [], ...change });
@@ -26,6 +26,13 @@ describe('what a rollout says', () => {
     expect(told(soaking, NOW_MS + 200_000)).toContain('has soaked');
     expect(told(view('judging'), NOW_MS)).toContain('“all” begins');
     expect(told(view('judging', { stage_index: 1 }), NOW_MS)).toContain('the rollout succeeds');
+  });
+
+  it('says why robots went back', () => {
+    const back = (actor: HistoryEntry['actor'], cause: string) => told(view('rolled_back', { history: [{ at_us: 1, happened: 'rollback_began', phase: 'rolling_back', stage: 'canary', robot: null, actor, cause }] }), NOW_MS);
+    expect(back({ kind: 'controller' }, 'accuracy: it does not hold')).toBe('Robots are back at what they had before. Accuracy: it does not hold.');
+    expect(back({ kind: 'operator', name: 'operator:ada' }, '')).toBe('Robots are back at what they had before. ada took them back.');
+    expect(told(view('rolled_back'), NOW_MS)).toBe('Robots are back at what they had before.');
   });
 
   it('ends a sentence once', () => {

@@ -285,12 +285,19 @@ export function told(rollout: RolloutView, nowMs: number): string {
     case 'succeeded':
       return holds || `Every stage passed: ${countsText(rollout.robots)}.`;
     case 'rolled_back':
-      return holds || 'Robots are back at what they had before.';
+      return holds || `Robots are back at what they had before. ${whyBack(rollout)}`.trim();
     case 'failed':
       return holds || 'It ended without success; robots are listed below with what is wrong.';
     case 'aborted':
       return holds || 'An operator ended it. Robots stay as they are.';
   }
+}
+
+/** Why robots went back: what was said when they began to. */
+function whyBack(rollout: RolloutView): string {
+  const entry = rollout.history.findLast(({ happened }) => happened === 'rollback_began');
+  if (!entry) return '';
+  return entry.actor.kind === 'operator' ? `${person(entry.actor.name)} took them back${entry.cause ? `: ${sentence(entry.cause)}` : '.'}` : sentence(entry.cause);
 }
 
 /** First letter large, a full stop at the end. */
