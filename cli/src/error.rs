@@ -95,6 +95,22 @@ pub(crate) enum CliError {
         /// What is wrong.
         reason: String,
     },
+    /// A declaration that contradicts itself.
+    #[error("{}", problems.join("\n  "))]
+    Declaration {
+        /// Each with file, line, column and place.
+        problems: Vec<String>,
+    },
+    /// A rollout that ended without success.
+    #[error("rollout {id} ended as {phase}: {reason}")]
+    Rollout {
+        /// Which.
+        id: String,
+        /// How.
+        phase: String,
+        /// Why.
+        reason: String,
+    },
     /// A file that cannot be read.
     #[error("could not read {path}")]
     Read {

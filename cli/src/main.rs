@@ -13,6 +13,7 @@ mod doctor;
 mod edge_log;
 mod enroll;
 mod error;
+mod fleet;
 #[cfg(feature = "zenoh")]
 mod live;
 mod login;
@@ -41,6 +42,8 @@ Examples:
   edgeflow login https://fleet.example:5000 --ca ca.pem
   edgeflow model push model.onnx --name label-reader --baseline train.npy
   edgeflow deploy label-reader 2 --to robot-1,robot-2
+  edgeflow plan -f fleet/ && edgeflow apply -f fleet/ -m \"reader 2 for Berlin\"
+  edgeflow rollout watch 7                      a rollout, stage by stage
   edgeflow live robot-07 /camera/image/compressed --for 5m --max-hz 5
   edgeflow baseline build frames/ --out bundle/baseline.json
   edgeflow doctor                               what is wrong with this machine, and how to mend it
@@ -98,6 +101,20 @@ enum Command {
     /// The models that the control plane knows.
     #[command(subcommand, visible_alias = "models")]
     Model(api::ModelCommand),
+    /// What applying a declaration of the fleet would change: which robots, in what, and how.
+    Plan(fleet::PlanArguments),
+    /// Make a declaration of the fleet stand: all of it or nothing.
+    Apply(fleet::ApplyArguments),
+    /// What differs between files and what is declared.
+    Diff(fleet::DiffArguments),
+    /// Write what is declared as a file.
+    Export(fleet::ExportArguments),
+    /// The fleet as code: revisions, review, going back.
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
+    /// Bring a release to robots stage by stage, with gates between, and back by itself.
+    #[command(subcommand, visible_alias = "rollouts")]
+    Rollout(api::RolloutCommand),
     /// Bring a model version to robots.
     Deploy(api::DeployArguments),
     /// Ask a robot for a momentary act: call a service, publish a message, pause its reports.
@@ -169,6 +186,12 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Broker(command) => api::broker(command).await,
         Command::Revoke(arguments) => api::revoke(arguments).await,
         Command::Model(command) => api::model(command).await,
+        Command::Plan(arguments) => fleet::plan(arguments).await,
+        Command::Apply(arguments) => fleet::apply(arguments).await,
+        Command::Diff(arguments) => fleet::diff(arguments).await,
+        Command::Export(arguments) => fleet::export(arguments).await,
+        Command::Fleet(command) => fleet::fleet(command).await,
+        Command::Rollout(command) => api::rollout(command).await,
         Command::Deploy(arguments) => api::deploy(arguments).await,
         Command::Act(command) => api::command(command).await,
         #[cfg(feature = "zenoh")]

@@ -118,6 +118,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         }
         None => None,
     };
+    let converger = tokio::spawn(background::converge(app.clone(), shutdown.clone()));
     let collector = tokio::spawn(background::collect(app.clone(), shutdown.clone()));
     let robots = match robots {
         Robots::Gateway(gateway) => tokio::spawn(gateway.serve(app.clone(), shutdown.clone())),
@@ -154,6 +155,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     publisher.await.context("the publisher broke")?;
     retainer.await.context("retention broke")?;
     stepper.await.context("rollouts broke")?;
+    converger.await.context("giving robots what is declared broke")?;
     collector.await.context("the collector of artifacts broke")?;
     if let Some(teller) = teller {
         teller.await.context("telling of lineage broke")?;

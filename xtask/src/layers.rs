@@ -42,7 +42,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     // cli/ and sim/: nobody uses them
     (
         "edgeflow_cli",
+        // Declarations are read by the very types that the control plane reads them by, so that a mistake is told with its line.
         &[
+            "edgeflow_core",
             "edgeflow_drift",
             "edgeflow_edge_log",
             "edgeflow_identity",

@@ -15,6 +15,7 @@ mod operators;
 mod policy;
 mod pull;
 mod push;
+mod rollout;
 mod targets;
 mod transfer;
 
@@ -30,6 +31,7 @@ pub(crate) use logs::{LogsArguments, logs};
 pub(crate) use model::{ModelCommand, model};
 pub(crate) use operators::{OperatorsCommand, operators};
 pub(crate) use policy::{PolicyCommand, policy};
+pub(crate) use rollout::{RolloutCommand, rollout};
 pub(crate) use targets::{RevokeArguments, TargetsCommand, revoke, targets};
 
 use serde_json::Value;

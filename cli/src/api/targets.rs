@@ -24,11 +24,15 @@ pub(crate) enum TargetsCommand {
 Examples:
   edgeflow targets list
   edgeflow targets list --label site=berlin --condition degraded
+  edgeflow targets list --group canaries
   edgeflow targets list --model label-reader/2 --output json")]
     List {
         /// Only those with this label; several of one key: any of these values, of several keys: all.
         #[arg(long = "label", value_name = "KEY=VALUE")]
         labels: Vec<String>,
+        /// Only members of this group, as declared in the fleet.
+        #[arg(long, value_name = "GROUP")]
+        group: Option<String>,
         /// Only those that are ready, progressing, degraded, drifted or offline.
         #[arg(long, value_name = "CONDITION")]
         condition: Option<String>,
@@ -151,7 +155,9 @@ struct Accuracy {
 
 pub(crate) async fn targets(command: TargetsCommand) -> Result<(), CliError> {
     match command {
-        TargetsCommand::List { labels, condition, model, name, json: raw } => list(&labels, [condition, model, name], raw).await,
+        TargetsCommand::List { labels, group, condition, model, name, json: raw } => {
+            list(&labels, [group, condition, model, name], raw).await
+        }
         TargetsCommand::Labels { name, labels, none } => set_labels(&name, &labels, none).await,
         TargetsCommand::Enrol { name, token_file } => enrol(&name, &token_file).await,
         TargetsCommand::Certificates { name, json: raw } => certificates(&name, raw).await,
@@ -237,7 +243,7 @@ pub(super) async fn keep_token<T>(
 }
 
 /// A label as it is written here.
-fn label(text: &str) -> Result<(&str, &str), CliError> {
+pub(super) fn label(text: &str) -> Result<(&str, &str), CliError> {
     text.split_once('=').ok_or_else(|| CliError::Input { path: text.to_owned(), reason: "a label is KEY=VALUE".to_owned() })
 }
 
@@ -256,13 +262,13 @@ async fn set_labels(name: &str, labels: &[String], none: bool) -> Result<(), Cli
     output::table(["KEY", "VALUE"], &labelled.labels.into_iter().map(|(key, value)| [key, value]).collect::<Vec<_>>())
 }
 
-async fn list(labels: &[String], [condition, model, name]: [Option<String>; 3], raw: bool) -> Result<(), CliError> {
+async fn list(labels: &[String], [group, condition, model, name]: [Option<String>; 4], raw: bool) -> Result<(), CliError> {
     let mut query: Vec<(&str, String)> = Vec::new();
     for text in labels {
         let (key, value) = label(text)?;
         query.push(("label", format!("{key}:{value}")));
     }
-    for (key, value) in [("condition", condition), ("model", model), ("q", name)] {
+    for (key, value) in [("group", group), ("condition", condition), ("model", model), ("q", name)] {
         query.extend(value.map(|value| (key, value)));
     }
     let list = Client::from_environment()?.get("/targets", &query).await?;

@@ -79,7 +79,21 @@ async fn answer(State(()): State<()>, method: Method, uri: Uri, _body: Bytes) ->
     let target = json!({ "name": "robot-1", "online": true, "last_seen_us": 1, "desired": { "server_epoch": 1, "generation": 0, "slots": {} }, "observed": null,
         "slots": {}, "drift": null, "accuracy": null, "policy": null, "software": null });
     let policy = json!({ "target": "robot-1", "version": 1, "document": {}, "status": null });
+    let head = json!({ "revision": 1, "based_on": 0, "state": "applied", "message": "", "digest": "d", "created_at_us": 1, "created_by": "a",
+        "decided_by": null, "decided_at_us": null, "reason": "", "robots": 1 });
+    let plan = json!({ "revision": 0, "digest": "d", "review": "none", "changes": [{ "path": "groups.a", "before": null, "after": {} }], "robots": [],
+        "rollouts": [], "under_way": [], "not_enrolled": [] });
+    let rollout = json!({ "id": "7", "kind": "model", "name": "m", "version": "1", "phase": "succeeded", "holds": "", "stage": "all", "robots": {},
+        "created_at_us": 1, "created_by": "a", "plan": [], "actions": [], "history": [] });
     let document = match (method.as_str(), path) {
+        (_, "/fleet/plan") => plan,
+        (_, "/fleet") => json!({ "revision": 0, "spec": null, "applied": null, "proposals": [], "groups": {} }),
+        (_, "/fleet/export") => json!({ "revision": 0, "spec": {} }),
+        (_, "/fleet/revisions") => list(json!([head])),
+        (_, path) if path.starts_with("/fleet/") => head,
+        ("GET", "/rollouts") => list(json!([rollout])),
+        ("POST", "/rollouts") if uri.query().is_some() => json!({ "release": {}, "stages": [], "left_out": [], "taken": [] }),
+        (_, path) if path.starts_with("/rollouts") => rollout,
         ("POST", "/targets") => json!({ "name": "robot-2", "token": "s3cret" }),
         (_, "/targets") => list(json!([target])),
         ("DELETE", _) => return StatusCode::NO_CONTENT.into_response(),
@@ -127,9 +141,34 @@ async fn every_command_has_examples_and_prints_a_document_when_asked_for_json() 
     fs::write(at("model.onnx"), MODEL).unwrap();
     fs::write(at("data.csv"), "a\n".to_owned() + &(0..200).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
     drop(edgeflow_edge_log::EdgeLog::open(Path::new(&at("log")), edgeflow_edge_log::Options::default()).unwrap());
+    fs::write(at("fleet.yaml"), "groups: {a: {names: [robot-1]}}\n").unwrap();
     let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies/position.yaml").display().to_string();
 
     let commands: &[(&str, &[&str])] = &[
+        ("apply", &["-f", &at("fleet.yaml"), "--yes"]),
+        ("diff", &["-f", &at("fleet.yaml")]),
+        ("export", &[]),
+        ("fleet approve", &["1"]),
+        ("fleet check", &["-f", &at("fleet.yaml")]),
+        ("fleet log", &[]),
+        ("fleet reject", &["1"]),
+        ("fleet revert", &["1"]),
+        ("fleet schema", &[]),
+        ("fleet show", &["1"]),
+        ("fleet status", &[]),
+        ("plan", &["-f", &at("fleet.yaml")]),
+        ("rollout abort", &["7"]),
+        ("rollout approve", &["7"]),
+        ("rollout list", &[]),
+        ("rollout pause", &["7"]),
+        ("rollout plan", &["m", "1", "--to", "robot-1"]),
+        ("rollout promote", &["7"]),
+        ("rollout resume", &["7"]),
+        ("rollout retry", &["7"]),
+        ("rollout rollback", &["7"]),
+        ("rollout show", &["7"]),
+        ("rollout start", &["m", "1", "--to", "robot-1", "--watch"]),
+        ("rollout watch", &["7"]),
         ("baseline build", &[&at("data.csv"), "--out", &at("baseline.json")]),
         ("baseline show", &[&at("baseline.json")]),
         ("captures list", &["robot-1"]),

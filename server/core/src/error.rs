@@ -43,6 +43,22 @@ pub enum CoreError {
         /// What is wrong with them.
         reason: String,
     },
+    /// A declaration that was planned against what stands no more.
+    #[error("it was planned against revision {based_on} of the fleet, and {current} stands by now: plan again")]
+    StaleRevision {
+        /// The revision it was planned against.
+        based_on: i64,
+        /// The one that stands.
+        current: i64,
+    },
+    /// A proposal that cannot be decided about.
+    #[error("revision {revision} of the fleet cannot be approved or rejected: {reason}")]
+    NotDecidable {
+        /// Which revision.
+        revision: i64,
+        /// Why not.
+        reason: String,
+    },
     /// A source no version may come from.
     #[error("invalid model version source {given:?}: {reason}")]
     BadSource {

@@ -17,6 +17,7 @@ pub mod entry;
 mod error;
 pub mod event;
 pub mod experiment;
+pub mod fleet;
 pub mod health;
 pub mod identity;
 pub mod ingestion;

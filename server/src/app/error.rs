@@ -71,6 +71,9 @@ impl From<StoreError> for AppError {
         match error {
             StoreError::Taken { .. } | StoreError::Held { .. } => AppError::Conflict(error.to_string()),
             StoreError::Missing { what, name } => AppError::NotFound { what, name },
+            StoreError::Refused(refusal @ (CoreError::StaleRevision { .. } | CoreError::NotDecidable { .. })) => {
+                AppError::Conflict(refusal.to_string())
+            }
             StoreError::Refused(refusal) => refusal.into(),
             StoreError::Failed { .. } | StoreError::Corrupt { .. } => AppError::Store(error),
         }

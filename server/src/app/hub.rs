@@ -13,7 +13,7 @@ const CAPACITY: usize = 1024;
 pub struct StreamItem {
     /// Whose.
     pub organisation: OrganisationId,
-    /// `target`, `event`, `deployment`, `rollout`, `drift` or `model`.
+    /// `target`, `event`, `deployment`, `rollout`, `drift`, `model` or `fleet`.
     pub event: &'static str,
     /// JSON of the new view.
     pub data: Arc<str>,

@@ -18,6 +18,7 @@ mod drift;
 mod error;
 mod events;
 mod experiments;
+mod fleet;
 mod health;
 mod hub;
 mod identities;
@@ -60,6 +61,7 @@ pub use deployments::DeploymentRequest;
 pub use door::{Door, DoorMetrics, Outcome};
 pub use error::AppError;
 pub use experiments::ExperimentRequest;
+pub use fleet::{FleetExport, FleetPlanView, FleetRolloutView, FleetView};
 pub use hub::StreamItem;
 pub use identities::{BootstrapToken, IssuedIdentity};
 pub use lineage_diff::Moment;
@@ -107,6 +109,7 @@ pub struct App {
     overview: overview::Overview,
     /// Rollouts that are followed. Whoever changes one holds it.
     following: tokio::sync::Mutex<rollout_rounds::Following>,
+    fleet: fleet::FleetNow,
     live: live::Places,
     metrics: Metrics,
     tasks: health::Tasks,

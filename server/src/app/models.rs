@@ -152,7 +152,16 @@ impl App {
             Some(number) => vec![number],
             None => self.stores.models.model_versions(organisation, Some(model)).await?.iter().map(|version| version.number).collect(),
         };
+        let fleet = self.fleet_now(organisation).await?;
         for number in numbers {
+            let declares = |spec: &edgeflow_wire::SlotSpec| spec.model == model.as_str() && spec.version == number.to_string();
+            if let Some(now) = fleet.as_ref().filter(|now| now.resolved.values().any(declares)) {
+                let revision = now.head.revision;
+                return Err(AppError::InUse(format!(
+                    "version {number} of {model} is what revision {revision} of the fleet declares, so it cannot be {what}: declare another \
+                     version first"
+                )));
+            }
             let told = self.stores.targets.targets_told(organisation, model.as_str(), &number.to_string(), NAMED).await?;
             if !told.is_empty() {
                 let robots = told.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -117,6 +117,7 @@ impl App {
             presence: Presence::default(),
             overview: Default::default(),
             following: Default::default(),
+            fleet: Default::default(),
             live: Places::new()?,
             metrics,
             tasks: Default::default(),

@@ -18,7 +18,7 @@ use crate::app::{App, AppError};
 /// After so long everything is read again: another server on the same store tells nobody here what it changed.
 const FRESH: Duration = Duration::from_secs(60);
 /// Robots read at once.
-const CHUNK: usize = 1000;
+const CHUNK: u32 = 1000;
 
 /// What is at hand, by organisation.
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl App {
     /// Robots that a filter takes, counted.
     pub async fn target_summary(&self, principal: &Principal, filter: &TargetFilter) -> Result<FleetSummary, AppError> {
         self.permit(principal, Action::ReadTarget, Resource::Organisation).await?;
-        let groups = BTreeMap::new();
+        let groups = self.group_members(&principal.organisation).await?;
         self.overview(&principal.organisation, |robots| {
             let here = robots.iter().map(|(name, brief)| (name, brief, self.is_here(&principal.organisation, name)));
             overview::summary(here.filter(|(name, brief, online)| filter.takes(name, brief, *online)), &groups)
@@ -96,7 +96,7 @@ impl App {
             let (began, mut anew) = (Instant::now(), Known::default());
             let mut after: Option<String> = None;
             loop {
-                let page = self.stores.targets.targets(organisation, after.as_deref(), CHUNK as u32).await?;
+                let page = self.stores.targets.targets(organisation, after.as_deref(), CHUNK).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.id.name.to_string());
                 self.add_briefs(organisation, &page, &mut anew).await?;
@@ -107,7 +107,7 @@ impl App {
     }
 
     async fn read_briefs(&self, organisation: &OrganisationId, names: &[TargetName], known: &mut Known) -> Result<(), AppError> {
-        for names in names.chunks(CHUNK) {
+        for names in names.chunks(CHUNK as usize) {
             let found = self.stores.targets.targets_named(organisation, names).await?;
             for name in names {
                 known.robots.remove(name);

@@ -11,7 +11,7 @@ use edgeflow_core::{
 };
 use edgeflow_store::{RobotFilter, RolloutFilter};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::app::{App, AppError, rollout_rounds::what};
 
@@ -325,12 +325,6 @@ impl App {
         let Some(rollout) = self.stores.rollouts.rollout(organisation, id).await? else { return Ok(None) };
         let counts = self.stores.rollouts.rollout_counts(&[id]).await?.remove(&id).unwrap_or_default();
         Ok(Some(rollout::summary(&rollout, counts.by_phase())))
-    }
-
-    /// Every robot, as far as it can be selected by.
-    async fn candidates(&self, organisation: &OrganisationId) -> Result<Vec<Candidate>, AppError> {
-        let robots = self.stores.targets.labelled_targets(organisation).await?;
-        Ok(robots.into_iter().map(|(target, labels)| Candidate { target, labels, groups: BTreeSet::new() }).collect())
     }
 }
 

@@ -50,6 +50,7 @@ impl App {
         self.stores.targets.create_target(&new).await?;
         self.record(principal, Action::EnrolTarget, &format!("target/{}", request.name), serde_json::json!({ "labels": new.labels })).await;
         self.presence.touch(&new.id);
+        self.converge_soon().await;
         Ok(EnrolledTarget { name: request.name, token })
     }
 
@@ -62,9 +63,11 @@ impl App {
     ) -> Result<TargetView, AppError> {
         self.permit(principal, Action::SetLabels, Resource::Target(name.clone())).await?;
         target::check_labels(&labels)?;
+        self.refuse_other_labels(&principal.organisation, name, &labels).await?;
         let labelled = self.stores.targets.set_labels(&principal.organisation, name, &labels).await?;
         self.presence.touch(&labelled.id);
         self.record(principal, Action::SetLabels, &format!("target/{name}"), serde_json::json!({ "labels": labels })).await;
+        self.converge_soon().await;
         self.target_view(&labelled.id).await?.ok_or_else(|| not_found(name))
     }
 

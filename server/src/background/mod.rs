@@ -2,6 +2,7 @@
 
 mod authority;
 mod collect;
+mod fleet;
 mod openlineage;
 mod publish;
 mod retain;
@@ -9,6 +10,7 @@ mod rollouts;
 
 pub use authority::refresh_authority;
 pub use collect::collect;
+pub use fleet::converge;
 pub use openlineage::tell_lineage;
 pub use publish::publish;
 pub use retain::retain;

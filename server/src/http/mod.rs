@@ -1,6 +1,6 @@
 //! The HTTP door: translation between requests and use-cases, one file per resource.
 //!
-//! Every route under `/api` but `/enroll` and `/revoked.pem` wants `Authorization: Bearer`; `/healthz`, `/metrics` and the dashboard's files do not.
+//! Every route under `/api` but `/enroll`, `/revoked.pem` and `/fleet/schema.json` wants `Authorization: Bearer`; `/healthz`, `/metrics` and the dashboard's files do not.
 
 mod artifacts;
 mod audit;
@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod experiments;
 mod extract;
+mod fleet;
 mod headers;
 mod identities;
 mod lineage;
@@ -137,6 +138,16 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/runs/{run}/metrics/{*key}", get(runs::metric))
         .route("/run-metrics", get(runs::compare))
         .route("/logged-models/{model}", get(runs::logged_model))
+        .route("/fleet", get(fleet::get))
+        .route("/fleet/plan", post(fleet::plan).layer(DefaultBodyLimit::max(fleet::MAX_FLEET_BYTES)))
+        .route("/fleet/apply", post(fleet::apply).layer(DefaultBodyLimit::max(fleet::MAX_FLEET_BYTES)))
+        .route("/fleet/export", get(fleet::export))
+        .route("/fleet/schema.json", get(fleet::schema))
+        .route("/fleet/revisions", get(fleet::revisions))
+        .route("/fleet/revisions/{revision}", get(fleet::revision))
+        .route("/fleet/revisions/{revision}/approve", post(fleet::approve))
+        .route("/fleet/revisions/{revision}/reject", post(fleet::reject))
+        .route("/fleet/revisions/{revision}/revert", post(fleet::revert))
         .route("/deployments", get(deployments::list).post(deployments::create))
         .route("/deployments/{id}", get(deployments::get))
         .route("/rollouts", get(rollouts::list).post(rollouts::create))

@@ -14,8 +14,8 @@ use crate::http::{
     auth::Caller,
     brokers, captures, commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, experiments, identities, lineage, live, model_versions, models, openlineage, operators, policies, retention, rollouts, runs,
-    server, stream, targets, telemetry, uplink, watch,
+    events, experiments, fleet, identities, lineage, live, model_versions, models, openlineage, operators, policies, retention, rollouts,
+    runs, server, stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -27,6 +27,7 @@ use crate::http::{
     ),
     paths(
         server::get, server::health, targets::list, targets::enrol, targets::get, targets::revoke, targets::summary, targets::set_labels,
+        fleet::get, fleet::plan, fleet::apply, fleet::revisions, fleet::revision, fleet::approve, fleet::reject, fleet::revert, fleet::export, fleet::schema,
         operators::create, operators::list, operators::remove,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
         captures::offer, captures::part, captures::list, captures::get, commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,

@@ -33,7 +33,7 @@ impl Drop for Watching {
     }
 }
 
-/// Changes from now on: events `target`, `event`, `deployment`, `rollout` (in short), `drift` and `model`, each with the new view as JSON. A
+/// Changes from now on: events `target`, `event`, `deployment`, `rollout` (in short), `drift`, `model` and `fleet`, each with the new view as JSON. A
 /// watcher that is too slow gets `lagged` with how many items it missed and should read anew.
 #[utoipa::path(get, path = "/api/v1/stream", tag = "events", responses((status = 200, content_type = "text/event-stream")))]
 pub(crate) async fn get(

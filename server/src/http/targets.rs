@@ -63,15 +63,20 @@ pub(crate) struct FilterQuery {
     q: Option<String>,
     /// `key:value`. Several of one key: any of these values; of several keys: all.
     label: Option<Vec<String>>,
+    /// Member of this group, as declared in the fleet.
+    group: Option<String>,
     /// `ready`, `progressing`, `degraded`, `drifted` or `offline`.
     condition: Option<String>,
     /// What it runs in some slot: `name`, or `name/version`.
     model: Option<String>,
 }
 
+/// A filter, the group it names, and the page.
+type Read = (TargetFilter, Option<String>, PageQuery);
+
 /// Reads what [`FilterQuery`] and, of a list, [`PageQuery`] describe.
-fn read_filter(pairs: Vec<(String, String)>, paged: bool) -> Result<(TargetFilter, PageQuery), HttpError> {
-    let (mut filter, mut page) = (TargetFilter::default(), PageQuery::default());
+fn read_filter(pairs: Vec<(String, String)>, paged: bool) -> Result<Read, HttpError> {
+    let (mut filter, mut group, mut page) = (TargetFilter::default(), None, PageQuery::default());
     for (key, value) in pairs {
         match key.as_str() {
             "q" => filter.part = Some(value).filter(|part| !part.is_empty()),
@@ -80,6 +85,7 @@ fn read_filter(pairs: Vec<(String, String)>, paged: bool) -> Result<(TargetFilte
                     value.split_once(':').ok_or_else(|| HttpError::invalid(format!("label {value:?} is no \"key:value\"")))?;
                 filter.labels.entry(label.to_owned()).or_default().insert(value.to_owned());
             }
+            "group" => group = Some(value),
             "condition" => filter.condition = Some(name(&value)?),
             "model" => {
                 let (model, version) = value.split_once('/').map_or((value.as_str(), None), |(model, version)| (model, Some(version)));
@@ -91,11 +97,11 @@ fn read_filter(pairs: Vec<(String, String)>, paged: bool) -> Result<(TargetFilte
             }
             _ => {
                 let paging = if paged { ", after and limit" } else { "" };
-                return Err(HttpError::invalid(format!("unknown key {key:?}: there are q, label, condition, model{paging}")));
+                return Err(HttpError::invalid(format!("unknown key {key:?}: there are q, label, group, condition, model{paging}")));
             }
         }
     }
-    Ok((filter, page))
+    Ok((filter, group, page))
 }
 
 /// Robots by name.
@@ -106,7 +112,8 @@ pub(crate) async fn list(
     Caller(who): Caller,
     Params(query): Params<Vec<(String, String)>>,
 ) -> Result<Json<Page<TargetView>>, HttpError> {
-    let (filter, page) = read_filter(query, true)?;
+    let (filter, group, page) = read_filter(query, true)?;
+    let filter = shared.app.of_group(&who, filter, group).await?;
     Ok(Json(shared.app.find_targets(&who, &filter, page.after.as_deref(), page.limit()?).await?))
 }
 
@@ -118,7 +125,8 @@ pub(crate) async fn summary(
     Caller(who): Caller,
     Params(query): Params<Vec<(String, String)>>,
 ) -> Result<Json<FleetSummary>, HttpError> {
-    let (filter, _) = read_filter(query, false)?;
+    let (filter, group, _) = read_filter(query, false)?;
+    let filter = shared.app.of_group(&who, filter, group).await?;
     Ok(Json(shared.app.target_summary(&who, &filter).await?))
 }
 

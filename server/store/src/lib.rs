@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod evidence;
 mod experiment;
+mod fleet;
 mod identity;
 mod lineage;
 mod logged_model;
@@ -39,6 +40,7 @@ pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
 pub use evidence::{EvidenceStore, MOST_MOMENTS};
 pub use experiment::{ExperimentStore, Slice};
+pub use fleet::{FleetOrders, FleetRollout, FleetStore, FleetTold, Submitted};
 pub use identity::IdentityStore;
 pub use lineage::{LineageStore, ProvenanceStore};
 pub use logged_model::{LoggedModelStore, ModelSearch};
@@ -61,6 +63,8 @@ pub struct Stores {
     pub server: Arc<dyn ServerStore>,
     /// Robots and their desired state.
     pub targets: Arc<dyn TargetStore>,
+    /// What the fleet was declared to be.
+    pub fleet: Arc<dyn FleetStore>,
     /// People with tokens of their own.
     pub operators: Arc<dyn OperatorStore>,
     /// Certificates of robots.

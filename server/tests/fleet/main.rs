@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "clippy exempts test functions, not their helpers")]
 
+mod code;
 #[path = "../common/mod.rs"]
 mod common;
+mod guide;
 mod people;
+mod rollouts;
 mod view;

@@ -118,7 +118,6 @@ async fn a_page_of_ten_thousand_robots_is_quick() {
         after = next.to_owned();
     }
     assert_eq!(seen, (0..10_000).filter(|number| number % 7 == 3).count());
-    println!("slowest of the pages of 1000: {slowest:?}");
     // The least that tells a scan from a page, on a machine that does ten other things.
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     server.stop().await;

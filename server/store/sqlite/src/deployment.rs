@@ -102,7 +102,11 @@ impl Fleet {
     }
 }
 
-async fn create(connection: &mut SqliteConnection, organisation: &OrganisationId, new: NewDeployment) -> Result<Deployment, StoreError> {
+pub(crate) async fn create(
+    connection: &mut SqliteConnection,
+    organisation: &OrganisationId,
+    new: NewDeployment,
+) -> Result<Deployment, StoreError> {
     let deploy = failed("deploying");
     rollout_hold::refuse(connection, organisation, new.slot.as_str(), &new.targets).await?;
     let server_epoch = server_epoch(connection).await?;

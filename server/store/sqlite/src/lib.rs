@@ -15,6 +15,7 @@ mod deployment;
 mod entry;
 mod evidence;
 mod experiment;
+mod fleet;
 mod identity;
 mod ingest;
 mod input;
@@ -80,6 +81,7 @@ impl Sqlite {
         Stores {
             server: self.fleet.clone(),
             targets: self.fleet.clone(),
+            fleet: self.fleet.clone(),
             operators: self.fleet.clone(),
             identities: self.fleet.clone(),
             commands: self.fleet.clone(),

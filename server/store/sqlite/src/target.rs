@@ -32,7 +32,7 @@ impl TargetStore for Fleet {
                     let done = sqlx::query(
                         "INSERT INTO targets (name, organisation, labels, token_hash, created_at_us) VALUES (?1, ?2, ?3, ?4, ?5) \
                      ON CONFLICT (name) DO UPDATE SET labels = excluded.labels, token_hash = excluded.token_hash, \
-                     created_at_us = excluded.created_at_us, revoked_at_us = NULL \
+                     created_at_us = excluded.created_at_us, revoked_at_us = NULL, fleet_due = 1 \
                      WHERE revoked_at_us IS NOT NULL AND organisation = excluded.organisation",
                     )
                     .bind(target.id.name.as_str())
@@ -102,7 +102,7 @@ impl TargetStore for Fleet {
             .run(move |connection| {
                 async move {
                     let row = sqlx::query(
-                        "UPDATE targets SET labels = ?3 WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL RETURNING *",
+                        "UPDATE targets SET labels = ?3, fleet_due = 1 WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL RETURNING *",
                     )
                     .bind(organisation)
                     .bind(&name)
@@ -200,7 +200,7 @@ impl TargetStore for Fleet {
     }
 }
 
-async fn declare_policy(
+pub(crate) async fn declare_policy(
     connection: &mut SqliteConnection,
     organisation: &OrganisationId,
     name: &TargetName,

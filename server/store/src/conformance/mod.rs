@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test suite, though other crates run it")]
 
 mod artifact;
+mod declared;
 mod entry;
 mod evidence;
 mod fixtures;
@@ -20,6 +21,7 @@ mod timeline;
 mod tracking;
 
 pub use artifact::*;
+pub use declared::*;
 pub use entry::*;
 pub use evidence::*;
 pub use fleet::*;
@@ -43,6 +45,9 @@ macro_rules! conformance_tests {
             a_robots_name_is_taken_over_all_organisations
             a_revoked_name_comes_back_with_its_generation
             an_operator_comes_and_goes
+            a_revision_stands_until_the_next_one_and_is_numbered
+            a_proposal_is_decided_once_by_somebody_else
+            a_revision_tells_robots_all_of_it_or_nothing
             robots_are_read_by_name_and_labelled
             a_bootstrap_token_is_redeemed_once
             a_race_for_a_bootstrap_token_has_one_winner
