@@ -354,8 +354,8 @@ export class Api {
     return this.#request('GET', `fleet/revisions/${encodeURIComponent(revision)}`, { ...(signal && { signal }) });
   }
 
-  actOnRevision(revision: string, act: RevisionAct, words: string): Promise<Revision | undefined> {
-    return this.#request('POST', `fleet/revisions/${encodeURIComponent(revision)}/${act}`, { body: act === 'revert' ? { message: words } : { reason: words } });
+  actOnRevision(revision: string, act: RevisionAct, reason: string): Promise<Revision | undefined> {
+    return this.#request('POST', `fleet/revisions/${encodeURIComponent(revision)}/${act}`, { body: { reason } });
   }
 
   /** One page of rollouts, newest first. */

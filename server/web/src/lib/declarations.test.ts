@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { actsOn, changeKind, plannedLines, revisionState, valueText, type Revision } from './declarations';
 
-const revision = (n: number, state: Revision['state']): Revision => ({ revision: n, based_on: n - 1, state, message: '', digest: '', created_by: 'operator:ada', created_at_us: 1, decided_by: null, decided_at_us: null, reason: null, robots: 3 });
+const revision = (n: number, state: Revision['state']): Revision => ({ revision: n, based_on: n - 1, state, message: '', digest: '', created_by: 'operator:ada', created_at_us: 1, decided_by: null, decided_at_us: null, reason: '', robots: 3 });
 
 describe('revisions', () => {
   it('offer what can be done with them: proposals are decided, what was applied before can come back', () => {

@@ -1,12 +1,14 @@
 // The fleet as it is declared: revisions, what each changed, and which wait for somebody's review.
 
 import type { Tone } from './deployments';
+import type { RolloutPhase } from './rollouts';
 
 export type RevisionState = 'proposed' | 'applied' | 'rejected' | 'superseded';
 
 export interface Revision {
   revision: number;
-  based_on: number | null;
+  /** 0: nothing was declared before. */
+  based_on: number;
   state: RevisionState;
   message: string;
   digest: string;
@@ -15,7 +17,7 @@ export interface Revision {
   /** Who approved or rejected it. */
   decided_by: string | null;
   decided_at_us: number | null;
-  reason: string | null;
+  reason: string;
   /** Robots it changes. */
   robots: number;
 }
@@ -31,24 +33,24 @@ export interface PlannedTarget {
   target: string;
   labels: { key: string; before: string | null; after: string | null }[];
   /** `before` and `after` are `name/version`; `how` says whether a rollout brings it. */
-  slots: { slot: string; declaration: string; before: string | null; after: string | null; how: string }[];
+  slots: { slot: string; declaration: string; before: string | null; after: string; how: string }[];
   policy: { declaration: string; how: string } | null;
 }
 
 export interface FleetPlan {
-  revision?: number;
-  digest?: string;
-  review?: string;
-  changes: Change[];
   robots: PlannedTarget[];
-  rollouts: { declaration: string; slot: string; release?: unknown; robots: number | string[] }[];
-  unresolved: unknown[];
+  /** Rollouts that begin with it. */
+  rollouts: { declaration: string; slot: string; release: string; rollout: string; robots: number; stages: { name: string; robots: number }[] }[];
+  /** Rollouts that bring it already. */
+  under_way: { declaration: string; rollout: string; robots: number }[];
+  /** Declared by name, and not enrolled. */
+  not_enrolled: string[];
 }
 
 export interface RevisionView extends Revision {
   spec: unknown;
   changes: Change[];
-  plan: FleetPlan | null;
+  plan: FleetPlan;
 }
 
 export interface DeclaredFleet {
@@ -59,7 +61,7 @@ export interface DeclaredFleet {
   applied: Revision | null;
   proposals: Revision[];
   groups: Record<string, string[]>;
-  rollouts: { declaration: string; slot: string; rollout: string | null; error: string | null }[];
+  rollouts: { declaration: string; rollout: string; phase: RolloutPhase }[];
 }
 
 export type RevisionAct = 'approve' | 'reject' | 'revert';
