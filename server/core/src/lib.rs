@@ -13,6 +13,7 @@ pub mod dataset;
 pub mod deployment;
 pub mod desired;
 pub mod drift;
+pub mod drift_fleet;
 pub mod entry;
 mod error;
 pub mod event;

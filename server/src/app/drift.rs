@@ -3,6 +3,7 @@
 use edgeflow_core::{
     Principal, RobotId, TargetName,
     drift::{self, DriftReportsView, DriftView},
+    drift_fleet::{self, FleetDriftView, RobotReport},
     entry::EntryFilter,
     principal::{Action, Resource},
 };
@@ -22,6 +23,31 @@ impl App {
             attested.get(name).and_then(|attested| attested.drift()).map(|report| drift::view(name, report))
         });
         Ok(newest.collect())
+    }
+
+    /// What drifted of the fleet, by windows of robots that ended at most `max_age_us` ago: robots, sites or all of it.
+    pub async fn fleet_drift(
+        &self,
+        principal: &Principal,
+        model: Option<&str>,
+        version: Option<&str>,
+        max_age_us: i64,
+    ) -> Result<FleetDriftView, AppError> {
+        self.permit(principal, Action::ReadTarget, Resource::Organisation).await?;
+        let targets = self.stores.targets.targets(&principal.organisation, None, u32::MAX).await?;
+        let names: Vec<TargetName> = targets.iter().map(|target| target.id.name.clone()).collect();
+        let attested = self.stores.entries.attested(&principal.organisation, &names).await?;
+        let since_us = self.now_us().saturating_sub(max_age_us);
+        let report = |target| {
+            let report = attested.get(target).and_then(|attested| attested.drift())?;
+            let asked = model.is_none_or(|model| model == report.model) && version.is_none_or(|version| version == report.model_version);
+            (asked && report.end_us >= since_us).then_some(report)
+        };
+        let reports = targets.iter().filter_map(|target| {
+            let site = target.labels.get("site").map(String::as_str);
+            report(&target.id.name).map(|report| RobotReport { robot: target.id.name.as_str(), site, report })
+        });
+        Ok(drift_fleet::verdict(&reports.collect::<Vec<_>>()))
     }
 
     /// A robot's newest drift windows, in full, newest first.

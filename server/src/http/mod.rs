@@ -155,6 +155,7 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/rollouts/{id}/robots", get(rollouts::robots))
         .route("/rollouts/{id}/{act}", post(rollouts::act))
         .route("/drift", get(drift::fleet))
+        .route("/drift/fleet-verdict", get(drift::fleet_verdict))
         .route("/events", get(events::list))
         .route("/stream", get(stream::get))
         .route("/audit", get(audit::list))

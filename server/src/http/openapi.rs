@@ -31,7 +31,7 @@ use crate::http::{
         operators::create, operators::list, operators::remove,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
         captures::offer, captures::part, captures::list, captures::get, commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
-        telemetry::channels, drift::of_target, drift::fleet, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions,
+        telemetry::channels, drift::of_target, drift::fleet, drift::fleet_verdict, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions,
         lineage::diff, lineage::timeline, lineage::graph, openlineage::export,
         experiments::list, experiments::create, experiments::get, experiments::change, experiments::remove, experiments::runs,
         experiments::logged_models,
