@@ -215,6 +215,14 @@ pub enum Error {
         #[from]
         source: edgeflow_ros::Error,
     },
+    /// A recording that cannot be replayed.
+    #[error("recording {path}: {reason}", path = path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A snapshot that is not written.
     #[error("snapshot {path}: {reason}", path = path.display())]
     Snapshot {

@@ -12,6 +12,7 @@ mod error;
 pub mod http;
 pub mod image;
 pub mod node;
+pub mod replay;
 pub mod tensor;
 pub mod watch;
 

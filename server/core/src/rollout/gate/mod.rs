@@ -5,6 +5,7 @@
 
 mod compare;
 mod expression;
+mod replay;
 mod robots;
 mod statistics;
 mod summary;
@@ -17,6 +18,7 @@ use super::{Arm, Comparison, Evidence, Gate, GateResult, MetricSummary, Samples,
 use crate::CoreError;
 use expression::Expression;
 
+pub use replay::{ReplayNumbers, judge_replay, not_replayed};
 pub use robots::{Measure, RobotMean};
 pub use statistics::{Difference, paired, unpaired};
 pub use summary::summarise;

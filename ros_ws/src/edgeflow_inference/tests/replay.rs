@@ -1,0 +1,143 @@
+//! Recorded frames through two of the committed digit models: the file is an MCAP as robots record it, the program the one a rollout
+//! asks.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use edgeflow_inference::image::Frame;
+use edgeflow_ros::cdr;
+use edgeflow_ros::sensor_msgs::msg::Image;
+use edgeflow_ros::std_msgs::msg::Header;
+use support::{engine, request};
+
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn model(version: &str) -> PathBuf {
+    here().join("../../../sim/models").join(version)
+}
+
+/// As `frame` of make_reference.py.
+fn render(index: u64, pixels: &str) -> Vec<u8> {
+    let digits: Vec<u32> = pixels.chars().map(|c| c.to_digit(17).unwrap()).collect();
+    let pixel = |i: usize| {
+        let (x, y) = (i % 96, i / 96);
+        let noise = (i as u64 * 7919 + index * 104_729) % 16;
+        (digits[y / 12 * 8 + x / 12] * 15) as u8 + noise as u8
+    };
+    (0..96 * 96).map(pixel).collect()
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let text = std::fs::read_to_string(here().join("tests/label_reader_reference.json")).unwrap();
+    let reference: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let frames = reference["frames"].as_array().unwrap().iter().enumerate();
+    frames.map(|(i, entry)| render(i as u64, entry["pixels"].as_str().unwrap())).collect()
+}
+
+/// Writes frames to each of the topics, and one message that is no image.
+fn record(path: &Path, topics: &[&str], frames: &[Vec<u8>]) {
+    let mut writer = mcap::Writer::new(std::io::BufWriter::new(std::fs::File::create(path).unwrap())).unwrap();
+    let mut write = |topic: &str, schema: &str, t_ns: u64, data: &[u8]| {
+        let schema = writer.add_schema(schema, "ros2msg", b"").unwrap();
+        let channel_id = writer.add_channel(schema, topic, "cdr", &BTreeMap::new()).unwrap();
+        let header = mcap::records::MessageHeader { channel_id, sequence: 0, log_time: t_ns, publish_time: t_ns };
+        writer.write_to_known_channel(&header, data).unwrap();
+    };
+    write("/odom", "nav_msgs/msg/Odometry", 1, &[0, 1, 0, 0]);
+    for (i, data) in frames.iter().enumerate() {
+        let image = Image {
+            header: Header::default(),
+            height: 96,
+            width: 96,
+            encoding: "mono8".into(),
+            is_bigendian: 0,
+            step: 96,
+            data: data.clone(),
+        };
+        for topic in topics {
+            write(topic, "sensor_msgs/msg/Image", 1000 + i as u64, &cdr::encode(&image).unwrap());
+        }
+    }
+    writer.finish().unwrap();
+}
+
+fn replay(candidate: &Path, current: &Path, recording: &Path, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_replay_model")).args([candidate, current, recording]).args(more).output().unwrap()
+}
+
+fn answer(output: &Output) -> serde_json::Value {
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn two_models_are_held_against_each_other_on_recorded_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("walk.mcap");
+    let frames = frames();
+    record(&recording, &["/image"], &frames);
+
+    let same = answer(&replay(&model("v2"), &model("v2"), &recording, &[]));
+    assert_eq!((&same["topic"], &same["frames"], &same["agreement"]), (&"/image".into(), &frames.len().into(), &1.0.into()));
+    assert_eq!((&same["max_difference"], same["differences"].as_array().unwrap().len()), (&0.0.into(), 0));
+    assert!(same["candidate_p50_us"].as_u64().unwrap() > 0 && same["current_p50_us"].as_u64().unwrap() > 0);
+
+    // What the engine says by itself, frame by frame.
+    let engine = engine();
+    let mut labels = |version: &str| -> Vec<String> {
+        engine.load(&request(&model(version)), &mut |_| Ok(())).unwrap();
+        let model = engine.current().unwrap();
+        let label = |data: &Vec<u8>| {
+            let frame = Frame { width: 96, height: 96, step: 96, encoding: "mono8", is_bigendian: false, data };
+            model.infer_frame(&frame.check().unwrap()).unwrap().classification().unwrap().label.clone()
+        };
+        frames.iter().map(label).collect()
+    };
+    let (current, candidate) = (labels("v2"), labels("v3"));
+    let agreed = current.iter().zip(&candidate).filter(|(a, b)| a == b).count();
+    assert!(agreed < frames.len(), "v3 is another model");
+    let other = answer(&replay(&model("v3"), &model("v2"), &recording, &["/image", "0.01"]));
+    assert_eq!(other["agreed"], agreed);
+    assert_eq!(other["agreement"].as_f64().unwrap(), agreed as f64 / frames.len() as f64);
+    let first = current.iter().zip(&candidate).position(|(a, b)| a != b).unwrap();
+    let told = &other["differences"][0];
+    assert_eq!(
+        (&told["t_ns"], &told["current"], &told["candidate"]),
+        (&(1000 + first).into(), &(*current[first]).into(), &(*candidate[first]).into())
+    );
+    let relabelled: u64 = other["relabelled"].as_object().unwrap().values().map(|times| times.as_u64().unwrap()).sum();
+    assert_eq!(relabelled as usize, frames.len() - agreed);
+
+    let few = answer(&replay(&model("v3"), &model("v2"), &recording, &["", "0.01", "5"]));
+    assert_eq!(few["frames"], 5);
+}
+
+#[test]
+fn what_cannot_be_replayed_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let refused = |output: Output, status: i32, words: &str| {
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(status) && told.contains(words), "{:?}: {told}", output.status);
+    };
+    let (v1, v2) = (model("v1"), model("v2"));
+    record(&at("two.mcap"), &["/left", "/right"], &frames()[..3]);
+    refused(replay(&v1, &v2, &at("two.mcap"), &[]), 1, "it has images of /left, /right: name a topic");
+    assert_eq!(answer(&replay(&v1, &v2, &at("two.mcap"), &["/right"]))["frames"], 3);
+    record(&at("none.mcap"), &[], &[]);
+    refused(replay(&v1, &v2, &at("none.mcap"), &[]), 1, "it has no images");
+    std::fs::write(at("torn.mcap"), b"no recording").unwrap();
+    refused(replay(&v1, &v2, &at("torn.mcap"), &[]), 1, "torn.mcap");
+    refused(replay(&at("missing"), &v2, &at("two.mcap"), &["/left"]), 1, "missing");
+    refused(replay(&v1, &v2, &at("two.mcap"), &["/left", "much"]), 2, "usage");
+    // A frame whose size is not that of its data is none.
+    record(&at("short.mcap"), &["/image"], &[vec![0; 7], frames()[0].clone()]);
+    let answer = answer(&replay(&v1, &v2, &at("short.mcap"), &[]));
+    assert_eq!((&answer["frames"], &answer["skipped"]), (&1.into(), &1.into()));
+}
