@@ -42,6 +42,10 @@ mod presence;
 mod presigned;
 mod retention;
 mod robots;
+mod rollout_evidence;
+mod rollout_gates;
+mod rollout_metrics;
+mod rollout_replay;
 mod rollout_rounds;
 mod rollout_seen;
 mod rollouts;
@@ -75,6 +79,7 @@ pub use models::ModelRequest;
 pub use open::{AppOptions, SystemClock};
 pub use openlineage::LineageEvents;
 pub use presigned::Presigned;
+pub use rollout_metrics::RolloutMetricsView;
 pub use rollouts::{RolloutPlan, RolloutsQuery};
 pub use runs::RunRequest;
 pub use targets::{EnrolledTarget, TargetRequest};
@@ -110,6 +115,8 @@ pub struct App {
     /// Rollouts that are followed. Whoever changes one holds it.
     following: tokio::sync::Mutex<rollout_rounds::Following>,
     fleet: fleet::FleetNow,
+    judgements: rollout_gates::Judgements,
+    replays: rollout_replay::Replays,
     live: live::Places,
     metrics: Metrics,
     tasks: health::Tasks,

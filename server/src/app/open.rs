@@ -118,6 +118,8 @@ impl App {
             overview: Default::default(),
             following: Default::default(),
             fleet: Default::default(),
+            judgements: Default::default(),
+            replays: Default::default(),
             live: Places::new()?,
             metrics,
             tasks: Default::default(),

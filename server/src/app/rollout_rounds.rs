@@ -15,7 +15,7 @@ use std::{
     time::Instant,
 };
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, rollout_evidence::EVIDENCE_ROBOTS};
 
 /// Most steps of one rollout in a round: the others have their turn, too.
 const MOST_STEPS: usize = 32;
@@ -162,8 +162,15 @@ impl App {
                 Phase::Queued => self.stores.rollouts.rollout_taken_by(&one.organisation, one.id).await?,
                 _ => None,
             };
+            let gates = if wants.gates { self.gates_said(&one.organisation, &followed.rollout, &followed.robots) } else { None };
+            let replay = if wants.replay {
+                let targets: Vec<TargetName> = followed.robots.iter().take(EVIDENCE_ROBOTS).map(|robot| robot.target.clone()).collect();
+                self.rollout_replay(&one.organisation, &followed.rollout, &targets)
+            } else {
+                None
+            };
             let up_since_us = self.started_at_us;
-            let seen = Seen { now_us, up_since_us, robots: &followed.seen, gates: None, replay: None, taken_by };
+            let seen = Seen { now_us, up_since_us, robots: &followed.seen, gates: gates.as_deref(), replay: replay.as_ref(), taken_by };
             let Some(mut step) = step(&followed.rollout, &counts, &rows, &seen) else {
                 followed.looked_us = looked_us;
                 break;

@@ -153,6 +153,7 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/rollouts", get(rollouts::list).post(rollouts::create))
         .route("/rollouts/{id}", get(rollouts::get))
         .route("/rollouts/{id}/robots", get(rollouts::robots))
+        .route("/rollouts/{id}/metrics", get(rollouts::metrics))
         .route("/rollouts/{id}/{act}", post(rollouts::act))
         .route("/drift", get(drift::fleet))
         .route("/drift/fleet-verdict", get(drift::fleet_verdict))

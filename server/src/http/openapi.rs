@@ -39,7 +39,7 @@ use crate::http::{
         models::list, models::create, models::get, models::update, models::delete,
         models::set_tag, models::delete_tag, models::set_alias, models::delete_alias, model_versions::register, model_versions::get, model_versions::diff,
         model_versions::update, model_versions::delete, model_versions::set_tag, model_versions::delete_tag, artifacts::get, deployments::list, deployments::create, deployments::get,
-        rollouts::create, rollouts::list, rollouts::get, rollouts::robots, rollouts::act, events::list, stream::get,
+        rollouts::create, rollouts::list, rollouts::get, rollouts::robots, rollouts::metrics, rollouts::act, events::list, stream::get,
         audit::list, retention::get, retention::removals, retention::losses, uplink::desired, uplink::telemetry, get, watch::healthz, watch::metrics
     ),
     components(schemas(ErrorBody)),

@@ -14,7 +14,7 @@ use edgeflow_store::RobotFilter;
 use serde::Deserialize;
 
 use crate::{
-    app::{RolloutPlan, RolloutsQuery},
+    app::{RolloutMetricsView, RolloutPlan, RolloutsQuery},
     http::{
         Shared,
         auth::Caller,
@@ -145,4 +145,26 @@ pub(crate) async fn act(
 ) -> Result<Json<RolloutView>, HttpError> {
     let act: Act = name(&act)?;
     Ok(Json(shared.app.act_on_rollout(&who, &id, act, &request.reason).await?))
+}
+
+/// Which metric.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MetricsQuery {
+    /// As gates name it: `accuracy`, `latency_p95_us`, or any telemetry channel.
+    metric: String,
+}
+
+/// A metric over time, of the stage that a rollout is in: its robots since they serve the release, the same robots before, and those that
+/// are not updated; and the bound that a gate named last.
+#[utoipa::path(get, path = "/api/v1/rollouts/{id}/metrics", tag = "rollouts", params(("id" = String, Path), MetricsQuery), responses(
+    (status = 200, body = RolloutMetricsView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(crate) async fn metrics(
+    State(shared): State<Shared>,
+    Caller(who): Caller,
+    At(id): At<String>,
+    Params(query): Params<MetricsQuery>,
+) -> Result<Json<RolloutMetricsView>, HttpError> {
+    Ok(Json(shared.app.rollout_metrics(&who, &id, &query.metric).await?))
 }

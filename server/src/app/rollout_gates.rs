@@ -1,0 +1,82 @@
+//! What gates say, while rounds of rollouts go on: judging reads many reports, so it is done beside the rounds, and each round takes what
+//! was said last.
+
+use edgeflow_core::{
+    OrganisationId,
+    rollout::{GateResult, RobotPhase, RobotProgress, Rollout},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::app::{App, rollout_evidence::EVIDENCE_ROBOTS};
+
+/// How often gates are judged again while nothing is decided, microseconds.
+const AGAIN_US: i64 = 5_000_000;
+/// Rollouts that are remembered.
+const REMEMBERED: usize = 256;
+
+/// What the gates of one stage said.
+struct Said {
+    stage: usize,
+    settled_us: Option<i64>,
+    /// They are being judged.
+    running: bool,
+    /// When they were judged last, and what they said.
+    last: Option<(i64, Vec<GateResult>)>,
+}
+
+/// What gates said last, by rollout.
+#[derive(Default)]
+pub(crate) struct Judgements(Mutex<BTreeMap<i64, Said>>);
+
+impl App {
+    /// What the gates of a rollout's stage said last; `None` until they were judged for the first time. Judges them again, in a task, when
+    /// that was a while ago. `robots` are all of the rollout's.
+    pub(crate) fn gates_said(
+        self: &Arc<Self>,
+        organisation: &OrganisationId,
+        rollout: &Rollout,
+        robots: &[RobotProgress],
+    ) -> Option<Vec<GateResult>> {
+        let now_us = self.now_us();
+        let mut judgements = self.judgements.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = judgements.get(&rollout.id).is_some_and(|said| said.stage == rollout.stage && said.settled_us == rollout.settled_us);
+        if !known {
+            while judgements.len() >= REMEMBERED {
+                judgements.pop_first();
+            }
+            judgements.insert(rollout.id, Said { stage: rollout.stage, settled_us: rollout.settled_us, running: false, last: None });
+        }
+        let said = judgements.get_mut(&rollout.id)?;
+        if !said.running && said.last.as_ref().is_none_or(|(at_us, _)| now_us >= at_us.saturating_add(AGAIN_US)) {
+            said.running = true;
+            let updated = robots.iter().filter(|robot| robot.stage == rollout.stage && robot.phase == RobotPhase::Updated).cloned();
+            let rest = robots.iter().filter(|robot| matches!(robot.phase, RobotPhase::Pending | RobotPhase::Waiting)).cloned();
+            // Those beyond are not read anyway; which they are says nothing of how they work, as stages are filled by hash.
+            let (updated, rest) = (updated.collect(), rest.take(8 * EVIDENCE_ROBOTS).collect());
+            tokio::spawn(Arc::clone(self).judge_beside(organisation.clone(), rollout.clone(), updated, rest, now_us));
+        }
+        said.last.as_ref().map(|(_, results)| results.clone())
+    }
+
+    async fn judge_beside(
+        self: Arc<Self>,
+        organisation: OrganisationId,
+        rollout: Rollout,
+        updated: Vec<RobotProgress>,
+        rest: Vec<RobotProgress>,
+        now_us: i64,
+    ) {
+        let judged = self.rollout_gates(&organisation, &rollout, &updated, &rest, now_us).await;
+        let mut judgements = self.judgements.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = judgements.get_mut(&rollout.id).filter(|said| said.stage == rollout.stage && said.settled_us == rollout.settled_us);
+        let Some(said) = said else { return };
+        said.running = false;
+        match judged {
+            Ok(results) => said.last = Some((now_us, results)),
+            Err(error) => tracing::error!(%error, rollout.id, "the gates of a rollout were not judged; it is tried again"),
+        }
+    }
+}
