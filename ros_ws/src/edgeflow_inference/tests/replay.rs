@@ -90,7 +90,7 @@ fn two_models_are_held_against_each_other_on_recorded_frames() {
 
     // What the engine says by itself, frame by frame.
     let engine = engine();
-    let mut labels = |version: &str| -> Vec<String> {
+    let labels = |version: &str| -> Vec<String> {
         engine.load(&request(&model(version)), &mut |_| Ok(())).unwrap();
         let model = engine.current().unwrap();
         let label = |data: &Vec<u8>| {
