@@ -126,7 +126,7 @@ impl App {
             earliest_us = earliest_us.min(from_us);
             ours.push(RobotWindow { target: robot.target.clone(), from_us, to_us: from_us.saturating_add(length_us) });
             if !served {
-                let lead_us = robot.since_us.saturating_sub(began_us).clamp(0, MOST_LEAD_US);
+                let lead_us = from_us.saturating_sub(began_us).clamp(0, MOST_LEAD_US);
                 let to_us = from_us.saturating_sub(lead_us).saturating_sub(1);
                 before.push(RobotWindow { target: robot.target.clone(), from_us: to_us.saturating_sub(length_us), to_us });
             }
