@@ -18,7 +18,7 @@ use crate::app::{App, AppError};
 /// Most robots of an arm that are read.
 pub(crate) const EVIDENCE_ROBOTS: usize = 1000;
 /// Most robots of an arm times minutes looked at, unless there are few robots: what a second can read.
-const ROBOT_MINUTES: i64 = 200_000;
+const ROBOT_MINUTES: i64 = 60_000;
 /// So many are read, however long it is.
 const LEAST_ROBOTS: usize = 50;
 /// The first comparison is no sooner after a stage settled, microseconds.

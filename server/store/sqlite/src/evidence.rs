@@ -17,10 +17,11 @@ use crate::{
     decode::{get, get_name, get_u64, json},
 };
 
-/// Windows of robots (?2, rows of JSON: name, from, to) and their row ids. The planner is not to turn the joins round.
-const WINDOWS: &str = "(SELECT r.id AS robot, r.target AS target, w.value ->> 1 AS from_us, w.value ->> 2 AS to_us, \
+/// Windows of robots (?2, rows of JSON: name, from, to) and their row ids. The planner is not to turn the joins round, nor to read the JSON
+/// again for each observation: that takes twice as long.
+const WINDOWS: &str = "WITH w AS MATERIALIZED (SELECT r.id AS robot, r.target AS target, w.value ->> 1 AS from_us, w.value ->> 2 AS to_us, \
      ((w.value ->> 2) - (w.value ->> 1)) / ?3 + 1 AS moment_us \
-     FROM json_each(?2) w CROSS JOIN robots r WHERE r.organisation = ?1 AND r.target = w.value ->> 0) w";
+     FROM json_each(?2) w CROSS JOIN robots r WHERE r.organisation = ?1 AND r.target = w.value ->> 0)";
 
 /// Which digests (?4, ?5): all, only this one, or all but this one. What is about no frames has none.
 const FRAMES: &str = "(?4 = 'all' OR o.digest = '' OR (o.digest = ?5) = (?4 = 'of'))";
@@ -109,10 +110,10 @@ impl Ask<'_> {
     async fn numbers(&self, kind: &str, at: usize) -> Result<BTreeMap<TargetName, Vec<Reported>>, StoreError> {
         let column = ["a", "b", "c", "d"].get(at).copied().unwrap_or("a");
         let sql = format!(
-            "SELECT w.target, MAX(o.t_us) AS t_us, SUM(o.frames * o.{column}) / SUM(o.frames) AS value, SUM(o.frames) AS frames \
-             FROM {WINDOWS} CROSS JOIN observations o ON o.robot = w.robot AND o.kind = ?6 AND o.t_us BETWEEN w.from_us AND w.to_us \
+            "{WINDOWS} SELECT w.target, MAX(o.t_us) AS t_us, SUM(o.frames * o.{column}) / SUM(o.frames) AS value, SUM(o.frames) AS frames \
+             FROM w CROSS JOIN observations o ON o.robot = w.robot AND o.kind = ?6 AND o.t_us BETWEEN w.from_us AND w.to_us \
              WHERE o.begin_us >= w.from_us AND o.frames > 0 AND o.{column} IS NOT NULL AND {FRAMES} \
-             GROUP BY w.target, (o.t_us - w.from_us) / w.moment_us ORDER BY w.target, t_us"
+             GROUP BY w.robot, (o.t_us - w.from_us) / w.moment_us"
         );
         gathered(&self.rows(&sql, Some(kind)).await?)
     }
@@ -120,8 +121,8 @@ impl Ask<'_> {
     /// Evaluations count from the first: what came between two of them is the difference. So the one before the window is read, too.
     async fn evaluations(&self, windows: &[RobotWindow]) -> Result<BTreeMap<TargetName, Vec<Reported>>, StoreError> {
         let sql = format!(
-            "SELECT w.target, MAX(o.t_us) AS t_us, o.digest, o.frames, o.a AS value \
-             FROM {WINDOWS} CROSS JOIN observations o ON o.robot = w.robot AND o.kind = ?6 \
+            "{WINDOWS} SELECT w.target, MAX(o.t_us) AS t_us, o.digest, o.frames, o.a AS value \
+             FROM w CROSS JOIN observations o ON o.robot = w.robot AND o.kind = ?6 \
              AND o.t_us >= COALESCE((SELECT MAX(p.t_us) FROM observations p WHERE p.robot = w.robot AND p.kind = ?6 AND p.t_us < w.from_us), \
              w.from_us) AND o.t_us <= w.to_us \
              WHERE {FRAMES} GROUP BY w.target, o.digest, o.t_us < w.from_us, (o.t_us - w.from_us) / w.moment_us ORDER BY w.target, t_us"
@@ -146,11 +147,11 @@ impl Ask<'_> {
 
     async fn interventions(&self) -> Result<BTreeMap<TargetName, Vec<Reported>>, StoreError> {
         let sql = format!(
-            "SELECT w.target, w.from_us + (o.t_us - w.from_us) / {MINUTE_US} * {MINUTE_US} AS t_us, \
+            "{WINDOWS} SELECT w.target, w.from_us + (o.t_us - w.from_us) / {MINUTE_US} * {MINUTE_US} AS t_us, \
              60.0 * SUM(o.kind = ?6) AS value, 1 AS frames \
-             FROM {WINDOWS} CROSS JOIN observations o ON o.robot = w.robot AND o.kind IN ('inference_summary', 'evaluation', 'mission', 'drift_report', ?6) \
+             FROM w CROSS JOIN observations o ON o.robot = w.robot AND o.kind IN ('inference_summary', 'evaluation', 'mission', 'drift_report', ?6) \
              AND o.t_us BETWEEN w.from_us AND w.to_us WHERE ?3 > 0 AND ?4 <> ?5 \
-             GROUP BY w.target, (o.t_us - w.from_us) / {MINUTE_US} ORDER BY w.target, t_us"
+             GROUP BY w.robot, (o.t_us - w.from_us) / {MINUTE_US}"
         );
         gathered(&self.rows(&sql, Some("application_event")).await?)
     }
@@ -162,9 +163,9 @@ impl Ask<'_> {
             Some(_) => "o.channel >= '/diagnostics' AND o.channel < '/diagnostict' AND o.channel LIKE ?6",
         };
         let sql = format!(
-            "SELECT w.target, MAX(o.t_us) AS t_us, AVG(o.value) AS value, COUNT(*) AS frames \
-             FROM {WINDOWS} CROSS JOIN samples o ON o.robot = w.robot AND {channels} AND o.t_us BETWEEN w.from_us AND w.to_us \
-             WHERE ?4 <> ?5 GROUP BY w.target, (o.t_us - w.from_us) / w.moment_us ORDER BY w.target, t_us"
+            "{WINDOWS} SELECT w.target, MAX(o.t_us) AS t_us, AVG(o.value) AS value, COUNT(*) AS frames \
+             FROM w CROSS JOIN samples o ON o.robot = w.robot AND {channels} AND o.t_us BETWEEN w.from_us AND w.to_us \
+             WHERE ?4 <> ?5 GROUP BY w.robot, (o.t_us - w.from_us) / w.moment_us"
         );
         gathered(&self.rows(&sql, Some(like.unwrap_or(channel))).await?)
     }
@@ -176,6 +177,7 @@ fn gathered(rows: &[SqliteRow]) -> Result<BTreeMap<TargetName, Vec<Reported>>, S
         let report = Reported { t_us: get(row, "t_us")?, value: get(row, "value")?, frames: get_u64(row, "frames")? };
         told.entry(get_name(row, "target")?).or_default().push(report);
     }
+    told.values_mut().for_each(|reports| reports.sort_by_key(|report| report.t_us));
     Ok(told)
 }
 
