@@ -17,10 +17,12 @@ const BENCHMARKS: &[(&str, &str, &str)] = &[
     ("inference", "edgeflow_inference", "inference"),
     ("registry", "edgeflow_server", "registry"),
     ("registry", "edgeflow_server", "lineage"),
+    ("rollout", "edgeflow_sim", "rollout"),
 ];
 
 /// Packages whose programs a benchmark starts.
-const PROGRAMS: &[(&str, &[&str])] = &[("bridge", &["edgeflow_bridge", "edgeflow_server"]), ("registry", &["edgeflow_server"])];
+const PROGRAMS: &[(&str, &[&str])] =
+    &[("bridge", &["edgeflow_bridge", "edgeflow_server"]), ("registry", &["edgeflow_server"]), ("rollout", &["edgeflow_server"])];
 
 /// Debian packages whose programs a benchmark is held against, and those programs.
 const OTHERS: &[(&str, &str, &str)] = &[("bridge", "mosquitto", "mosquitto")];

@@ -53,7 +53,7 @@ pub struct Args {
     #[arg(long, value_name = "MS")]
     pub started_at_unix_ms: Option<u64>,
 
-    /// Folder with the bundles v1 and v2 of the label reader and the record of their training. Default: sim/models of the checkout the program was built in.
+    /// Folder with the bundles v1, v2 and v3 of the label reader and the record of their training. Default: sim/models of the checkout the program was built in.
     #[arg(long, value_name = "DIR")]
     pub models_dir: Option<PathBuf>,
 
@@ -81,7 +81,7 @@ pub struct Paths {
 pub const PROGRAMS: [&str; 5] = ["edgeflow-server", "edgeflow", "sim_robot", "inference_node", "bridge_node"];
 
 /// Bundles of the story, in the order they are registered.
-pub const BUNDLES: [&str; 2] = ["v1", "v2"];
+pub const BUNDLES: [&str; 3] = ["v1", "v2", "v3"];
 
 impl Args {
     /// Fills in the defaults and checks that everything the demo needs is there; all that is missing is named at once.

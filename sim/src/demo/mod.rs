@@ -20,6 +20,7 @@ mod robots;
 pub mod rollouts;
 mod run;
 mod stage;
+mod staged;
 mod story;
 pub mod tale;
 pub mod terminal;

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::args::Args;
 use super::launch::ROUTER_VARIABLE;
 use super::open::Set;
-use super::report::{Model, Robot};
+use super::report::{Model, Robot, Rollout};
 use super::stage::Stage;
 use super::story::short;
 use super::terminal::table;
@@ -21,6 +21,11 @@ pub(crate) fn summary(stage: &Stage<'_>, logs: &Path) {
     terminal.heading("Models");
     let rows: Vec<Vec<String>> = report.models.iter().map(model_row).collect();
     table(&["model", "digest", "accuracy", "samples"], &rows).iter().for_each(|line| terminal.say(&format!("  {line}")));
+    if !report.rollouts.is_empty() {
+        terminal.heading("Rollouts");
+        let rows: Vec<Vec<String>> = report.rollouts.iter().map(rollout_row).collect();
+        table(&["model", "ended", "stages", "gates"], &rows).iter().for_each(|line| terminal.say(&format!("  {line}")));
+    }
     terminal.heading("Robots");
     let headings =
         ["robot", "online", "runs", "frames in", "results out", "swap gap", "drift", "PSI", "windows", "entries", "missing", "doubled"];
@@ -32,6 +37,12 @@ pub(crate) fn summary(stage: &Stage<'_>, logs: &Path) {
 fn model_row(model: &Model) -> Vec<String> {
     let accuracy = model.accuracy.map_or_else(|| "-".to_owned(), |accuracy| format!("{:.1} %", 100.0 * accuracy));
     vec![format!("{} v{}", model.name, model.version), short(&model.digest), accuracy, model.samples.to_string()]
+}
+
+fn rollout_row(rollout: &Rollout) -> Vec<String> {
+    let stages: Vec<String> = rollout.stages.iter().map(|stage| format!("{} {}", stage.name, stage.state)).collect();
+    let gates: Vec<String> = rollout.evidence.iter().map(|seen| format!("{} {}", seen.evidence.gate, seen.evidence.verdict)).collect();
+    vec![format!("{} v{}", rollout.model, rollout.version), rollout.state.replace('_', " "), stages.join(", "), gates.join(", ")]
 }
 
 fn robot_row(robot: &Robot) -> Vec<String> {
@@ -67,6 +78,7 @@ pub(crate) fn look_around(set: &Set<'_>, args: &Args, bin_dir: &Path) {
     }
     show("robot-2 with its drift against the thresholds", &format!("{base}/#/robots/robot-2"));
     show("models, deployments", &format!("{base}/#/models  {base}/#/deployments"));
+    show("v3's rollout, and what its gates saw", &format!("{base}/#/rollouts"));
     let token = set.admin_token_file.display();
     show("the same over HTTP", &format!("curl -H \"Authorization: Bearer $(cat {token})\" {base}/api/v1/targets/robot-2"));
 

@@ -1,9 +1,11 @@
 //! What the demo measured, as JSON that machines read.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::DemoError;
+use super::rollouts::Evidence;
 
 /// The whole report. Its shape is an interface: names and nesting stay.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -16,6 +18,49 @@ pub struct Report {
     pub models: Vec<Model>,
     /// Robots, in order of their names.
     pub robots: Vec<Robot>,
+    /// Rollouts of the story, in order.
+    #[serde(default)]
+    pub rollouts: Vec<Rollout>,
+}
+
+/// One rollout, as it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Its number at the control plane.
+    pub id: String,
+    /// Registry name.
+    pub model: String,
+    /// Registry version.
+    pub version: String,
+    /// `succeeded`, `rolled_back`, ...
+    pub state: String,
+    /// Stage by stage.
+    pub stages: Vec<RolloutStage>,
+    /// What its gates said last, with the numbers they saw.
+    pub evidence: Vec<RolloutEvidence>,
+}
+
+/// One stage of a rollout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutStage {
+    /// Its name.
+    pub name: String,
+    /// `waiting`, `passed` or `failed`.
+    pub state: String,
+    /// Phase of robots to how many of the stage are in it.
+    pub robots: BTreeMap<String, usize>,
+    /// How long it took; none when it never began.
+    pub seconds: Option<f64>,
+}
+
+/// What a gate said at the end of a stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutEvidence {
+    /// The stage.
+    pub stage: String,
+    /// The gate, its verdict, and the numbers.
+    #[serde(flatten)]
+    pub evidence: Evidence,
 }
 
 /// One step of the story.
@@ -109,6 +154,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::rollouts::Numbers;
     use super::*;
 
     fn report() -> Report {
@@ -132,12 +178,38 @@ mod tests {
                 drift: Drift { flagged: false, max_psi: Some(0.5), windows: 3 },
                 entries: Entries { produced: 9, stored: 9, duplicated: 0, missing: 0, lost_recorded: 0 },
             }],
+            rollouts: vec![Rollout {
+                id: "1".into(),
+                model: "label-reader".into(),
+                version: "3".into(),
+                state: "rolled_back".into(),
+                stages: vec![RolloutStage {
+                    name: "canary".into(),
+                    state: "failed".into(),
+                    robots: BTreeMap::from([("rolled_back".into(), 1)]),
+                    seconds: Some(16.5),
+                }],
+                evidence: vec![RolloutEvidence {
+                    stage: "canary".into(),
+                    evidence: Evidence {
+                        gate: "accuracy".into(),
+                        verdict: "fail".into(),
+                        reason: "too low".into(),
+                        metric: "accuracy".into(),
+                        threshold: Some(0.9),
+                        p_value: None,
+                        updated: BTreeMap::from([("accuracy".into(), Numbers { n: 320, robots: 1, mean: Some(0.375) })]),
+                        before: BTreeMap::new(),
+                        rest: BTreeMap::new(),
+                    },
+                }],
+            }],
         }
     }
 
     #[test]
     fn the_shape_is_the_one_that_was_promised() {
-        let expected = r#"{"first_inference_s":4.25,"steps":[{"name":"robots come online","ok":true,"detail":"3 of 3 after 1.2 s"}],"models":[{"name":"label-reader","version":"1","digest":"sha256:00","accuracy":0.75,"samples":612}],"robots":[{"name":"robot-1","online":true,"running_digest":"sha256:00","frames_in":2,"results_out":2,"swap_gap_ms_max":0.125,"drift":{"flagged":false,"max_psi":0.5,"windows":3},"entries":{"produced":9,"stored":9,"duplicated":0,"missing":0,"lost_recorded":0}}]}"#;
+        let expected = r#"{"first_inference_s":4.25,"steps":[{"name":"robots come online","ok":true,"detail":"3 of 3 after 1.2 s"}],"models":[{"name":"label-reader","version":"1","digest":"sha256:00","accuracy":0.75,"samples":612}],"robots":[{"name":"robot-1","online":true,"running_digest":"sha256:00","frames_in":2,"results_out":2,"swap_gap_ms_max":0.125,"drift":{"flagged":false,"max_psi":0.5,"windows":3},"entries":{"produced":9,"stored":9,"duplicated":0,"missing":0,"lost_recorded":0}}],"rollouts":[{"id":"1","model":"label-reader","version":"3","state":"rolled_back","stages":[{"name":"canary","state":"failed","robots":{"rolled_back":1},"seconds":16.5}],"evidence":[{"stage":"canary","gate":"accuracy","verdict":"fail","reason":"too low","metric":"accuracy","threshold":0.9,"p_value":null,"updated":{"accuracy":{"n":320,"robots":1,"mean":0.375}},"before":{},"rest":{}}]}]}"#;
         assert_eq!(serde_json::to_string(&report()).unwrap(), expected);
         assert_eq!(serde_json::from_str::<Report>(expected).unwrap(), report());
     }

@@ -9,6 +9,7 @@ use super::control_plane::{DriftReport, Version};
 use super::origin::origins;
 use super::robots::{Robot, View};
 use super::stage::Stage;
+use super::staged::{CANARY, bad, both_ends, good, show_evidence};
 use super::training::Training;
 use super::wait::{Look, until};
 use super::{DemoError, proof};
@@ -35,10 +36,10 @@ const HELD_BACK: u64 = 10;
 const DRIFTING: usize = 1;
 
 /// Index of the robot that loses its uplink.
-const OFFLINE: usize = 2;
+pub(crate) const OFFLINE: usize = 2;
 
 /// Steps told here.
-pub(crate) const STEPS: usize = 12;
+pub(crate) const STEPS: usize = 15;
 
 /// Tells the story on a stage where everything runs and waits.
 pub(crate) async fn tell(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(), DemoError> {
@@ -57,14 +58,18 @@ pub(crate) async fn tell(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(),
     let cut = step!("robot-3 loses its uplink during a deployment and works on", cut(&v1, &v2));
     step!("robot-3's uplink returns: it replays and converges", reconnect(&v1, cut));
     step!("the other robots' uplinks fail in turn, each of another kind", each_uplink());
-    step!("v2 returns to every robot, robot-2's drift is still seen", forward(&v2));
+    step!("v2 goes out by canary, half and all, while robot-3 is away", good(&v2));
+    let v3 = step!("v3 is caught at its canary and rolled back by itself", bad(models_dir, &v2));
+    show_evidence(stage);
+    step!("robot-3's uplink returns: it was away through both and ends on v2", both_ends(&v2, &v3));
+    step!("robot-2's drift is still seen, and only its", still_seen(&v2));
     step!("each robot's model is traced back to its training and its dataset", origins(models_dir, &v2));
     step!("frames in = results out, across every swap", all_frames());
     step!("nothing lost, nothing doubled", all_entries());
     Ok(())
 }
 
-async fn register(stage: &mut Stage<'_>, models_dir: &Path, bundle: &str, description: &str) -> Result<Version, DemoError> {
+pub(crate) async fn register(stage: &mut Stage<'_>, models_dir: &Path, bundle: &str, description: &str) -> Result<Version, DemoError> {
     let training = Training::read(models_dir, bundle)?;
     let version = training.log(&stage.control_plane, MODEL, &models_dir.join(bundle), description).await?;
     stage.note_model(&version);
@@ -217,8 +222,9 @@ struct Cut {
     acknowledged: u64,
 }
 
-async fn cut(stage: &mut Stage<'_>, v1: &Version, v2: &Version) -> Result<(Cut, String), DemoError> {
-    let robot = &stage.robots[OFFLINE];
+/// Cuts a robot from its control plane, and waits until both know.
+pub(crate) async fn away(stage: &Stage<'_>, index: usize) -> Result<(), DemoError> {
+    let robot = &stage.robots[index];
     robot.connect(false).await?;
     until(
         &format!("{} to be offline", robot.name),
@@ -230,7 +236,12 @@ async fn cut(stage: &mut Stage<'_>, v1: &Version, v2: &Version) -> Result<(Cut, 
             Ok(if online || connected { Look::NotYet("its connection still stands".to_owned()) } else { Look::Done(()) })
         },
     )
-    .await?;
+    .await
+}
+
+async fn cut(stage: &mut Stage<'_>, v1: &Version, v2: &Version) -> Result<(Cut, String), DemoError> {
+    away(stage, OFFLINE).await?;
+    let robot = &stage.robots[OFFLINE];
     let acknowledged = robot.observed().uplink.as_ref().map_or(0, |uplink| uplink.appended() - uplink.unacknowledged());
     let deployment = stage.deploy(v1).await?;
     let reachable: Vec<String> = stage.names().into_iter().filter(|name| *name != robot.name).collect();
@@ -269,17 +280,22 @@ fn results_of(stage: &Stage<'_>, robot: usize, digest: &str) -> u64 {
 }
 
 async fn reconnect(stage: &mut Stage<'_>, v1: &Version, cut: Cut) -> Result<((), String), DemoError> {
+    let waiting = stage.robots[OFFLINE].observed().uplink.as_ref().map_or(0, |uplink| uplink.appended());
+    let converged = converged_again(stage, v1).await?;
+    stage.succeeded(&cut.deployment).await?;
+    let replayed = waiting.saturating_sub(cut.acknowledged);
+    Ok(((), format!("{replayed} entries replayed; {converged}")))
+}
+
+/// Gives the robot that was away its uplink back, and waits until it runs a version and all it kept has arrived.
+pub(crate) async fn converged_again(stage: &Stage<'_>, version: &Version) -> Result<String, DemoError> {
     let robot = &stage.robots[OFFLINE];
-    let waiting = robot.observed().uplink.as_ref().map_or(0, |uplink| uplink.appended());
     let began = std::time::Instant::now();
     robot.connect(true).await?;
-    stage.converged(v1, std::slice::from_ref(&robot.name)).await?;
-    stage.succeeded(&cut.deployment).await?;
+    stage.converged(version, std::slice::from_ref(&robot.name)).await?;
     let converged = began.elapsed();
     arrived(stage, robot).await?;
-    let replayed = waiting.saturating_sub(cut.acknowledged);
-    let detail = format!("{replayed} entries replayed; v1 attested {:.1} s after the link came back", converged.as_secs_f64());
-    Ok(((), detail))
+    Ok(format!("v{} attested {:.1} s after the link came back", version.version, converged.as_secs_f64()))
 }
 
 /// Cuts one robot after the other from its control plane, and waits until all it kept has arrived.
@@ -332,11 +348,18 @@ async fn arrived(stage: &Stage<'_>, robot: &Robot) -> Result<(), DemoError> {
     .await
 }
 
-async fn forward(stage: &mut Stage<'_>, v2: &Version) -> Result<((), String), DemoError> {
-    let names = stage.names();
-    let id = stage.deploy(v2).await?;
-    stage.converged(v2, &names).await?;
-    stage.succeeded(&id).await?;
+/// The canary was flagged while it ran v3, whose answers drift; two windows of v2 take that back.
+async fn still_seen(stage: &mut Stage<'_>, v2: &Version) -> Result<((), String), DemoError> {
+    until(
+        "the canary's flag to go",
+        Duration::from_secs(60),
+        |seen| stage.tale.waiting(seen),
+        async || {
+            let drift = stage.control_plane.target(&stage.robots[CANARY].name).await?.drift;
+            Ok(if drift.is_some_and(|drift| !drift.flagged) { Look::Done(()) } else { Look::NotYet("it is still flagged".to_owned()) })
+        },
+    )
+    .await?;
     let detail = drift_told(stage, v2, now_us()).await?;
     Ok(((), detail))
 }

@@ -88,6 +88,11 @@ impl Terminal {
         self.spinner.suspend(|| println!("{line}"));
     }
 
+    /// Prints a line that belongs to the step before.
+    pub fn aside(&self, line: &str) {
+        self.say(&format!("      {}", self.ink(Ink::Dim, line)));
+    }
+
     /// Prints a line that heads others.
     pub fn heading(&self, line: &str) {
         self.say(&self.ink(Ink::Bold, line));
