@@ -27,8 +27,8 @@ const ROLLOUT: Duration = Duration::from_secs(150);
 fn gates() -> Value {
     json!([
         { "name": "accuracy", "expression": "updated.accuracy.mean >= 0.9" },
-        { "name": "answers", "expression": "updated.output_drift.mean < 1.0" },
-        { "name": "inputs", "expression": "updated.input_drift.mean < 1.0" },
+        { "name": "answers", "expression": "updated.output_drift_ratio.mean < 1.0" },
+        { "name": "inputs", "expression": "updated.input_drift_ratio.mean < 1.0" },
     ])
 }
 
