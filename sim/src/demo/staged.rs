@@ -26,7 +26,7 @@ const ROLLOUT: Duration = Duration::from_secs(150);
 /// What the canary must show. Later stages have robots that may be away, and no gates.
 fn gates() -> Value {
     json!([
-        { "name": "accuracy", "expression": "updated.accuracy.mean >= 0.9" },
+        { "name": "accuracy", "expression": "updated.accuracy.mean >= 0.9 && updated.accuracy.mean >= before.accuracy.mean - 0.02" },
         { "name": "answers", "expression": "updated.output_drift_ratio.mean < 1.0" },
         { "name": "inputs", "expression": "updated.input_drift_ratio.mean < 1.0" },
     ])
@@ -98,7 +98,7 @@ pub(crate) fn show_evidence(stage: &Stage<'_>) {
     let Some(rollout) = stage.tale.report.rollouts.last() else { return };
     let rows: Vec<Vec<String>> = rollout.evidence.iter().map(|seen| evidence_row(&seen.evidence)).collect();
     let terminal = &stage.tale.terminal;
-    let lines = table(&["gate", "says", "of v3", "the same robot before", "the others", "bound"], &rows);
+    let lines = table(&["gate", "says", "the canary with v3", "with v2 before", "the others", "bound"], &rows);
     lines.iter().for_each(|line| terminal.aside(line));
 }
 

@@ -57,8 +57,10 @@ impl Default for Pace {
 pub(crate) enum Weather {
     /// Everybody is here.
     Fair,
-    /// They left at this moment.
-    Foul(Instant),
+    /// All of them are away.
+    Foul,
+    /// From this moment on some of them return.
+    Clearing(Instant),
 }
 
 /// What the robots of a fleet share.
@@ -150,8 +152,8 @@ impl Robot {
         loop {
             let now = *weather.borrow_and_update();
             let until = match (now, self.behaviour) {
-                (Weather::Foul(since), Behaviour::Returns { after }) if since.elapsed() < after => Some(since + after),
-                (Weather::Foul(_), Behaviour::Away) => None,
+                (Weather::Foul, Behaviour::Returns { .. } | Behaviour::Away) | (Weather::Clearing(_), Behaviour::Away) => None,
+                (Weather::Clearing(since), Behaviour::Returns { after }) if since.elapsed() < after => Some(since + after),
                 _ => return was_away,
             };
             was_away = true;

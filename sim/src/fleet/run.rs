@@ -138,6 +138,7 @@ async fn with_server(plan: &Plan, server: &mut Server, tell: &impl Fn(&str)) -> 
         Ok(connected.filter(|connected| *connected <= here).map_or(Err(format!("{connected:?} are here, not {here}")), Ok))
     })
     .await?;
+    fleet.let_return();
     let bundles = Bundles { new: &new.digest, old: &old.digest };
     let (mut outcome, plane) = roll_out(plan, server, &fleet, &new, tell).await?;
     let everyone = everyone(&plane, &outcome.1).await?;

@@ -104,9 +104,14 @@ impl Fleet {
         digest.clone_into(&mut self.common.tried.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Those who are sometimes away leave; some return by themselves.
+    /// Those who are sometimes away leave.
     pub fn leave(&self) {
-        self.weather.send_replace(Weather::Foul(Instant::now()));
+        self.weather.send_replace(Weather::Foul);
+    }
+
+    /// From now on some of those who left return by themselves.
+    pub fn let_return(&self) {
+        self.weather.send_replace(Weather::Clearing(Instant::now()));
     }
 
     /// Everybody who is away comes back.
