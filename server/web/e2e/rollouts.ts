@@ -29,6 +29,55 @@ const shown = (found: Locator) => found.evaluateAll((buttons) => buttons.map((bu
 /** What the page says of a rollout. */
 const told = async (page: Page) => `It says: ${await page.locator('main').innerText()}`.slice(0, 1_500);
 
+/** What the story rolled out: a good version to the end, a bad one to its canary and back. */
+export function storyRollouts(browser: () => Browser): void {
+  describe('the rollouts of the story', () => {
+    let watched: Watched;
+
+    beforeAll(async () => {
+      watched = await Watched.open(browser(), '#/rollouts');
+    });
+
+    afterAll(async () => {
+      await watched?.context.close();
+    });
+
+    const open = async (version: string) => {
+      const { page } = watched;
+      await page.evaluate(() => (location.hash = '#/rollouts'));
+      await page.locator('article[data-rollout]', { hasText: `label-reader v${version}` }).first().locator('a.what').click();
+      await page.locator('[data-cell]').first().waitFor({ timeout: LIMIT_MS });
+    };
+
+    it('v2 went by canary, half and all, and the robot that was away is updated, too', async () => {
+      const { page } = watched;
+      await open('2');
+      expect(await page.locator('.head[data-rollout]').getAttribute('data-phase')).toBe('succeeded');
+      expect(await page.locator('[data-stage-name]').evaluateAll((stages) => stages.map((stage) => `${(stage as HTMLElement).dataset.stageName} ${(stage as HTMLElement).dataset.stageState}`))).toEqual(['canary passed', 'half passed', 'all passed']);
+      for (const name of ROBOTS) expect(await phaseOf(page, name), name).toBe('updated');
+      await watched.picture('rollout-succeeded');
+    });
+
+    it('v3 was caught at its canary by what it answered, not by what it saw, and the numbers are shown', async () => {
+      const { page } = watched;
+      await open('3');
+      expect(await page.locator('.head[data-rollout]').getAttribute('data-phase')).toBe('rolled_back');
+      expect(await page.locator('[data-stage-name="canary"]').getAttribute('data-stage-state')).toBe('failed');
+      await until('the canary back', async () => (await phaseOf(page, 'robot-1')) === 'rolled_back', LIMIT_MS);
+      for (const name of ROBOTS.slice(1)) expect(['pending', 'skipped'], name).toContain(await phaseOf(page, name));
+      const verdicts = await page.locator('[data-evidence="canary"] [data-gate]').evaluateAll((gates) => gates.map((gate) => [(gate as HTMLElement).dataset.gate, (gate as HTMLElement).dataset.verdict]));
+      expect(Object.fromEntries(verdicts)).toEqual({ accuracy: 'fail', answers: 'fail', inputs: 'pass' });
+      const chart = page.locator('[data-gate-chart="accuracy"]');
+      await chart.locator('[data-threshold]').waitFor({ timeout: LIMIT_MS });
+      expect(Number(await chart.getAttribute('data-samples'))).toBeGreaterThanOrEqual(200);
+      expect(await page.locator('[data-happened="rollback_began"]').innerText()).toContain('by the rollout itself');
+      await watched.picture('rollout');
+      await watched.picture('rollout-dark', 'dark');
+      expect(watched.problems).toEqual([]);
+    });
+  });
+}
+
 export function rollouts(browser: () => Browser): void {
   describe('a rollout by hand', () => {
     let watched: Watched;

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Network } from './network';
 import { duringStory, environment, launch, reachable, story, until, Watched } from './browser';
 import { lineage } from './lineage';
-import { rollouts } from './rollouts';
+import { rollouts, storyRollouts } from './rollouts';
 import { training } from './training';
 
 const ROBOTS = ['robot-1', 'robot-2', 'robot-3'];
@@ -211,6 +211,7 @@ describe('at the end', () => {
   });
 });
 
+storyRollouts(() => browser);
 rollouts(() => browser);
 lineage(() => browser);
 training(() => browser);

@@ -62,7 +62,7 @@ pub struct Plan {
 pub struct Outcome {
     /// How the rollout ended: `succeeded`, `rolled_back`, ...
     pub state: String,
-    /// Why it holds or ended, for people.
+    /// Why a stage failed, or else how it ended, for people.
     pub cause: String,
     /// Robots that are elsewhere than they must be.
     pub misplaced: Vec<String>,
@@ -244,7 +244,8 @@ async fn roll_out(
     }
     let rollout_s = began.elapsed().as_secs_f64();
     let ticks = past.and(&if killed.is_empty() { current.since(&before) } else { current });
-    let cause = rollout.history.last().map(|last| last.cause.clone()).unwrap_or_default();
+    let failed = rollout.history.iter().rfind(|happened| happened.happened == "stage_failed");
+    let cause = failed.or(rollout.history.last()).map(|happened| happened.cause.clone()).unwrap_or_default();
     tell(&format!("{} after {rollout_s:.1} s: {}; {cause}", rollout.phase, rollout.told()));
     let used = server.id().and_then(processor_s).unwrap_or_default() - processor;
     let outcome = Outcome {
