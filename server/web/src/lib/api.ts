@@ -4,7 +4,7 @@ import type { Artifact } from './artifacts';
 import type { Capture } from './captures';
 import type { DeclaredFleet, Revision, RevisionAct, RevisionView } from './declarations';
 import type { Deployment, NewDeployment } from './deployments';
-import type { Baseline, DriftReport, FleetDrift } from './drift';
+import type { Baseline, DriftReport, FleetDrift, FleetDriftVerdict } from './drift';
 import type { TimelineEvent } from './events';
 import type { Interval, LineageDiff, Provenance, TimelineItem } from './lineage';
 import type { LineageGraph } from './lineage-graph';
@@ -261,6 +261,11 @@ export class Api {
 
   drift(max: number, signal?: AbortSignal): Promise<FleetDrift[]> {
     return this.#list('drift', {}, max, signal);
+  }
+
+  /** What drifted over the whole fleet: sensors, sites, or the world. */
+  fleetDriftVerdict(signal?: AbortSignal): Promise<FleetDriftVerdict> {
+    return this.#request('GET', 'drift/fleet-verdict', { ...(signal && { signal }) });
   }
 
   events(query: { target?: string }, max: number, signal?: AbortSignal): Promise<TimelineEvent[]> {

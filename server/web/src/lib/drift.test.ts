@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { barPosition, bars, baselineCounts, bins, fleetVerdict, meanShift, shares, towardsThreshold, type Baseline, type DriftFeature, type FleetDrift } from './drift';
+import { barPosition, bars, baselineCounts, bins, fleetDriftLines, meanShift, shares, towardsThreshold, type Baseline, type DriftFeature, type FleetDriftVerdict } from './drift';
 
 describe('histograms', () => {
   it('have one more bin than edges, open at both ends, and shares that add up to one', () => {
@@ -68,18 +68,14 @@ describe('bars', () => {
   });
 });
 
-describe('the verdict over the fleet', () => {
-  const robot = (target: string, ...flagged: string[]): FleetDrift => ({
-    target, flagged: flagged.length > 0, max_psi: 1, windows: 3, model: 'm', version: '1', digest: 'd', at_us: 0,
-    features: ['brightness', 'sharpness'].map((name) => ({ name, subject: 'input', statistic: 'psi', value: 1, threshold: 1, flagged: flagged.includes(name) })),
-  });
+describe("the control plane's verdict", () => {
+  const feature = (name: string, verdict: FleetDriftVerdict['verdict'], robots: string[] = [], sites: string[] = []): FleetDriftVerdict['features'][number] => ({ digest: 'd', name, subject: 'input', verdict, p: 0, q: 0, statistic: 1, n: 300, merged_robots: 3, robots, sites, of_robots: 3, of_sites: 2 });
+  const view = (...features: FleetDriftVerdict['features']): FleetDriftVerdict => ({ verdict: 'none', false_discoveries: 0.05, robots: 3, features });
 
-  it('tells a sensor from the world', () => {
-    expect(fleetVerdict([robot('r1'), robot('r2')])).toBe('Inputs of all 2 robots look as they did at training.');
-    expect(fleetVerdict([robot('r1'), robot('r2', 'brightness', 'sharpness'), robot('r3')])).toBe('Only r2 drifts in brightness and sharpness: this speaks for its sensor rather than the world.');
-    expect(fleetVerdict([robot('r1', 'sharpness'), robot('r2', 'sharpness')])).toContain('All 2 robots drift in sharpness: this speaks for the world');
-    expect(fleetVerdict([robot('r1', 'sharpness'), robot('r2', 'sharpness'), robot('r3')])).toContain('2 of 3 robots drift');
-    expect(fleetVerdict([robot('r1', 'sharpness')])).toContain('cannot be told apart');
-    expect(fleetVerdict([])).toBe('');
+  it('is a sentence for each cause, features together', () => {
+    expect(fleetDriftLines(view(feature('brightness', 'sensor', ['robot-2']), feature('contrast', 'sensor', ['robot-2']), feature('output.class', 'none')))).toEqual(['robot-2 drifts in brightness and contrast: look at the sensor.']);
+    expect(fleetDriftLines(view(feature('hue', 'site', ['a', 'b'], ['lab']), feature('size', 'fleet', ['a', 'b', 'c'])))).toEqual(['lab drifts in hue: look at the site.', 'The fleet drifts in size: the world changed, or the model is not the one for it.']);
+    expect(fleetDriftLines(view(feature('hue', 'none')))).toEqual(['Nothing drifts, over the newest windows of 3 robots.']);
+    expect(fleetDriftLines(view(feature('hue', 'sensor', ['a', 'b', 'c', 'd', 'e', 'f'])))[0]).toBe('a, b, c, d and 2 more drift in hue: look at the sensors.');
   });
 });

@@ -63,17 +63,36 @@ export interface FleetDrift {
   at_us: number;
 }
 
-/** In words, what the pattern over the fleet speaks for: one robot is a sensor, all of them the world or the model. */
-export function fleetVerdict(items: readonly FleetDrift[]): string {
-  const flagged = items.filter((item) => item.flagged);
-  if (items.length === 0) return '';
-  if (flagged.length === 0) return items.length === 1 ? 'Its inputs look as they did at training.' : `Inputs of all ${items.length} robots look as they did at training.`;
-  const features = [...new Set(flagged.flatMap((item) => item.features.filter((feature) => feature.flagged).map(({ name }) => name)))];
-  const what = features.length > 0 ? ` in ${joinWords(features)}` : '';
-  if (items.length === 1) return `${flagged[0]!.target} drifts${what}. With one robot watched, sensor and world cannot be told apart.`;
-  if (flagged.length === items.length) return `All ${items.length} robots drift${what}: this speaks for the world, or the model, rather than a sensor.`;
-  if (flagged.length === 1) return `Only ${flagged[0]!.target} drifts${what}: this speaks for its sensor rather than the world.`;
-  return `${flagged.length} of ${items.length} robots drift${what}: look at what they have in common.`;
+/** What drifted, judged by the control plane over every robot's newest window, false discoveries held down over robots and features. */
+export interface FleetDriftVerdict {
+  verdict: DriftCause;
+  /** Expected share of false ones among what is said to drift. */
+  false_discoveries: number;
+  robots: number;
+  features: { digest: string; name: string; subject: string; verdict: DriftCause; p: number; q: number; statistic: number | null; n: number; merged_robots: number; robots: string[]; sites: string[]; of_robots: number; of_sites: number }[];
+}
+
+export type DriftCause = 'none' | 'sensor' | 'site' | 'fleet';
+
+/** The verdict in sentences, one for each cause and those it is seen on. */
+export function fleetDriftLines(view: FleetDriftVerdict): string[] {
+  const by = new Map<string, { verdict: DriftCause; who: readonly string[]; features: string[] }>();
+  for (const feature of view.features) {
+    if (feature.verdict === 'none') continue;
+    const who = feature.verdict === 'site' ? feature.sites : feature.robots;
+    const key = `${feature.verdict} ${feature.verdict === 'fleet' ? '' : who.join()}`;
+    const known = by.get(key) ?? { verdict: feature.verdict, who, features: [] };
+    known.features.push(feature.name);
+    by.set(key, known);
+  }
+  const some = (who: readonly string[]) => (who.length > 4 ? `${who.slice(0, 4).join(', ')} and ${who.length - 4} more` : joinWords(who));
+  const lines = [...by.values()].map(({ verdict, who, features }) => {
+    const what = joinWords(features);
+    if (verdict === 'fleet') return `The fleet drifts in ${what}: the world changed, or the model is not the one for it.`;
+    if (verdict === 'site') return `${some(who)} ${who.length === 1 ? 'drifts' : 'drift'} in ${what}: look at the site.`;
+    return `${some(who)} ${who.length === 1 ? 'drifts' : 'drift'} in ${what}: look at the ${who.length === 1 ? 'sensor' : 'sensors'}.`;
+  });
+  return lines.length > 0 ? lines : [`Nothing drifts, over the newest windows of ${view.robots} ${view.robots === 1 ? 'robot' : 'robots'}.`];
 }
 
 function joinWords(words: readonly string[]): string {
