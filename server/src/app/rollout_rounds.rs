@@ -19,6 +19,8 @@ use crate::app::{App, AppError, rollout_evidence::EVIDENCE_ROBOTS};
 
 /// Most steps of one rollout in a round: the others have their turn, too.
 const MOST_STEPS: usize = 32;
+/// Robots whose turn it is are looked at, and told, so many at a time: nobody waits long for a round, and the next one follows at once.
+const LOT: usize = 250;
 /// Robots that were not heard of are looked at this often all the same, microseconds: another server may have heard of them.
 const LOOK_AGAIN_US: i64 = 60_000_000;
 /// The rollouts that are followed, by number.
@@ -57,7 +59,7 @@ impl Followed {
     fn rows(&mut self, wants: &Wants, heard: Option<&HashSet<RobotId>>) -> Vec<RobotProgress> {
         let mut rows: BTreeMap<&TargetName, &RobotProgress> = BTreeMap::new();
         for need in &wants.rows {
-            let taken = self.robots.iter().filter(|robot| need.takes(robot)).take(need.limit.unwrap_or(usize::MAX));
+            let taken = self.robots.iter().filter(|robot| need.takes(robot)).take(need.limit.map_or(usize::MAX, |limit| limit.min(LOT)));
             for robot in taken {
                 self.interest.insert(robot.target.clone());
                 let id = |name: &TargetName| RobotId { organisation: self.organisation.clone(), name: name.clone() };
@@ -151,6 +153,7 @@ impl App {
         followed.interest.clear();
         // Until nothing more follows, all of its robots are to be looked at again.
         let looked_us = if all { Some(now_us) } else { followed.looked_us.take() };
+        let mut told = 0;
         for turn in 0..most_steps {
             let counts = Counts::of(&followed.robots);
             let wants = wants(&followed.rollout, &counts, now_us);
@@ -176,10 +179,17 @@ impl App {
                 break;
             };
             note_served(&mut step, &followed.seen);
+            told += step.tell.len();
             if !self.apply(followed, step).await? {
                 // Somebody else was faster: the next round begins with what they left.
                 following.remove(&one.id);
                 return Ok(());
+            }
+            if told >= LOT {
+                // Whoever was heard of was looked at in the first of these steps.
+                followed.looked_us = looked_us;
+                self.presence.wake();
+                break;
             }
         }
         Ok(())
