@@ -70,6 +70,10 @@ pub struct Config {
     pub secure: Option<Secure>,
     /// Name of the inference node whose topics and services are used, relative to the namespace or absolute.
     pub inference_node: String,
+    /// File that declares the slots beside the inference node's; none when empty.
+    pub slots_file: PathBuf,
+    /// Topic of the battery's state; none when empty.
+    pub battery_topic: String,
     /// Period of inference summaries.
     pub summary_period: Duration,
     /// For how long drift windows are summed up while nothing changes.
@@ -136,6 +140,13 @@ impl Config {
             text("token_file", "", "File with the robot's token, on a machine of its own without identity_dir; never an argument itself.")?;
         let inference_node =
             text("inference_node", "inference_node", "Inference node whose topics and services are used, relative or absolute.")?;
+        let slots_file =
+            text("slots_file", "", "File that declares slots for maps, packages and configuration, and what applies them. Empty: none.")?;
+        let battery_topic = text(
+            "battery_topic",
+            "battery_state",
+            "Topic of sensor_msgs/BatteryState that says whether the robot is charging. Empty: that is not told.",
+        )?;
         let period_s = node
             .parameter("summary_period_s", 5.0)
             .description("Seconds between two inference summaries.")
@@ -223,6 +234,8 @@ impl Config {
             token,
             secure,
             inference_node,
+            slots_file: slots_file.into(),
+            battery_topic,
             summary_period: Duration::from_secs_f64(period_s),
             drift_period: Duration::from_secs_f64(drift_period_s),
             bandwidth_kbps: u32::try_from(bandwidth_kbps).unwrap_or_default(),
@@ -344,6 +357,8 @@ mod tests {
             token: Secret::new("hunter2"),
             secure: None,
             inference_node: "inference_node".into(),
+            slots_file: PathBuf::new(),
+            battery_topic: String::new(),
             summary_period: Duration::from_secs(5),
             drift_period: Duration::from_secs(60),
             bandwidth_kbps: 0,

@@ -5,23 +5,31 @@ use edgeflow_bundle::Digest;
 use edgeflow_ros::{
     Client,
     edgeflow_msgs::srv::{GetModelInfo, LoadModel},
+    lifecycle_msgs::srv::ChangeState,
 };
 use edgeflow_uplink::{Backoff, LinkState};
 use edgeflow_wire::{
-    Class, DeploymentStatusBody, DesiredState, EntryBody, ObservedState, SlotSpec, SlotState, SlotStatus, StateBody, Version,
+    Activity, Class, DeploymentStatusBody, DesiredState, EntryBody, Hold, ObservedState, SlotSpec, SlotState, SlotStatus, StateBody,
+    Version, VersionVector,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     Downloader, FetchError, Recorder, SOFTWARE,
+    applier::Applier,
     desired::write_durably,
     download::Wanted,
+    held::held,
     hold::{Held, Holder, Rollback},
+    ledger::Ledger,
+    policy::Board,
+    slots::AppliedProgress,
 };
 
 /// The one slot an inference node has.
@@ -30,20 +38,22 @@ pub(crate) const SLOT: &str = "default";
 const ASK: Duration = Duration::from_secs(2);
 /// How long a node may take to build and warm up a session.
 const LOAD: Duration = Duration::from_secs(120);
+/// What can change without a word is looked at this often: watched files, the policy that rules.
+const LOOK: Duration = Duration::from_secs(5);
 /// A load that goes unanswered this often has brought the node down: the bundle is given up.
 const MAX_UNANSWERED: u32 = 3;
 
 /// What serves frames.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Running {
-    model: String,
-    version: String,
-    digest: String,
+pub(crate) struct Running {
+    pub(crate) model: String,
+    pub(crate) version: String,
+    pub(crate) digest: String,
 }
 
 /// What the node answered when asked what it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+pub(crate) enum Answer {
     /// What it runs, or that it runs nothing.
     Known,
     /// It is there and does not answer.
@@ -53,7 +63,7 @@ enum Answer {
 }
 
 /// Why an attempt ended short of the goal.
-enum Short {
+pub(crate) enum Short {
     /// Only another desired state changes that.
     Failed(String),
     /// Try again a little later.
@@ -75,7 +85,22 @@ pub(crate) struct Converger {
     pub(crate) downloader: Downloader,
     pub(crate) load: Client<LoadModel::Service>,
     pub(crate) info: Client<GetModelInfo::Service>,
+    /// The desired state that is followed.
     pub(crate) desired: watch::Receiver<Option<DesiredState>>,
+    /// The newest one, which is not followed while the robot is held.
+    pub(crate) accepted: watch::Receiver<Option<DesiredState>>,
+    /// The hold that somebody at the robot asked for.
+    pub(crate) hold: watch::Receiver<Option<Hold>>,
+    pub(crate) activity: watch::Receiver<Activity>,
+    pub(crate) board: Arc<Board>,
+    /// How often the inference node has left.
+    pub(crate) departures: Arc<AtomicU64>,
+    /// Slots whose change on the robot somebody gives up.
+    pub(crate) given_up: mpsc::Receiver<String>,
+    pub(crate) lifecycle: Client<ChangeState::Service>,
+    /// The other slots.
+    pub(crate) appliers: BTreeMap<String, Applier>,
+    pub(crate) ledger: Ledger,
     /// Counts what the inference node said of itself, its coming and its going: each is a reason to look again.
     pub(crate) node: watch::Receiver<u64>,
     pub(crate) link: watch::Receiver<LinkState>,
@@ -86,7 +111,7 @@ pub(crate) struct Converger {
 
 /// What the reconciler knows of its slot.
 pub(crate) struct Progress {
-    running: Running,
+    pub(crate) running: Running,
     /// What was brought up last and served: it comes back when its successor failed and the node restarts.
     good: Option<SlotSpec>,
     good_path: PathBuf,
@@ -94,14 +119,20 @@ pub(crate) struct Progress {
     before: Option<SlotSpec>,
     /// A desired state that was rolled back on the robot.
     holder: Holder,
-    status: Option<SlotStatus>,
-    reason: String,
+    pub(crate) status: Option<SlotStatus>,
+    pub(crate) reason: String,
     /// The desired state whose good end was told.
-    settled: Option<(Version, String)>,
+    pub(crate) settled: Option<(Version, String)>,
     /// Version, slot and digest of what will not be tried again.
     failed: BTreeSet<(Version, String, String)>,
     unanswered: u32,
     told: Option<StateBody>,
+    /// Slots that are applied.
+    pub(crate) applied: BTreeMap<String, AppliedProgress>,
+    /// A digest nobody here brought about, seen once.
+    pub(crate) suspect: Option<String>,
+    /// How often the node had left when it was last looked at.
+    pub(crate) departures: u64,
 }
 
 impl Progress {
@@ -122,13 +153,36 @@ impl Progress {
             failed: BTreeSet::new(),
             unanswered: 0,
             told: None,
+            applied: BTreeMap::new(),
+            suspect: None,
+            departures: 0,
+        }
+    }
+
+    /// What was brought up last.
+    pub(crate) fn good_digest(&self) -> Option<String> {
+        self.good.as_ref().map(|good| good.digest.clone())
+    }
+
+    /// Nothing comes back any more.
+    pub(crate) async fn forget_good(&mut self) {
+        (self.good, self.before, self.settled, self.status) = (None, None, None, None);
+        self.reason = String::new();
+        let path = self.good_path.clone();
+        if let Err(error) = tokio::fs::remove_file(path).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "could not forget what served");
         }
     }
 }
 
-/// Whether the one step from `before` to `after` was about the telemetry policy. A step that changes nothing at all is about
-/// the slots: somebody deploys the same again.
-fn changes_policy_only(before: &DesiredState, after: &DesiredState) -> bool {
+/// Whether from `before` to `after` nobody declared anything for slots. Of a control plane that does not say so: whether it was one
+/// step, about the telemetry policy; one that changes nothing at all is about the slots, since somebody deploys the same again.
+fn leaves_slots_alone(before: &DesiredState, after: &DesiredState) -> bool {
+    if !after.vectors.is_empty() && after.slots.keys().all(|slot| after.vectors.contains_key(slot)) {
+        return before.version < after.version && before.slots == after.slots && before.vectors == after.vectors;
+    }
     let next = Version { generation: before.version.generation + 1, ..before.version };
     after.version == next && before.slots == after.slots && before.policy != after.policy
 }
@@ -146,6 +200,9 @@ impl Progress {
             .into_iter()
             .map(|(version, slot, digest)| (if version == from { to } else { version }, slot, digest))
             .collect();
+        for applied in self.applied.values_mut() {
+            applied.carry(from, to);
+        }
         self.holder.carry(from, to).await;
     }
 }
@@ -161,7 +218,7 @@ impl Converger {
             let desired = self.desired.borrow_and_update().clone();
             self.node.mark_unchanged();
             if let (Some(before), Some(desired)) = (&before, &desired)
-                && changes_policy_only(before, desired)
+                && leaves_slots_alone(before, desired)
             {
                 self.progress.carry(before.version, desired.version).await;
             }
@@ -183,6 +240,11 @@ impl Converger {
                     Err(_) => return,
                 },
                 changed = self.node.changed() => if changed.is_err() { return },
+                changed = self.accepted.changed() => if changed.is_err() { return },
+                changed = self.hold.changed() => if changed.is_err() { return },
+                changed = self.activity.changed() => if changed.is_err() { return },
+                Some(slot) = self.given_up.recv() => self.give_up(&slot).await,
+                () = tokio::time::sleep(LOOK), if !again => {}
                 () = tokio::time::sleep(backoff.delay()), if again => {}
             }
         }
@@ -192,10 +254,11 @@ impl Converger {
     async fn converge(&mut self, desired: &DesiredState) -> bool {
         let mut again = false;
         for (slot, spec) in &desired.slots {
-            let short = if slot == SLOT {
-                self.converge_slot(desired.version, spec).await.err()
+            let declared = desired.vectors.get(slot).copied().unwrap_or_default();
+            let short = if slot == SLOT && spec.kind.is_model() {
+                self.converge_slot(desired.version, &declared, spec).await.err()
             } else {
-                Some(Short::Failed(format!("this robot has one slot, {SLOT:?}: deploy to that")))
+                self.converge_applied(desired.version, &declared, slot, spec).await.err()
             };
             match short {
                 None => {}
@@ -206,20 +269,59 @@ impl Converger {
                 Some(Short::Failed(reason)) => self.fail(desired.version, slot, spec, reason).await,
             }
         }
+        for (slot, declared) in desired.vectors.iter().filter(|(slot, _)| !desired.slots.contains_key(*slot)) {
+            let short = if slot == SLOT {
+                self.withdraw_model(desired.version, declared).await
+            } else {
+                self.withdraw_applied(desired.version, slot, declared).await
+            };
+            match short {
+                Ok(()) => {}
+                Err(Short::Later(reason)) => {
+                    tracing::info!(slot, reason, "not there yet");
+                    again = true;
+                }
+                Err(Short::Failed(reason)) => self.cannot_withdraw(desired.version, slot, reason).await,
+            }
+        }
         again
     }
 
-    async fn converge_slot(&mut self, version: Version, spec: &SlotSpec) -> Result<(), Short> {
+    /// Told once: nothing but another desired state, or a restart of the node, changes that.
+    async fn cannot_withdraw(&mut self, version: Version, slot: &str, reason: String) {
+        self.progress.failed.insert((version, slot.to_owned(), String::new()));
+        if slot == SLOT {
+            (self.progress.status, self.progress.reason) = (Some(SlotStatus::Failed), reason.clone());
+        } else {
+            self.note(slot, SlotStatus::Failed, reason.clone());
+        }
+        self.recorder.fault(&format!("slot {slot}"), reason).await;
+    }
+
+    /// Whether the slot could not be taken back to nothing under this version.
+    pub(crate) fn could_not_withdraw(&self, version: Version, slot: &str) -> bool {
+        self.progress.failed.contains(&(version, slot.to_owned(), String::new()))
+    }
+
+    async fn converge_slot(&mut self, version: Version, declared: &VersionVector, spec: &SlotSpec) -> Result<(), Short> {
         let key = (version, spec.digest.clone());
         let mut answer = self.ask().await;
         if answer == Answer::Known && self.progress.running.digest == spec.digest {
+            self.progress.suspect = None;
+            self.follows(SLOT, version, declared).await;
             if self.progress.settled.as_ref() != Some(&key) {
                 self.settle(version, spec, 0).await;
             }
             return Ok(());
         }
         self.notice_rollback(version, spec).await;
-        if self.has_failed(version, SLOT, spec) || self.is_held(answer, version, spec) {
+        if self.is_held(answer, version, spec) {
+            return self.fall_back(answer, spec).await;
+        }
+        if self.keeps_local_model(answer, declared, spec).await? {
+            return Ok(());
+        }
+        if self.has_failed(version, SLOT, spec) {
             return self.fall_back(answer, spec).await;
         }
         if self.progress.settled.as_ref() == Some(&key) && !self.progress.running.digest.is_empty() {
@@ -241,7 +343,11 @@ impl Converger {
         self.step(version, SLOT, spec, SlotStatus::Verifying, String::new(), 0).await;
         let folder = self.downloader.verify(&wanted).await?;
         self.step(version, SLOT, spec, SlotStatus::Warming, String::new(), 0).await;
+        let mut record = self.ledger.get(SLOT);
+        record.intended = spec.digest.clone();
+        self.ledger.put(SLOT, record).await;
         let swap_gap_us = self.load(spec, &folder).await?;
+        self.follows(SLOT, version, declared).await;
         self.settle(version, spec, swap_gap_us).await;
         Ok(())
     }
@@ -261,6 +367,9 @@ impl Converger {
         self.progress.settled = None;
         let held = Held { version, digest: spec.digest.clone(), stamp_ns: rollback.stamp_ns, reason: rollback.reason.clone() };
         self.progress.holder.hold(held).await;
+        let mut record = self.ledger.get(SLOT);
+        record.intended = self.progress.running.digest.clone();
+        self.ledger.put(SLOT, record).await;
         self.step(version, SLOT, spec, SlotStatus::RolledBack, rollback.reason, 0).await;
     }
 
@@ -333,7 +442,7 @@ impl Converger {
     }
 
     /// Asks the node what it runs.
-    async fn ask(&mut self) -> Answer {
+    pub(crate) async fn ask(&mut self) -> Answer {
         if self.info.wait_for_service(ASK).await.is_err() {
             self.progress.running = Running::default();
             return Answer::Absent;
@@ -364,7 +473,14 @@ impl Converger {
         if let Some(before) = self.progress.good.replace(spec.clone()).filter(|before| before.digest != spec.digest) {
             self.progress.before = Some(before);
         }
-        let digests = [Some(spec), self.progress.before.as_ref()].into_iter().flatten().filter_map(|spec| spec.digest.parse().ok());
+        self.prune().await;
+    }
+
+    /// Forgets bundles that are of no use any more.
+    pub(crate) async fn prune(&self) {
+        let models = [self.progress.good.as_ref(), self.progress.before.as_ref()].into_iter().flatten();
+        let applied = self.ledger.all().filter_map(|(_, record)| record.applied.as_ref()).map(|applied| &applied.spec);
+        let digests = models.chain(applied).filter_map(|spec| spec.digest.parse().ok());
         self.downloader.prune(&digests.collect::<Vec<Digest>>()).await;
     }
 
@@ -381,7 +497,7 @@ impl Converger {
         }
     }
 
-    fn has_failed(&self, version: Version, slot: &str, spec: &SlotSpec) -> bool {
+    pub(crate) fn has_failed(&self, version: Version, slot: &str, spec: &SlotSpec) -> bool {
         self.progress.failed.contains(&(version, slot.to_owned(), spec.digest.clone()))
     }
 
@@ -399,7 +515,15 @@ impl Converger {
         self.step(version, slot, spec, SlotStatus::Failed, reason, 0).await;
     }
 
-    async fn step(&mut self, version: Version, slot: &str, spec: &SlotSpec, status: SlotStatus, reason: String, swap_gap_us: u32) {
+    pub(crate) async fn step(
+        &mut self,
+        version: Version,
+        slot: &str,
+        spec: &SlotSpec,
+        status: SlotStatus,
+        reason: String,
+        swap_gap_us: u32,
+    ) {
         tracing::info!(slot, ?status, model = spec.model, version = spec.version, digest = spec.digest, reason, "deployment");
         let body = DeploymentStatusBody {
             for_version: version,
@@ -409,20 +533,24 @@ impl Converger {
             model: spec.model.clone(),
             model_version: spec.version.clone(),
             digest: spec.digest.clone(),
-            running_digest: self.progress.running.digest.clone(),
+            running_digest: if slot == SLOT { self.progress.running.digest.clone() } else { self.applied_digest(slot) },
             reason: reason.clone(),
             swap_gap_us,
         };
         self.recorder.record_now(Class::Critical, EntryBody::DeploymentStatus(body)).await;
         if slot == SLOT {
             (self.progress.status, self.progress.reason) = (Some(status), reason);
+        } else if self.appliers.contains_key(slot) {
+            self.note(slot, status, reason);
         }
         self.tell_state().await;
     }
 
     /// Records what the robot is and runs, when that changed.
     async fn tell_state(&mut self) {
-        let version = self.desired.borrow().as_ref().map(|desired| desired.version).unwrap_or_default();
+        let version_of = |desired: &watch::Receiver<Option<DesiredState>>| desired.borrow().as_ref().map(|desired| desired.version);
+        let version = version_of(&self.accepted).unwrap_or_default();
+        let record = self.ledger.get(SLOT);
         let running = &self.progress.running;
         // Active is a claim about the present: without a session that serves, it is not made.
         let status = match self.progress.status {
@@ -436,13 +564,22 @@ impl Converger {
             version: running.version.clone(),
             digest: running.digest.clone(),
             reason: self.progress.reason.clone(),
+            vector: Some(record.vector()),
+            local: record.local,
             ..SlotState::default()
         };
+        let mut slots = self.applied_states();
+        slots.insert(SLOT.to_owned(), slot);
+        let changes = self.ledger.all().map(|(_, record)| record.changes).sum();
         let state = StateBody {
             observed: ObservedState { version },
-            slots: BTreeMap::from([(SLOT.to_owned(), slot)]),
+            slots,
             software: SOFTWARE.to_owned(),
-            ..StateBody::default()
+            activity: self.activity.borrow().clone(),
+            configuration: self.configurations(),
+            policy_version: Some(self.board.policy().0),
+            vector: Some(VersionVector { robot: changes, control: version_of(&self.desired).unwrap_or_default() }),
+            held: held(self.accepted.borrow().as_ref(), self.hold.borrow().as_ref()),
         };
         if self.progress.told.as_ref() != Some(&state) {
             self.progress.told = Some(state.clone());

@@ -7,6 +7,8 @@
 //! Software that is not ROS is heard through [`local`].
 //! [`node`] ties this to ROS topics and services; nothing here knows what a model is made of.
 
+mod activity;
+mod applier;
 mod capture;
 mod clock;
 mod commands;
@@ -19,7 +21,9 @@ mod drift;
 mod error;
 mod escalate;
 mod follow;
+mod held;
 mod hold;
+mod ledger;
 mod live;
 mod local;
 mod log;
@@ -30,6 +34,7 @@ mod record;
 mod recorder;
 mod renew;
 mod secure;
+mod slots;
 mod status;
 mod summarise;
 mod survive;

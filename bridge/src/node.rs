@@ -7,11 +7,20 @@ use edgeflow_ros::{
         msg::{DeploymentStatus, DriftReport, Evaluation, InferenceResult, MissionEvent, UplinkStatus},
         srv::{GetModelInfo, LoadModel},
     },
+    lifecycle_msgs::srv::ChangeState,
+    sensor_msgs::msg::BatteryState,
 };
 use edgeflow_uplink::{Bandwidth, Document, Limits, LinkState, Pump, Timing, Uplink};
-use edgeflow_wire::{Class, DesiredState, EntryBody};
+use edgeflow_wire::{Activity, Class, DesiredState, EntryBody};
 use futures::StreamExt;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -20,12 +29,16 @@ use tokio::{
 
 use crate::{
     BridgeError, Clock, Config, DesiredStore, Downloader, DriftRecorder, LogHandle, LogThread, Offer, Recorder, Result, Summariser, Trust,
+    activity::{self, Lifecycle, follow_battery},
+    applier::{Applier, Setups},
     capture::{self, CaptureLimits, CaptureView, Capturer, Spool, Uploader},
     commands::{Commander, Means},
     converge::{Converger, Progress},
     diagnostics::Diagnostics,
     escalate::Escalator,
+    held::{Followed, LocalHold},
     hold::Rollback,
+    ledger::Ledger,
     live,
     local::{self, Channels, Doors, Local},
     policy::{Board, Common, Ruler, Valve},
@@ -71,7 +84,21 @@ impl Bridge {
         let recorder = Recorder::new(log.clone(), clock).guarded(valve.subscribe());
 
         let link = watch::Sender::new(LinkState::default());
-        let desired = watch::Sender::new(store.accepted().cloned());
+        let accepted = watch::Sender::new(store.accepted().cloned());
+        let local_hold = Arc::new(LocalHold::open(&config.data_dir));
+        let following = Followed::new(&config.data_dir);
+        let desired = watch::Sender::new(following.at_start(store.accepted(), local_hold.now().as_ref()));
+        let doing = watch::Sender::new(Activity::default());
+        let departures = Arc::new(AtomicU64::new(0));
+        let (giving_up, given_up) = mpsc::channel(16);
+        let Setups(setups) = Setups::read(&config.slots_file)?;
+        let appliers = setups.iter().map(|(slot, setup)| Ok((slot.clone(), Applier::new(node, setup)?)));
+        let appliers: BTreeMap<String, Applier> = appliers.collect::<Result<_>>()?;
+        let nodes: BTreeSet<&str> =
+            setups.values().filter_map(|setup| setup.node.as_deref()).chain([config.inference_node.as_str()]).collect();
+        let lifecycles = nodes.into_iter().map(|name| Lifecycle::new(node, name)).collect::<Result<Vec<_>>>()?;
+        let slots: Vec<String> = setups.keys().cloned().chain([crate::converge::SLOT.to_owned()]).collect();
+        let board = Arc::new(Board::default());
         let reports = watch::Sender::new(0);
         let rollbacks = watch::Sender::new(None);
         let (documents, incoming) = mpsc::channel(16);
@@ -85,12 +112,20 @@ impl Bridge {
             load: node.create_client::<LoadModel::Service>(&at("load_model")).map_err(ros("call load_model"))?,
             info: node.create_client::<GetModelInfo::Service>(&at("get_model_info")).map_err(ros("call get_model_info"))?,
             desired: desired.subscribe(),
+            accepted: accepted.subscribe(),
+            hold: local_hold.subscribe(),
+            activity: doing.subscribe(),
+            board: Arc::clone(&board),
+            departures: Arc::clone(&departures),
+            given_up,
+            lifecycle: node.create_client::<ChangeState::Service>(&at("change_state")).map_err(ros("call change_state"))?,
+            appliers,
+            ledger: Ledger::open(&config.data_dir),
             node: reports.subscribe(),
             link: link.subscribe(),
             rollback: rollbacks.subscribe(),
             progress: Progress::new(&config.data_dir),
         };
-        let board = Arc::new(Board::default());
         let common = Arc::new(Common::new(recorder.clone(), valve.subscribe()));
         let (escalations, requests) = mpsc::channel(16);
         let escalated = watch::Sender::new(Vec::new());
@@ -147,13 +182,21 @@ impl Bridge {
             uplink: name,
             link: link.subscribe(),
             log: log.snapshot(),
-            desired: desired.subscribe(),
+            desired: accepted.subscribe(),
         };
         let reliable = || QosProfile::default().keep_last(100).reliable();
         let results = subscribe::<InferenceResult>(node, &at("result"), reliable())?;
         let drift = subscribe::<DriftReport>(node, &at("drift"), reliable())?;
         let evaluations = subscribe::<Evaluation>(node, "evaluation", reliable())?;
         let missions = subscribe::<MissionEvent>(node, "mission", reliable())?;
+        let mission_steps = doing.clone();
+        let battery = match config.battery_topic.as_str() {
+            "" => None,
+            topic => Some(
+                node.subscribe::<BatteryState>(topic, QosProfile::default().keep_last(1).best_effort(), Queue::latest())
+                    .map_err(ros("subscribe"))?,
+            ),
+        };
         let statuses = subscribe::<DeploymentStatus>(node, &at("status"), QosProfile::default().keep_last(1).reliable().transient_local())?;
         let status_topic = statuses.topic().to_owned();
 
@@ -163,7 +206,10 @@ impl Bridge {
             channels: Channels::open(&config.data_dir),
             link: link.subscribe(),
             log: log.snapshot(),
-            desired: desired.subscribe(),
+            desired: accepted.subscribe(),
+            hold: Arc::clone(&local_hold),
+            giving_up,
+            slots,
         }));
         let doors = Doors { socket: config.local_socket(), port: config.local_http_port };
 
@@ -183,7 +229,10 @@ impl Bridge {
             tokio::spawn(each(evaluations, recorder.clone(), stop.subscribe(), |evaluation| {
                 (evaluation.header.stamp.clone(), record::evaluation(evaluation))
             })),
-            tokio::spawn(each(missions, recorder.clone(), stop.subscribe(), |mission| {
+            tokio::spawn(each(missions, recorder.clone(), stop.subscribe(), move |mission| {
+                if let Some(runs) = activity::mission(mission) {
+                    activity::change(&mission_steps, |now| now.mission = Some(runs));
+                }
                 (mission.header.stamp.clone(), record::mission(mission))
             })),
             tokio::spawn(ruler.run(desired.subscribe(), stop.subscribe())),
@@ -193,19 +242,22 @@ impl Bridge {
         let renewing = recorder.clone();
         let mut others = vec![
             tokio::spawn(status::record_link(recorder.clone(), name, link.subscribe())),
-            tokio::spawn(take_up(store, incoming, desired, commands, recorder.clone())),
+            tokio::spawn(following.run(accepted.subscribe(), local_hold.subscribe(), desired)),
+            tokio::spawn(take_up(store, incoming, accepted, commands, recorder.clone())),
             tokio::spawn(commander.run(asked)),
             tokio::spawn(escalator.run(requests, alarms, named)),
             tokio::spawn(live::run(config.clone(), forwarder, forwarded)),
             tokio::spawn(survive_here(config.data_dir.clone(), config.survival, valve, recorder.clone())),
             tokio::spawn(listen(statuses, reports.clone(), rollbacks)),
-            tokio::spawn(watch_node(node.clone(), status_topic, reports, recorder)),
+            tokio::spawn(watch_node(node.clone(), status_topic, reports, departures, recorder)),
             tokio::spawn(converger.run()),
             tokio::spawn(ticker.run()),
             tokio::spawn(diagnostics.run()),
             tokio::spawn(uploader.run()),
             tokio::spawn(pump.run(uplink)),
         ];
+        others.extend(lifecycles.into_iter().map(|lifecycle| tokio::spawn(lifecycle.run(doing.clone()))));
+        others.extend(battery.map(|battery| tokio::spawn(follow_battery(battery, doing.clone()))));
         if let (Some(secure), Some(keys)) = (config.secure.clone(), keys) {
             others.push(tokio::spawn(keep_certificate(secure, keys, renewing)));
         }
@@ -379,7 +431,7 @@ async fn listen(mut statuses: Subscription<DeploymentStatus>, reports: watch::Se
 }
 
 /// Notices when the inference node leaves, which no message says, and when it is back.
-async fn watch_node(node: Node, topic: String, reports: watch::Sender<u64>, recorder: Recorder) {
+async fn watch_node(node: Node, topic: String, reports: watch::Sender<u64>, departures: Arc<AtomicU64>, recorder: Recorder) {
     let mut was_there = false;
     loop {
         let changed = |node: &Node| node.count_publishers(&topic).is_ok_and(|publishers| (publishers > 0) != was_there);
@@ -392,6 +444,7 @@ async fn watch_node(node: Node, topic: String, reports: watch::Sender<u64>, reco
         }
         was_there = !was_there;
         if !was_there {
+            departures.fetch_add(1, Relaxed);
             recorder.fault("inference_node", format!("nothing publishes {topic} any more: the inference node has stopped")).await;
         }
         reports.send_modify(|count| *count += 1);

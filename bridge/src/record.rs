@@ -16,21 +16,25 @@ pub(crate) fn evaluation(message: &Evaluation) -> (Class, EntryBody) {
     (Class::Summary, EntryBody::Evaluation(body))
 }
 
+/// The step that a number means in MissionEvent.msg; `None` of one this version does not know.
+pub(crate) fn step(kind: u8) -> Option<MissionKind> {
+    match kind {
+        0 => Some(MissionKind::Started),
+        1 => Some(MissionKind::Waypoint),
+        2 => Some(MissionKind::Succeeded),
+        3 => Some(MissionKind::Failed),
+        _ => None,
+    }
+}
+
 /// A mission's step is an event. One of a kind this version does not know is a fault that keeps its number and its words.
 pub(crate) fn mission(message: &MissionEvent) -> (Class, EntryBody) {
-    // The constants of MissionEvent.msg.
-    let step = match message.kind {
-        0 => MissionKind::Started,
-        1 => MissionKind::Waypoint,
-        2 => MissionKind::Succeeded,
-        3 => MissionKind::Failed,
-        unknown => {
-            let message = format!(
-                "mission event {} of {:?} has the unknown kind {unknown} ({}): update the bridge",
-                message.sequence, message.mission_id, message.detail
-            );
-            return (Class::Critical, EntryBody::Fault(FaultBody { source: "mission".to_owned(), message }));
-        }
+    let Some(step) = step(message.kind) else {
+        let message = format!(
+            "mission event {} of {:?} has the unknown kind {} ({}): update the bridge",
+            message.sequence, message.mission_id, message.kind, message.detail
+        );
+        return (Class::Critical, EntryBody::Fault(FaultBody { source: "mission".to_owned(), message }));
     };
     let body = MissionBody {
         sequence: message.sequence,

@@ -26,7 +26,7 @@ use futures::StreamExt;
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -158,6 +158,7 @@ struct World {
     artifacts: Artifacts,
     http: SocketAddr,
     loads: Loads,
+    slots_file: PathBuf,
 }
 
 impl World {
@@ -172,6 +173,7 @@ impl World {
             http: serve_artifacts(Arc::clone(&artifacts)).await,
             artifacts,
             loads: Loads::default(),
+            slots_file: PathBuf::new(),
         }
     }
 
@@ -197,6 +199,8 @@ impl World {
             zenoh: String::new(),
             bandwidth_kbps: 0,
             inference_node: "inference_node".into(),
+            slots_file: self.slots_file.clone(),
+            battery_topic: "battery_state".into(),
             summary_period: Duration::from_millis(200),
             drift_period: Duration::ZERO,
             log: edgeflow_edge_log::Options::default(),
@@ -472,4 +476,260 @@ fn last_status(held: &Held) -> Option<SlotStatus> {
         Content::Known(EntryBody::State(state)) => Some(state.slots["default"].status),
         _ => None,
     })
+}
+
+/// The newest word about a slot.
+fn slot_now(held: &Held, slot: &str) -> Option<edgeflow_wire::SlotState> {
+    last_state(held).and_then(|state| state.slots.get(slot).cloned())
+}
+
+fn last_state(held: &Held) -> Option<edgeflow_wire::StateBody> {
+    held.kinds("state").into_iter().rev().find_map(|entry| match entry.content {
+        Content::Known(EntryBody::State(state)) => Some(state),
+        _ => None,
+    })
+}
+
+/// The document with the control plane's vectors: each slot was declared last in the generation that stands beside it.
+fn declared(generation: u64, slots: &[(&str, &SlotSpec, u64, u64)]) -> DesiredState {
+    let version = |generation| Version { server_epoch: 1, generation };
+    let vector = |robot, generation| edgeflow_wire::VersionVector { robot, control: version(generation) };
+    DesiredState {
+        v: WIRE_VERSION,
+        target: "robot-1".into(),
+        version: version(generation),
+        slots: slots.iter().map(|(name, spec, _, _)| ((*name).to_owned(), (*spec).clone())).collect(),
+        vectors: slots.iter().map(|(name, _, robot, control)| ((*name).to_owned(), vector(*robot, *control))).collect(),
+        ..DesiredState::default()
+    }
+}
+
+impl InferenceNode {
+    /// What somebody does who calls `~/load_model` by hand.
+    fn load_by_hand(&self, digest: &str) {
+        let model = ModelInfo { name: "mine".into(), version: "1".into(), digest: digest.into(), ..ModelInfo::default() };
+        *self.running.lock().unwrap() = model;
+        self.status.publish(&DeploymentStatus { running_digest: digest.into(), ..DeploymentStatus::default() }).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_loaded_by_hand_stands_until_somebody_decides_restarts_of_the_bridge_included() {
+    let world = World::new().await;
+    let node = world.inference_node();
+    let (context, ros, bridge) = world.bridge();
+    let (first, second) = (spec("1", b"model one"), spec("2", b"model two"));
+    world.register(b"model one");
+    world.register(b"model two");
+    world.plane.declare(declared(1, &[("default", &first, 0, 1)]));
+    world.plane.until("it is active", |held| has(held, 1, SlotStatus::Active)).await;
+
+    node.load_by_hand("sha256:mine");
+    let changed = |held: &Held| slot_now(held, "default").is_some_and(|slot| slot.local.is_some() && slot.digest == "sha256:mine");
+    world.plane.until("the change is told", changed).await;
+    let slot = slot_now(&world.plane.held.lock().unwrap(), "default").unwrap();
+    let vector = slot.vector.unwrap();
+    assert_eq!((vector.robot, vector.control.generation, slot.status), (1, 1, SlotStatus::Active));
+    assert!(slot.local.unwrap().what.contains("mine version 1"));
+    assert!(faults(&world.plane.held.lock().unwrap()).contains("edgeflow targets resolve"));
+
+    // Something else is declared by somebody who does not know of that; and the bridge restarts.
+    world.plane.declare(declared(2, &[("default", &second, 0, 2)]));
+    world.plane.until("it is observed", |held| last_state(held).is_some_and(|state| state.observed.version.generation == 2)).await;
+    bridge.stop().await;
+    drop(ros);
+    context.shutdown().unwrap();
+    let states = world.plane.held.lock().unwrap().kinds("state").len();
+    let (context, _ros, bridge) = world.bridge();
+    world.plane.until("it says again what it is", |held| held.kinds("state").len() > states && changed(held)).await;
+    assert_eq!(slot_now(&world.plane.held.lock().unwrap(), "default").unwrap().vector, Some(vector), "no new change");
+    assert_eq!(world.loads(), std::slice::from_ref(&first.digest), "it was overwritten without a decision");
+
+    // Somebody decides for what is declared.
+    world.plane.declare(declared(3, &[("default", &second, 1, 3)]));
+    world.plane.until("generation 3 is active", |held| has(held, 3, SlotStatus::Active)).await;
+    let follows = |held: &Held| {
+        slot_now(held, "default")
+            .is_some_and(|slot| slot.local.is_none() && slot.vector.is_some_and(|vector| vector.control.generation == 3))
+    };
+    world.plane.until("it follows again", follows).await;
+    assert_eq!(world.loads(), [first.digest, second.digest]);
+    bridge.stop().await;
+    context.shutdown().unwrap();
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_robot_changes_nothing_until_it_is_let_go() {
+    let world = World::new().await;
+    let node = world.inference_node();
+    let (context, _ros, bridge) = world.bridge();
+    let (first, second) = (spec("1", b"model one"), spec("2", b"model two"));
+    world.register(b"model one");
+    world.register(b"model two");
+    world.plane.declare(declared(1, &[("default", &first, 0, 1)]));
+    world.plane.until("it is active", |held| has(held, 1, SlotStatus::Active)).await;
+    let hold = edgeflow_wire::Hold { reason: "audit".into(), by: "administrator".into(), since_us: 5 };
+    world.plane.declare(DesiredState { hold: Some(hold.clone()), ..declared(3, &[("default", &second, 0, 2)]) });
+    let told =
+        |held: &Held| last_state(held).is_some_and(|state| state.observed.version.generation == 3 && state.held.as_ref() == Some(&hold));
+    world.plane.until("it says that it is held", told).await;
+    let state = last_state(&world.plane.held.lock().unwrap()).unwrap();
+    assert_eq!((state.slots["default"].digest.as_str(), state.vector.unwrap().control.generation), (first.digest.as_str(), 1));
+    world.plane.declare(declared(4, &[("default", &second, 0, 2)]));
+    world.plane.until("generation 4 is active", |held| has(held, 4, SlotStatus::Active)).await;
+    assert!(steps(&world.plane.held.lock().unwrap(), 3).is_empty());
+    assert_eq!(world.loads(), [first.digest, second.digest]);
+    bridge.stop().await;
+    context.shutdown().unwrap();
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn configuration_is_applied_by_the_robots_own_command_once_and_edits_of_its_files_stand() {
+    let mut world = World::new().await;
+    let etc = world.dir.path().join("etc");
+    let (script, slots) = (world.dir.path().join("apply.sh"), world.dir.path().join("slots.yaml"));
+    std::fs::create_dir(&etc).unwrap();
+    // What says "bad" is refused half way; each run leaves a line.
+    let runs = world.dir.path().join("runs");
+    let text = format!(
+        "echo \"$EDGEFLOW_VERSION\" >> {runs}\ncp \"$1\"/* {etc}/\ngrep -q bad \"$1\"/nav.yaml && {{ echo this is bad >&2; exit 1; }}\nexit 0\n",
+        runs = runs.display(),
+        etc = etc.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    let (script, etc_text) = (script.display().to_string(), etc.display().to_string());
+    let setup = serde_json::json!({ "slots": { "nav": {
+        "kind": "config", "apply": ["/bin/sh", script], "remove": ["/bin/sh", "-c", format!("rm -f {etc_text}/*")],
+        "software": ["/bin/sh", "-c", "echo 7.1"], "watch": etc_text } } });
+    std::fs::write(&slots, setup.to_string()).unwrap();
+    world.slots_file = slots;
+    let config = |version: &str, content: &[u8]| {
+        let sha256 = Digest::of(content);
+        let file = BundleFile { path: "nav.yaml".into(), size_bytes: content.len() as u64, sha256 };
+        SlotSpec {
+            kind: SlotKind::Config,
+            model: "nav".into(),
+            version: version.into(),
+            digest: bundle_digest(&[file]).to_string(),
+            files: vec![BundleFileRef { path: "nav.yaml".into(), size_bytes: content.len() as u64, sha256: sha256.hex() }],
+        }
+    };
+    let contents: [&[u8]; 3] = [b"speed: 1", b"bad: 2", b"speed: 3"];
+    contents.iter().for_each(|content| world.register(content));
+    let [one, bad, three] = [("1", contents[0]), ("2", contents[1]), ("3", contents[2])].map(|(version, content)| config(version, content));
+
+    let (context, ros, bridge) = world.bridge();
+    world.plane.declare(declared(1, &[("nav", &one, 0, 1)]));
+    world.plane.until("it is applied", |held| has(held, 1, SlotStatus::Active)).await;
+    assert_eq!(std::fs::read(etc.join("nav.yaml")).unwrap(), contents[0]);
+    let told: Vec<SlotStatus> = steps(&world.plane.held.lock().unwrap(), 1).iter().map(|step| step.0).collect();
+    use SlotStatus::{Active, Downloading, Failed, Verifying, Warming};
+    assert_eq!(told, [Downloading, Verifying, Warming, Active]);
+    world.plane.until("the state attests it", |held| slot_now(held, "nav").is_some_and(|slot| slot.digest == one.digest)).await;
+    let state = last_state(&world.plane.held.lock().unwrap()).unwrap();
+    assert_eq!((state.slots["nav"].software.as_str(), state.slots["nav"].kind), ("7.1", SlotKind::Config));
+    assert_eq!(state.configuration["nav"].digest, one.digest, "the watched folder is the bundle");
+
+    // After a restart it is not applied again.
+    bridge.stop().await;
+    drop(ros);
+    context.shutdown().unwrap();
+    let (context, _ros, bridge) = world.bridge();
+    world.plane.until("it is attested again", |held| steps(held, 1).iter().filter(|step| step.0 == Active).count() == 2).await;
+    assert_eq!(std::fs::read_to_string(&runs).unwrap(), "1\n");
+
+    // One that fails half way is taken back.
+    world.plane.declare(declared(2, &[("nav", &bad, 0, 2)]));
+    world.plane.until("it failed", |held| has(held, 2, Failed)).await;
+    let (_, running, reason) = steps(&world.plane.held.lock().unwrap(), 2).pop().unwrap();
+    assert_eq!(running, one.digest);
+    assert!(reason.contains("this is bad") && reason.contains("applied again"), "{reason}");
+    assert_eq!(std::fs::read_to_string(&runs).unwrap(), "1\n2\n1\n");
+    assert_eq!(std::fs::read(etc.join("nav.yaml")).unwrap(), contents[0]);
+
+    // Somebody edits the files: that stands, also against what is declared next, until somebody decides.
+    std::fs::write(etc.join("nav.yaml"), "speed: 9").unwrap();
+    let edited = |held: &Held| slot_now(held, "nav").is_some_and(|slot| slot.local.is_some() && slot.vector.unwrap().robot == 1);
+    world.plane.until("the edit is told", edited).await;
+    world.plane.declare(declared(3, &[("nav", &three, 0, 3)]));
+    world.plane.until("it is observed", |held| last_state(held).is_some_and(|state| state.observed.version.generation == 3)).await;
+    let slot = slot_now(&world.plane.held.lock().unwrap(), "nav").unwrap();
+    assert_eq!((slot.vector.unwrap().control.generation, slot.model.as_str()), (1, ""), "its digest is that of the edited files");
+    assert_eq!(std::fs::read(etc.join("nav.yaml")).unwrap(), b"speed: 9");
+    world.plane.declare(declared(4, &[("nav", &three, 1, 4)]));
+    world.plane.until("what is declared is applied", |held| has(held, 4, Active)).await;
+    assert_eq!(std::fs::read(etc.join("nav.yaml")).unwrap(), contents[2]);
+
+    // Nothing is declared any more: it is taken away, and a slot that was never set up is refused.
+    let gone = declared(5, &[("nav", &three, 1, 5)]);
+    world.plane.declare(DesiredState { slots: BTreeMap::from([("mop".into(), three.clone())]), ..gone });
+    world.plane.until("it is gone", |held| slot_now(held, "nav").is_some_and(|slot| slot.digest.is_empty())).await;
+    assert!(!etc.join("nav.yaml").exists());
+    world.plane.until("the unknown one failed", |held| steps(held, 5).iter().any(|step| step.2.contains("no slot \"mop\""))).await;
+    bridge.stop().await;
+    context.shutdown().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_declared_no_more_leaves_with_the_nodes_lifecycle_and_activity_is_told() {
+    use edgeflow_ros::{
+        lifecycle::{HookError, Lifecycle, Managed, Transition},
+        sensor_msgs::msg::BatteryState,
+    };
+    struct Forgets(Arc<Mutex<ModelInfo>>);
+    impl Managed for Forgets {
+        async fn on_cleanup(&mut self) -> Result<(), HookError> {
+            *self.0.lock().unwrap() = ModelInfo::default();
+            Ok(())
+        }
+    }
+    let world = World::new().await;
+    let node = world.inference_node();
+    let managed = Node::create(&node.context, "inference_node", NAMESPACE).unwrap();
+    let lifecycle = Lifecycle::serve(&managed, Forgets(Arc::clone(&node.running))).unwrap();
+    for transition in [Transition::Configure, Transition::Activate] {
+        lifecycle.trigger(transition).await.unwrap();
+    }
+    let (context, ros, bridge) = world.bridge();
+    let first = spec("1", b"model one");
+    world.register(b"model one");
+    world.plane.declare(declared(1, &[("default", &first, 0, 1)]));
+    world.plane.until("it is active", |held| has(held, 1, SlotStatus::Active)).await;
+    let lifecycle_told = |held: &Held| {
+        last_state(held).is_some_and(|state| state.activity.lifecycle.get("/robot_1/inference_node").is_some_and(|label| label == "active"))
+    };
+    world.plane.until("the lifecycle is told", lifecycle_told).await;
+
+    let robot = Node::create(&context, "sim_robot", NAMESPACE).unwrap();
+    let missions = robot.create_publisher::<MissionEvent>("mission", QosProfile::default().keep_last(10).reliable()).unwrap();
+    let batteries = robot.create_publisher::<BatteryState>("battery_state", QosProfile::default().keep_last(1).reliable()).unwrap();
+    assert!(missions.wait_for_subscribers(1, PATIENCE).await && batteries.wait_for_subscribers(1, PATIENCE).await);
+    missions.publish(&MissionEvent { sequence: 1, kind: 0, ..MissionEvent::default() }).unwrap();
+    batteries.publish(&BatteryState { power_supply_status: 1, ..BatteryState::default() }).unwrap();
+    let busy =
+        |held: &Held| last_state(held).is_some_and(|state| (state.activity.mission, state.activity.charging) == (Some(true), Some(true)));
+    world.plane.until("mission and charging are told", busy).await;
+    missions.publish(&MissionEvent { sequence: 2, kind: 2, ..MissionEvent::default() }).unwrap();
+    world
+        .plane
+        .until("the mission's end is told", |held| last_state(held).is_some_and(|state| state.activity.mission == Some(false)))
+        .await;
+
+    let gone = declared(2, &[("default", &first, 0, 2)]);
+    world.plane.declare(DesiredState { slots: BTreeMap::new(), ..gone });
+    let empty =
+        |held: &Held| slot_now(held, "default").is_some_and(|slot| slot.digest.is_empty() && slot.vector.unwrap().control.generation == 2);
+    world.plane.until("the model is gone", empty).await;
+    assert!(lifecycle.is_active(), "the node takes frames again");
+    // What is gone does not come back.
+    node.status.publish(&DeploymentStatus::default()).unwrap();
+    world.plane.declare(declared(3, &[("default", &first, 0, 3)]));
+    world.plane.until("it is declared again", |held| has(held, 3, SlotStatus::Active)).await;
+    assert_eq!(world.loads().len(), 2);
+    bridge.stop().await;
+    drop((ros, robot, lifecycle, managed));
+    context.shutdown().unwrap();
+    node.stop();
 }

@@ -14,6 +14,7 @@ mod edge_log;
 mod enroll;
 mod error;
 mod fleet;
+mod hold;
 #[cfg(feature = "zenoh")]
 mod live;
 mod login;
@@ -82,6 +83,8 @@ enum Command {
     /// On a robot: get its certificate, with a one-time token.
     #[command(visible_alias = "enrol")]
     Enroll(enroll::EnrollArguments),
+    /// On a robot: hold it, so that nothing of what it has changes, with or without a link; let it go.
+    Hold(hold::HoldArguments),
     /// An MQTT broker of your own, in the place of the one inside of the control plane.
     #[command(subcommand)]
     Broker(api::BrokerCommand),
@@ -182,6 +185,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Ros(arguments) => ros::run(arguments).await,
         Command::Targets(command) => api::targets(command).await,
         Command::Operators(command) => api::operators(command).await,
+        Command::Hold(arguments) => hold::hold(arguments),
         Command::Enroll(arguments) => enroll::enroll(arguments).await,
         Command::Broker(command) => api::broker(command).await,
         Command::Revoke(arguments) => api::revoke(arguments).await,

@@ -5,6 +5,7 @@
 
 mod channels;
 mod entries;
+mod hold;
 mod listen;
 mod views;
 
@@ -13,16 +14,16 @@ use axum::{
     extract::DefaultBodyLimit,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use edgeflow_uplink::LinkState;
 use edgeflow_wire::DesiredState;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::{LogSnapshot, Recorder};
+use crate::{LogSnapshot, Recorder, held::LocalHold};
 
 pub(crate) use channels::Channels;
 pub(crate) use listen::{Doors, serve};
@@ -38,6 +39,11 @@ pub(crate) struct Local {
     pub(crate) link: watch::Receiver<LinkState>,
     pub(crate) log: watch::Receiver<LogSnapshot>,
     pub(crate) desired: watch::Receiver<Option<DesiredState>>,
+    pub(crate) hold: Arc<LocalHold>,
+    /// Where slots go whose change on the robot is given up.
+    pub(crate) giving_up: mpsc::Sender<String>,
+    /// Slots this robot has.
+    pub(crate) slots: Vec<String>,
 }
 
 /// The routes.
@@ -45,6 +51,8 @@ pub(crate) fn router(local: Arc<Local>) -> Router {
     Router::new()
         .route("/v1/status", get(views::status))
         .route("/v1/config", get(views::config))
+        .route("/v1/hold", get(hold::get).put(hold::hold).delete(hold::release))
+        .route("/v1/slots/{slot}/change", delete(hold::give_up))
         .route("/v1/events", post(entries::event))
         .route("/v1/channels", get(channels::list))
         .route("/v1/channels/{program}/{channel}", put(channels::register).delete(channels::forget))

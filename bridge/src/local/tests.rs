@@ -25,6 +25,9 @@ fn robot(dir: &Path) -> Robot {
         link: senders.0.subscribe(),
         log: log.snapshot(),
         desired: senders.1.subscribe(),
+        hold: Arc::new(LocalHold::open(dir)),
+        giving_up: mpsc::channel(1).0,
+        slots: vec!["default".into()],
     };
     Robot { local: Arc::new(local), log, _senders: senders }
 }
@@ -167,4 +170,22 @@ assert bridge.status()["robot"] == "robot-1" and bridge.config() is None
     drop(http);
     serving.await.unwrap();
     assert!(!socket.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_at_the_robot_holds_it_and_lets_it_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let robot = robot(dir.path());
+    assert_eq!(robot.ask("PUT", "/v1/hold", r#"{"reason":" "}"#).await.0, 400);
+    assert_eq!(robot.ask("PUT", "/v1/hold", r#"{"reason":"gripper is off"}"#).await.0, 204);
+    let (_, held) = robot.ask("GET", "/v1/hold", "").await;
+    assert_eq!(
+        (&held["robot"]["reason"], &held["robot"]["by"], &held["control"]),
+        (&json!("gripper is off"), &json!("robot"), &Value::Null)
+    );
+    assert!(LocalHold::open(dir.path()).now().is_some(), "a restart would end it");
+    assert_eq!(robot.ask("DELETE", "/v1/hold", "").await.0, 204);
+    assert_eq!(robot.ask("DELETE", "/v1/hold", "").await.0, 404);
+    assert_eq!(robot.ask("DELETE", "/v1/slots/mop/change", "").await.0, 404);
+    assert_eq!(robot.ask("DELETE", "/v1/slots/default/change", "").await.0, 503, "nobody takes it here");
 }

@@ -48,6 +48,14 @@ pub struct VersionVector {
     pub control: Version,
 }
 
+impl VersionVector {
+    /// Whether a robot that is here keeps what it has against what the control plane, which is at `declared`, wants: somebody changed
+    /// it on the robot, and nobody has settled that yet.
+    pub fn keeps(&self, declared: &VersionVector) -> bool {
+        self.robot > declared.robot
+    }
+}
+
 impl PartialOrd for VersionVector {
     /// `None` where each side has changes that the other does not know: they are concurrent.
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
@@ -130,6 +138,11 @@ pub struct Hold {
     pub by: String,
     /// Since when, microseconds since the Unix epoch.
     pub since_us: i64,
+}
+
+impl Hold {
+    /// `by` of a hold that was asked for on the robot itself.
+    pub const AT_ROBOT: &str = "robot";
 }
 
 /// Files that are the configuration of something, as they are now and as they were when the robot last applied it.

@@ -15,6 +15,7 @@ mod operators;
 mod policy;
 mod pull;
 mod push;
+mod reconcile;
 mod rollout;
 mod targets;
 mod transfer;

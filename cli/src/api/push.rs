@@ -1,6 +1,6 @@
 //! `edgeflow model push`: a bundle's folder, or an ONNX file with what is to go with it.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::{
@@ -38,6 +38,9 @@ pub(crate) struct PushArguments {
     /// The manifest, beside an ONNX file.
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+    /// What it is. Of a map, a package or a configuration the bundle is a folder with any files, which robots get as they are.
+    #[arg(long, value_enum, default_value_t, value_name = "KIND")]
+    kind: Kind,
     /// What this version is, for people.
     #[arg(long)]
     description: Option<String>,
@@ -50,6 +53,27 @@ struct Version {
     digest: String,
 }
 
+/// What is registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    #[default]
+    Model,
+    Map,
+    Package,
+    Config,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::Model => "model",
+            Kind::Map => "map",
+            Kind::Package => "package",
+            Kind::Config => "config",
+        }
+    }
+}
+
 /// A file of the bundle, on disk or made here.
 #[derive(Debug, PartialEq)]
 enum Source {
@@ -59,7 +83,11 @@ enum Source {
 
 pub(super) async fn push(arguments: PushArguments) -> Result<(), CliError> {
     let (name, path) = name_and_path(&arguments)?;
-    let mut files = read_bundle(&path)?;
+    if arguments.kind != Kind::Model && (arguments.manifest.is_some() || arguments.baseline.is_some()) {
+        let reason = "--manifest and --baseline are of models".to_owned();
+        return Err(CliError::Value { what: "model push".into(), reason });
+    }
+    let mut files = if arguments.kind == Kind::Model { read_bundle(&path)? } else { read_files(&path)? };
     if let Some(manifest) = arguments.manifest {
         add(&mut files, FILES[1], Source::File(manifest))?;
     }
@@ -79,12 +107,12 @@ pub(super) async fn push(arguments: PushArguments) -> Result<(), CliError> {
     }
     let mut form = Form::new();
     for (file, source) in files {
-        form = form.part(file, part(source, &bar).await?.file_name(file));
+        form = form.part(file.clone(), part(source, &bar).await?.file_name(file));
     }
     if let Some(description) = arguments.description {
         form = form.text("description", description);
     }
-    let path = format!("/models/{}/versions", encode(&name));
+    let path = format!("/models/{}/versions?kind={}", encode(&name), arguments.kind.as_str());
     let answer = client.post_form(&path, form).await;
     bar.finish_and_clear();
     let answer = answer?;
@@ -108,13 +136,13 @@ fn name_and_path(arguments: &PushArguments) -> Result<(String, PathBuf), CliErro
     }
 }
 
-type Files = Vec<(&'static str, Source)>;
+type Files = Vec<(String, Source)>;
 
-fn add(files: &mut Files, name: &'static str, source: Source) -> Result<(), CliError> {
-    if files.iter().any(|(there, _)| *there == name) {
+fn add(files: &mut Files, name: &str, source: Source) -> Result<(), CliError> {
+    if files.iter().any(|(there, _)| there == name) {
         return Err(CliError::Value { what: name.into(), reason: "it is in the bundle already: take it out, or leave the option".into() });
     }
-    files.push((name, source));
+    files.push((name.to_owned(), source));
     Ok(())
 }
 
@@ -146,7 +174,7 @@ fn read_bundle(path: &Path) -> Result<Files, CliError> {
             let reason = "it is neither a bundle's folder nor an .onnx file".to_owned();
             return Err(CliError::Value { what: path.display().to_string(), reason });
         }
-        return Ok(vec![(FILES[0], Source::File(path.to_owned()))]);
+        return Ok(vec![(FILES[0].to_owned(), Source::File(path.to_owned()))]);
     }
     let mut files = Files::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
@@ -156,12 +184,38 @@ fn read_bundle(path: &Path) -> Result<Files, CliError> {
             let (what, found) = (path.display().to_string(), found.to_string_lossy().into_owned());
             return Err(CliError::Value { what, reason: format!("a bundle has no file {found}: only {} are allowed", FILES.join(", ")) });
         };
-        files.push((name, Source::File(entry.path())));
+        files.push((name.to_owned(), Source::File(entry.path())));
     }
-    if files.iter().all(|(name, _)| *name != FILES[0]) {
+    if files.iter().all(|(name, _)| name != FILES[0]) {
         return Err(CliError::Value { what: path.display().to_string(), reason: format!("has no {}", FILES[0]) });
     }
-    files.sort_by_key(|(name, _)| *name);
+    files.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(files)
+}
+
+/// The files of what is no model: a folder's, or one alone.
+fn read_files(path: &Path) -> Result<Files, CliError> {
+    let unreadable = |source| CliError::Read { path: path.display().to_string(), source };
+    let wrong = |reason: String| CliError::Value { what: path.display().to_string(), reason };
+    let name = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        name.ok_or_else(|| wrong(format!("the name of {} is not UTF-8", path.display())))
+    };
+    if !std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Ok(vec![(name(path)?, Source::File(path.to_owned()))]);
+    }
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.is_dir() {
+            return Err(wrong(format!("{} is a folder: pack it into an archive", file.display())));
+        }
+        files.push((name(&file)?, Source::File(file)));
+    }
+    if files.is_empty() {
+        return Err(wrong("it has no files".to_owned()));
+    }
+    files.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(files)
 }
 
@@ -178,11 +232,12 @@ mod tests {
         std::fs::write(folder.path().join("edgeflow.yaml"), "v: 1").unwrap();
         let file = |name: &str| Source::File(folder.path().join(name));
         let mut files = read_bundle(folder.path()).unwrap();
-        assert_eq!(files, [("edgeflow.yaml", file("edgeflow.yaml")), ("model.onnx", file("model.onnx"))]);
+        assert_eq!(files, [("edgeflow.yaml".to_owned(), file("edgeflow.yaml")), ("model.onnx".to_owned(), file("model.onnx"))]);
         assert!(add(&mut files, "edgeflow.yaml", Source::Made(vec![])).is_err());
-        assert_eq!(read_bundle(&folder.path().join("model.onnx")).unwrap(), [("model.onnx", file("model.onnx"))]);
+        assert_eq!(read_bundle(&folder.path().join("model.onnx")).unwrap(), [("model.onnx".to_owned(), file("model.onnx"))]);
         assert!(read_bundle(&folder.path().join("edgeflow.yaml")).unwrap_err().to_string().contains("neither"));
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
+        assert_eq!(read_files(folder.path()).unwrap().len(), 3, "a map may have any files");
         assert!(error().contains("notes.txt"));
         assert!(read_bundle(&folder.path().join("gone")).unwrap_err().to_string().contains("gone"));
     }

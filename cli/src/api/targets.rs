@@ -81,6 +81,40 @@ Examples:
         #[arg(long, value_name = "MINUTES", default_value_t = 15)]
         minutes: u64,
     },
+    /// Hold a robot: it changes nothing of what it has, rollouts skip it, and deployments to it are refused.
+    #[command(after_help = "Example:\n  edgeflow targets hold robot-1 'audit in hall 3'")]
+    Hold {
+        /// Its name.
+        name: String,
+        /// Why, for people.
+        reason: String,
+    },
+    /// End a hold.
+    #[command(after_help = "Example:\n  edgeflow targets release robot-1")]
+    Release {
+        /// Its name.
+        name: String,
+    },
+    /// Slots of a robot that were changed on the robot itself, and what is declared for them.
+    #[command(after_help = "Example:\n  edgeflow targets conflicts robot-1")]
+    Conflicts {
+        /// Its name.
+        name: String,
+    },
+    /// Decide whose content slots shall have that were changed on the robot.
+    #[command(after_help = "\
+Examples:
+  edgeflow targets resolve robot-1 default --take control
+  edgeflow targets resolve robot-1 --merge default=robot --merge map=control")]
+    Resolve(super::reconcile::ResolveArguments),
+    /// Declare nothing for a slot any more: the robot goes back to having nothing there.
+    #[command(after_help = "Example:\n  edgeflow targets clear robot-1 map")]
+    Clear {
+        /// Its name.
+        name: String,
+        /// The slot.
+        slot: String,
+    },
     /// A robot's certificates, the newest first: when each was issued, expires, and was revoked.
     #[command(after_help = "Example:\n  edgeflow targets certificates robot-1")]
     Certificates {
@@ -160,6 +194,11 @@ pub(crate) async fn targets(command: TargetsCommand) -> Result<(), CliError> {
         }
         TargetsCommand::Labels { name, labels, none } => set_labels(&name, &labels, none).await,
         TargetsCommand::Enrol { name, token_file } => enrol(&name, &token_file).await,
+        TargetsCommand::Hold { name, reason } => super::reconcile::hold(&name, &reason).await,
+        TargetsCommand::Release { name } => super::reconcile::release(&name).await,
+        TargetsCommand::Conflicts { name } => super::reconcile::conflicts(&name).await,
+        TargetsCommand::Resolve(arguments) => super::reconcile::resolve(arguments).await,
+        TargetsCommand::Clear { name, slot } => super::reconcile::clear(&name, &slot).await,
         TargetsCommand::Certificates { name, json: raw } => certificates(&name, raw).await,
         TargetsCommand::Bootstrap { name, token_file, minutes } => bootstrap(&name, &token_file, minutes).await,
     }

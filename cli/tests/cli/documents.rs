@@ -97,7 +97,10 @@ async fn answer(State(()): State<()>, method: Method, uri: Uri, _body: Bytes) ->
         ("POST", "/targets") => json!({ "name": "robot-2", "token": "s3cret" }),
         (_, "/targets") => list(json!([target])),
         ("DELETE", _) => return StatusCode::NO_CONTENT.into_response(),
-        (_, "/targets/robot-1" | "/targets/robot-1/labels") => target,
+        (_, "/targets/robot-1" | "/targets/robot-1/labels" | "/targets/robot-1/hold") => target,
+        (_, "/targets/robot-1/conflicts/default/resolve") => target,
+        (_, "/targets/robot-1/conflicts") => list(json!([])),
+        (_, "/v1/hold") => json!({ "robot": null, "control": null }),
         ("POST", "/operators") => json!({ "name": "ada", "token": "op_ada.5ec2e7" }),
         (_, "/operators") => json!([]),
         (_, "/targets/robot-1/bootstrap") => json!({ "token": "t", "expires_at_us": 1, "ca_fingerprint": "ab" }),
@@ -138,6 +141,8 @@ async fn every_command_has_examples_and_prints_a_document_when_asked_for_json() 
     let graph = Graph::start();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
+    let bridge = tokio::net::UnixListener::bind(at("bridge.sock")).unwrap();
+    tokio::spawn(async move { axum::serve(bridge, Router::new().fallback(answer).with_state(())).await });
     fs::write(at("model.onnx"), MODEL).unwrap();
     fs::write(at("data.csv"), "a\n".to_owned() + &(0..200).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
     drop(edgeflow_edge_log::EdgeLog::open(Path::new(&at("log")), edgeflow_edge_log::Options::default()).unwrap());
@@ -190,6 +195,10 @@ async fn every_command_has_examples_and_prints_a_document_when_asked_for_json() 
         ("edge-log verify", &[&at("log")]),
         ("edge-log export", &[&at("log"), "--out", &at("log.jsonl")]),
         ("events", &[]),
+        ("hold give-up", &["default", "--socket", &at("bridge.sock")]),
+        ("hold release", &["--socket", &at("bridge.sock")]),
+        ("hold set", &["audit", "--socket", &at("bridge.sock")]),
+        ("hold show", &["--socket", &at("bridge.sock")]),
         ("lineage", &["robot-1"]),
         ("lineage diff", &["robot-1", "robot-2"]),
         ("lineage timeline", &["robot-1"]),
@@ -215,6 +224,11 @@ async fn every_command_has_examples_and_prints_a_document_when_asked_for_json() 
         ("ros topic list", &["-t"]),
         ("targets bootstrap", &["robot-1", "--token-file", &at("bootstrap")]),
         ("targets certificates", &["robot-1"]),
+        ("targets clear", &["robot-1", "map"]),
+        ("targets conflicts", &["robot-1"]),
+        ("targets hold", &["robot-1", "audit"]),
+        ("targets release", &["robot-1"]),
+        ("targets resolve", &["robot-1", "default", "--take", "control"]),
         ("targets labels", &["robot-1", "site=berlin"]),
         ("targets enrol", &["robot-2", "--token-file", &at("token")]),
         ("targets list", &[]),

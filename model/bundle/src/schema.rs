@@ -7,7 +7,7 @@ use std::io::Read;
 use crate::{Result, onnx};
 
 /// What an ONNX model says about itself: inputs, outputs, operator set, origin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnnxSchema {
     /// What the graph takes, without its initialisers.
     pub inputs: Vec<ValueInfo>,

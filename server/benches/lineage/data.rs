@@ -143,6 +143,7 @@ fn registration(demo: &Bundle, version: u64) -> NewModelVersion {
     NewModelVersion {
         model: model(version).0,
         bundle: Some(VersionBundle {
+            kind: edgeflow_wire::SlotKind::Model,
             digest: digest(version),
             model_digest: digest(version),
             files: demo.files.clone(),

@@ -41,6 +41,7 @@ pub mod page;
 pub mod policy;
 pub mod principal;
 pub mod provenance;
+pub mod reconciliation;
 pub mod retention;
 pub mod rollout;
 pub mod rollup;

@@ -7,6 +7,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use crate::{CoreError, ModelName, artifact::ArtifactPath};
 
+/// Tag of a version that says what it is, for whoever does not know kinds: `map`, `package` or `config`. A model has none.
+pub const KIND_TAG: &str = "edgeflow.kind";
+
 /// Tags: key to value.
 pub type Tags = BTreeMap<String, String>;
 
@@ -94,9 +97,11 @@ impl FromStr for Stage {
 /// What a robot gets of a version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VersionBundle {
+    /// What it is; all but a model have no graph, no labels and no manifest.
+    pub kind: SlotKind,
     /// Bundle digest, `sha256:` and 64 hex digits: the version's identity.
     pub digest: String,
-    /// Digest of `model.onnx` alone.
+    /// Digest of `model.onnx` alone; empty of what is no model.
     pub model_digest: String,
     /// Files of the bundle.
     pub files: Vec<BundleFile>,
@@ -209,7 +214,7 @@ impl ModelVersion {
         })?;
         let file = |file: &BundleFile| BundleFileRef { path: file.path.clone(), size_bytes: file.size_bytes, sha256: file.sha256.hex() };
         Ok(SlotSpec {
-            kind: SlotKind::Model,
+            kind: bundle.kind,
             model: registered.model.to_string(),
             version: self.version(),
             digest: bundle.digest.clone(),
@@ -220,7 +225,8 @@ impl ModelVersion {
     /// How it is shown.
     pub fn view(&self) -> ModelVersionView {
         let registered = self.registered.clone();
-        let onnx = registered.bundle.as_ref().map(|bundle| OnnxView::of(&bundle.schema));
+        let kind = registered.bundle.as_ref().map(|bundle| bundle.kind).unwrap_or_default();
+        let onnx = registered.bundle.as_ref().filter(|bundle| bundle.kind.is_model()).map(|bundle| OnnxView::of(&bundle.schema));
         let deployable = registered.bundle.is_some();
         let report = registered.bundle.as_ref().and_then(|bundle| bundle.report.clone()).map(ReportView::from);
         let (digest, model_digest, files, labels, manifest) = registered
@@ -230,6 +236,7 @@ impl ModelVersion {
         ModelVersionView {
             model: registered.model.to_string(),
             version: self.version(),
+            kind,
             deployable,
             note: registered.note,
             digest,
@@ -410,6 +417,9 @@ pub struct ModelVersionView {
     pub model: String,
     /// Its number within the model, from 1.
     pub version: String,
+    /// `model`, `map`, `package` or `config`.
+    #[schema(value_type = String)]
+    pub kind: SlotKind,
     /// Whether robots can be told to run it.
     pub deployable: bool,
     /// Why they cannot, or which check of it was not made; empty when there is nothing to say.

@@ -68,6 +68,8 @@ pub enum Action {
     Rollout,
     /// Approve a stage of a rollout.
     ApproveRollout,
+    /// Hold a robot, and decide what was changed on both sides.
+    Reconcile,
     /// Change what a robot reports of its topics.
     SetPolicy,
     /// Change a robot's labels.
@@ -113,6 +115,7 @@ impl Action {
             Action::ReadRollout => "read_rollout",
             Action::Rollout => "rollout",
             Action::ApproveRollout => "approve_rollout",
+            Action::Reconcile => "reconcile",
             Action::SetPolicy => "set_policy",
             Action::SetLabels => "set_labels",
             Action::ReadFleet => "read_fleet",
@@ -236,6 +239,7 @@ mod tests {
             (Action::ReadRollout, Resource::Organisation),
             (Action::Rollout, Resource::Organisation),
             (Action::ApproveRollout, Resource::Organisation),
+            (Action::Reconcile, Resource::Target(name("r1"))),
             (Action::SetPolicy, Resource::Target(name("r1"))),
             (Action::Command, Resource::Target(name("r1"))),
             (Action::SetLabels, Resource::Target(name("r1"))),

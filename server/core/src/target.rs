@@ -1,13 +1,14 @@
 //! A target: one robot that the control plane knows, what it shall be and what it says it is.
 
 use edgeflow_wire::{Class, Content, DesiredState, DriftReportBody, EntryBody, EvaluationBody, InferenceSummaryBody, StateBody};
-use edgeflow_wire::{SlotState, SlotStatus, Version, float};
+use edgeflow_wire::{SlotKind, SlotState, SlotStatus, Version, float};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
     CoreError, OrganisationId, TargetName,
     policy::{self, TargetPolicyView},
+    reconciliation::{self, ActivityView, DifferenceView, HoldView, Standing},
 };
 
 /// A robot whose identity was proved. Names are unique over all organisations, because a topic holds nothing else.
@@ -192,6 +193,9 @@ impl Attested {
 /// What shall be in one slot, as shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DesiredSlotView {
+    /// `model`, `map`, `package` or `config`.
+    #[schema(value_type = String)]
+    pub kind: SlotKind,
     /// Registry name of the model.
     pub model: String,
     /// Its version.
@@ -225,6 +229,9 @@ pub struct ObservedView {
 /// One slot as the robot attests it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SlotView {
+    /// `model`, `map`, `package` or `config`.
+    #[schema(value_type = String)]
+    pub kind: SlotKind,
     /// `pending`, `downloading`, `verifying`, `warming`, `active`, `failed` or `rolled_back`.
     #[schema(value_type = String)]
     pub status: SlotStatus,
@@ -236,6 +243,10 @@ pub struct SlotView {
     pub digest: String,
     /// Why, when failed or rolled back.
     pub reason: String,
+    /// Of a package: the software version that what applies it says is installed; empty when it says none.
+    pub software: String,
+    /// `follows`, `local` or `conflict`: whether somebody changed it on the robot, and what the control plane did meanwhile.
+    pub standing: Standing,
     /// Since when status and digest are so, by the robot's clock, microseconds since the Unix epoch.
     pub since_us: i64,
 }
@@ -312,6 +323,14 @@ pub struct TargetView {
     pub policy: Option<TargetPolicyView>,
     /// In short.
     pub conditions: Conditions,
+    /// Who holds it, so that nothing of it changes; `null` when nobody does.
+    pub held: Option<HoldView>,
+    /// What is otherwise than declared.
+    pub difference: Vec<DifferenceView>,
+    /// Slots that both sides have changed without knowing of each other.
+    pub conflicts: usize,
+    /// What it does.
+    pub activity: ActivityView,
     /// Results per second.
     pub fps: Option<f64>,
     /// Median latency of inference, microseconds.
@@ -348,11 +367,15 @@ pub fn conditions(desired: &DesiredState, attested: &Attested, online: bool) -> 
 pub fn view(target: &Target, attested: &Attested, online: bool) -> TargetView {
     let Version { server_epoch, generation } = target.desired.version;
     let desired = target.desired.slots.iter().map(|(slot, spec)| {
-        (slot.clone(), DesiredSlotView { model: spec.model.clone(), version: spec.version.clone(), digest: spec.digest.clone() })
+        (
+            slot.clone(),
+            DesiredSlotView { kind: spec.kind, model: spec.model.clone(), version: spec.version.clone(), digest: spec.digest.clone() },
+        )
     });
     let slots = attested.slots.iter().map(|(slot, now)| {
-        let SlotState { status, model, version, digest, reason, .. } = now.state.clone();
-        (slot.clone(), SlotView { status, model, version, digest, reason, since_us: now.since_us })
+        let standing = reconciliation::slot_standing(&target.desired, slot, Some(&now.state));
+        let SlotState { kind, status, model, version, digest, reason, software, .. } = now.state.clone();
+        (slot.clone(), SlotView { kind, status, model, version, digest, reason, software, standing, since_us: now.since_us })
     });
     let summary = attested.summary();
     let latency = summary.filter(|summary| summary.results > 0);
@@ -384,6 +407,13 @@ pub fn view(target: &Target, attested: &Attested, online: bool) -> TargetView {
         }),
         policy: policy::brief(target.desired.policy.as_ref(), attested),
         conditions: conditions(&target.desired, attested, online),
+        held: reconciliation::held(&target.desired, attested),
+        difference: reconciliation::difference(&target.desired, attested),
+        conflicts: reconciliation::conflicts(&target.desired, attested)
+            .iter()
+            .filter(|conflict| conflict.standing == Standing::Conflict)
+            .count(),
+        activity: attested.state().map(|(state, _)| (&state.activity).into()).unwrap_or_default(),
         fps: summary.map(|summary| summary.rate_hz).filter(|rate_hz| rate_hz.is_finite()),
         latency_p50_us: latency.map(|summary| summary.latency_p50_us),
         latency_p95_us: latency.map(|summary| summary.latency_p95_us),

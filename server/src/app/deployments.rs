@@ -33,9 +33,11 @@ impl App {
         }
         let _telling = self.telling.read().await;
         let version = self.find_version(&principal.organisation, &request.model, &request.version).await?;
+        let spec = version.slot_spec()?;
+        self.refuse_deployment(principal, &targets, &spec, &request.slot).await?;
         let new = NewDeployment {
             version: version.version(),
-            spec: version.slot_spec()?,
+            spec,
             model: request.model,
             slot: request.slot,
             targets,

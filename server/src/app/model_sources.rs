@@ -190,7 +190,7 @@ impl App {
         let Some(model) = self.find_onnx(&files).await? else {
             return Ok(None);
         };
-        let mut upload = Upload::begin(self.artifacts.uploads(), self.max_model_bytes)?;
+        let mut upload = Upload::begin(self.artifacts.uploads(), self.max_model_bytes, edgeflow_wire::SlotKind::Model)?;
         upload.file(MODEL_FILE).await?;
         if let Some(file) = files.get(model.as_str()) {
             self.copy(file, &mut upload).await?;

@@ -1,15 +1,16 @@
 //! Versions of models: registered once, never changed but in what people say about them.
 
-use edgeflow_bundle::{BASELINE_FILE, Bundle, GraphReport, MANIFEST_FILE, MODEL_FILE};
+use edgeflow_bundle::{BASELINE_FILE, Bundle, BundleFile, GraphReport, MANIFEST_FILE, MODEL_FILE, OnnxSchema, bundle_digest};
 use edgeflow_core::{
     ModelName, OrganisationId, Principal,
-    model::{ModelVersion, ModelVersionView, NewModelVersion, Origin, Tags, VersionBundle, VersionChange, check_tag},
+    model::{KIND_TAG, ModelVersion, ModelVersionView, NewModelVersion, Origin, Tags, VersionBundle, VersionChange, check_tag},
     model_diff::{Background, Feature, ModelDiff, diff},
     model_search,
     principal::{Action, Resource},
     search::{Filter, Order},
 };
 
+use edgeflow_wire::SlotKind;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -99,9 +100,9 @@ impl App {
     }
 
     /// Begins to take a bundle.
-    pub async fn begin_upload(&self, principal: &Principal) -> Result<Upload, AppError> {
+    pub async fn begin_upload(&self, principal: &Principal, kind: SlotKind) -> Result<Upload, AppError> {
         self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
-        Upload::begin(self.artifacts.uploads(), self.max_model_bytes)
+        Upload::begin(self.artifacts.uploads(), self.max_model_bytes, kind)
     }
 
     /// Registers an uploaded bundle as the model's next version; `false` when it is a version of the model already.
@@ -117,16 +118,27 @@ impl App {
     ) -> Result<(ModelVersionView, bool), AppError> {
         self.permit(principal, Action::WriteModel, Resource::Organisation).await?;
         check_description(&description)?;
-        let bundle = upload.finish().await?;
-        let note = self.check_loads(upload.folder()).await?;
+        let (mut note, mut tags, kind) = (String::new(), Tags::new(), upload.kind());
+        let bundle = if kind.is_model() {
+            let bundle = upload.finish().await?;
+            note = self.check_loads(upload.folder()).await?;
+            Ok(bundle)
+        } else {
+            tags.insert(KIND_TAG.to_owned(), kind.to_string());
+            Err(upload.finish_files().await?)
+        };
         let _gate = self.artifacts.gate().await;
+        let bundle = match bundle {
+            Ok(bundle) => self.keep_bundle(&upload, bundle).await?,
+            Err(files) => self.keep_files(&upload, files).await?,
+        };
         let new = NewModelVersion {
             model: model.clone(),
-            bundle: Some(self.keep_bundle(&upload, bundle).await?),
+            bundle: Some(bundle),
             note,
             origin: Origin::default(),
             description,
-            tags: Tags::new(),
+            tags,
             created_at_us: self.now_us(),
             created_by: principal.who.to_string(),
         };
@@ -135,6 +147,24 @@ impl App {
             self.registered(principal, &version).await?;
         }
         Ok((version.view(), created))
+    }
+
+    /// Keeps the files of what is no model; the caller holds the gate of artifacts until something refers to them.
+    async fn keep_files(&self, upload: &Upload, files: Vec<BundleFile>) -> Result<VersionBundle, AppError> {
+        for file in &files {
+            self.stores.artifacts.doubt_artifact(&file.sha256, self.now_us()).await?;
+            self.artifacts.keep(&upload.path(&file.path), file).await?;
+        }
+        Ok(VersionBundle {
+            kind: upload.kind(),
+            digest: bundle_digest(&files).to_string(),
+            model_digest: String::new(),
+            labels: Vec::new(),
+            files,
+            schema: OnnxSchema::default(),
+            manifest: None,
+            report: None,
+        })
     }
 
     /// Keeps the files of a bundle that was read; the caller holds the gate of artifacts until something refers to them.
@@ -153,6 +183,7 @@ impl App {
         let report = tokio::task::spawn_blocking(move || std::fs::File::open(model).map(GraphReport::read)).await;
         let report = report.map_err(AppError::artifact("reading an upload"))?.map_err(AppError::artifact("reading an upload"))?;
         Ok(VersionBundle {
+            kind: SlotKind::Model,
             report: Some(report.map_err(|error| AppError::Invalid(error.to_string()))?),
             digest: bundle.digest.to_string(),
             model_digest: bundle.model_digest.to_string(),
@@ -193,6 +224,9 @@ impl App {
             VersionChange::Description(description) => {
                 check_description(description)?;
                 serde_json::json!({ "description": description })
+            }
+            VersionChange::Tag(key, _) if key == KIND_TAG => {
+                return Err(AppError::Invalid(format!("the tag {KIND_TAG:?} says what was registered, which never changes")));
             }
             VersionChange::Tag(key, value) => {
                 check_tag(key, value.as_deref().unwrap_or_default())?;

@@ -28,6 +28,7 @@ mod openapi;
 mod openlineage;
 mod operators;
 mod policies;
+mod reconciliation;
 mod retention;
 mod rollouts;
 mod runs;
@@ -103,6 +104,10 @@ pub fn router(app: Arc<App>, shutdown: CancellationToken) -> Router {
         .route("/targets/{target}/commands/{id}", get(commands::get))
         .route("/targets/{target}/live", get(live::list).post(live::open))
         .route("/targets/{target}/live/{session}", delete(live::end))
+        .route("/targets/{target}/hold", post(reconciliation::hold).delete(reconciliation::release))
+        .route("/targets/{target}/conflicts", get(reconciliation::conflicts))
+        .route("/targets/{target}/conflicts/{slot}/resolve", post(reconciliation::resolve))
+        .route("/targets/{target}/slots/{slot}", delete(reconciliation::undeclare))
         .route("/targets/{target}/policy", get(policies::get).put(policies::put))
         .route("/targets/{target}/telemetry", get(telemetry::get).post(uplink::telemetry))
         .route("/targets/{target}/desired", get(uplink::desired))

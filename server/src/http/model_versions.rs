@@ -10,6 +10,7 @@ use edgeflow_core::{
     model::{ModelVersionView, Stage, VersionChange},
     model_diff::ModelDiff,
 };
+use edgeflow_wire::SlotKind;
 use serde::Deserialize;
 
 use crate::{
@@ -41,6 +42,17 @@ pub(crate) struct RegisterForm {
     golden_json: Option<Vec<u8>>,
     /// For people.
     description: Option<String>,
+}
+
+/// What is registered.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegisterQuery {
+    /// `model` (default), `map`, `package` or `config`. What is no model has parts of any names, which are its files.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    kind: SlotKind,
 }
 
 /// What shall be said about a version; what is not given stays.
@@ -159,7 +171,7 @@ pub(crate) async fn delete_tag(
 }
 
 /// Registers a bundle as the model's next version, making the model when missing. The same bundle again is the same version.
-#[utoipa::path(post, path = "/api/v1/models/{model}/versions", tag = "models", params(("model" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/models/{model}/versions", tag = "models", params(("model" = String, Path), RegisterQuery),
     request_body(content = RegisterForm, content_type = "multipart/form-data"), responses(
     (status = 201, body = ModelVersionView, description = "Registered"),
     (status = 200, body = ModelVersionView, description = "This bundle is a version of the model already"),
@@ -169,10 +181,11 @@ pub(crate) async fn register(
     State(shared): State<Shared>,
     Caller(who): Caller,
     Named(model): Named<ModelName>,
+    Params(query): Params<RegisterQuery>,
     form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
 ) -> Result<(StatusCode, Json<ModelVersionView>), HttpError> {
     let form = form.map_err(|rejection| HttpError::rejected(rejection.status(), rejection.body_text()))?;
-    let mut upload = shared.app.begin_upload(&who).await?;
+    let mut upload = shared.app.begin_upload(&who, query.kind).await?;
     let description = receive(form, &mut upload).await?;
     let (version, created) = shared.app.create_model_version(&who, &model, upload, description).await?;
     Ok((if created { StatusCode::CREATED } else { StatusCode::OK }, Json(version)))

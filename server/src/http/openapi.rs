@@ -14,8 +14,8 @@ use crate::http::{
     auth::Caller,
     brokers, captures, commands, deployments, drift,
     error::{ErrorBody, HttpError},
-    events, experiments, fleet, identities, lineage, live, model_versions, models, openlineage, operators, policies, retention, rollouts,
-    runs, server, stream, targets, telemetry, uplink, watch,
+    events, experiments, fleet, identities, lineage, live, model_versions, models, openlineage, operators, policies, reconciliation,
+    retention, rollouts, runs, server, stream, targets, telemetry, uplink, watch,
 };
 
 #[derive(OpenApi)]
@@ -30,7 +30,8 @@ use crate::http::{
         fleet::get, fleet::plan, fleet::apply, fleet::revisions, fleet::revision, fleet::approve, fleet::reject, fleet::revert, fleet::export, fleet::schema,
         operators::create, operators::list, operators::remove,
         identities::bootstrap, identities::list, identities::renew, identities::enroll, brokers::certify, brokers::revoked, targets::log, targets::entries,
-        captures::offer, captures::part, captures::list, captures::get, commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put, telemetry::get,
+        captures::offer, captures::part, captures::list, captures::get, commands::give, commands::list, commands::get, live::open, live::list, live::end, policies::get, policies::put,
+        reconciliation::hold, reconciliation::release, reconciliation::conflicts, reconciliation::resolve, reconciliation::undeclare, telemetry::get,
         telemetry::channels, drift::of_target, drift::fleet, drift::fleet_verdict, lineage::of_target, lineage::robots, lineage::provenance, lineage::versions,
         lineage::diff, lineage::timeline, lineage::graph, openlineage::export,
         experiments::list, experiments::create, experiments::get, experiments::change, experiments::remove, experiments::runs,

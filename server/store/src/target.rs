@@ -1,7 +1,8 @@
 //! Robots and what they shall be.
 
 use async_trait::async_trait;
-use edgeflow_core::{OrganisationId, TargetName, target::Target};
+use edgeflow_core::{OrganisationId, SlotName, TargetName, reconciliation::Settled, target::Target};
+use edgeflow_wire::Hold;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +41,18 @@ pub trait TargetStore: Send + Sync {
     /// Declares what a robot reports of its topics and answers with the robot as it is then, and whether that changed
     /// anything. `Missing` when there is no such robot, `Refused` when it is no policy, `Held` when a rollout holds its policy.
     async fn set_policy(&self, organisation: &OrganisationId, name: &TargetName, policy: &Value) -> Result<(Target, bool), StoreError>;
+
+    /// Holds a robot (or no longer: `None`) and answers with the robot as it is then, and whether that changed anything. `Missing`
+    /// when there is no such robot.
+    async fn set_hold(&self, organisation: &OrganisationId, name: &TargetName, hold: Option<&Hold>) -> Result<(Target, bool), StoreError>;
+
+    /// Declares nothing for a slot any more and answers with the robot as it is then, and whether that changed anything. The
+    /// deployment that stood for the slot is superseded. `Missing` when there is no such robot.
+    async fn undeclare(&self, organisation: &OrganisationId, name: &TargetName, slot: &SlotName) -> Result<(Target, bool), StoreError>;
+
+    /// Makes decisions about slots that were changed on the robot, all in one generation, and answers with the robot as it is then.
+    /// Deployments that stood for a slot in which something else is declared now are superseded. `Missing` when there is no such robot.
+    async fn settle(&self, organisation: &OrganisationId, name: &TargetName, settled: &[Settled]) -> Result<Target, StoreError>;
 
     /// Takes a robot's identity away: token, certificates and bootstrap tokens. Whether there was one.
     async fn revoke_target(&self, organisation: &OrganisationId, name: &TargetName, at_us: i64) -> Result<bool, StoreError>;

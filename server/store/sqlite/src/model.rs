@@ -239,6 +239,7 @@ pub(crate) fn version_of(row: &SqliteRow) -> Result<ModelVersion, StoreError> {
     let bundle = match get::<Option<String>>(row, "digest")? {
         None => None,
         Some(digest) => Some(VersionBundle {
+            kind: get_json(row, "kind")?,
             digest,
             model_digest: get(row, "model_digest")?,
             files: get_json(row, "files")?,

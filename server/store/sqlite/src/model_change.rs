@@ -15,8 +15,8 @@ use crate::{
 };
 
 const INSERT_VERSION: &str = "INSERT INTO model_versions (model, number, organisation, digest, model_digest, files, schema, labels, manifest, \
-     note, source, run_id, run_link, model_id, description, tags, created_at_us, created_by, updated_at_us, folder, report) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?17, ?19, ?20)";
+     note, source, run_id, run_link, model_id, description, tags, created_at_us, created_by, updated_at_us, folder, report, kind) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?17, ?19, ?20, ?21)";
 
 /// Whether the model is new.
 pub(crate) async fn insert_model(
@@ -107,6 +107,7 @@ pub(crate) async fn insert_version(
         .bind(&new.created_by)
         .bind(new.origin.folder.as_ref().map(ArtifactPath::as_str))
         .bind(bundle.and_then(|bundle| bundle.report.as_ref()).map(json).transpose()?)
+        .bind(json(&bundle.map(|bundle| bundle.kind).unwrap_or_default())?)
         .execute(&mut *connection)
         .await
         .map_err(failed("registering a model version"))?;

@@ -1,9 +1,13 @@
 //! Robots and their desired state, in `fleet.db`.
 
 use async_trait::async_trait;
-use edgeflow_core::{OrganisationId, RobotId, TargetName, desired, target::Target};
+use edgeflow_core::{
+    CoreError, OrganisationId, RobotId, SlotName, TargetName, desired,
+    reconciliation::{Settled, settle},
+    target::Target,
+};
 use edgeflow_store::{StoreError, TargetStore};
-use edgeflow_wire::{DesiredState, Version, WIRE_VERSION};
+use edgeflow_wire::{DesiredState, Hold, Version, WIRE_VERSION};
 use futures::FutureExt;
 use serde_json::Value;
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
@@ -131,6 +135,24 @@ impl TargetStore for Fleet {
         self.0.writer.run(move |connection| async move { declare_policy(connection, &organisation, &name, policy).await }.boxed()).await
     }
 
+    async fn set_hold(&self, organisation: &OrganisationId, name: &TargetName, hold: Option<&Hold>) -> Result<(Target, bool), StoreError> {
+        let hold = hold.cloned();
+        let change = move |current: &DesiredState, server_epoch| desired::with_hold(current, server_epoch, hold);
+        self.redeclare(organisation, name, change).await
+    }
+
+    async fn undeclare(&self, organisation: &OrganisationId, name: &TargetName, slot: &SlotName) -> Result<(Target, bool), StoreError> {
+        let slot = slot.clone();
+        let change = move |current: &DesiredState, server_epoch| desired::without_slot(current, server_epoch, &slot);
+        self.redeclare(organisation, name, change).await
+    }
+
+    async fn settle(&self, organisation: &OrganisationId, name: &TargetName, settled: &[Settled]) -> Result<Target, StoreError> {
+        let settled = settled.to_vec();
+        let change = move |current: &DesiredState, server_epoch| settle(current, server_epoch, &settled).map(Some);
+        self.redeclare(organisation, name, change).await.map(|(target, _)| target)
+    }
+
     async fn desired_files(&self) -> Result<BTreeSet<String>, StoreError> {
         let rows = sqlx::query(
             "SELECT DISTINCT file.value ->> 'sha256' AS sha256 FROM targets, json_each(targets.slots) slot, json_each(slot.value, '$.files') file",
@@ -225,6 +247,64 @@ pub(crate) async fn declare_policy(
         .execute(connection)
         .await
         .map_err(&declare)?;
+    Ok((Target { desired: next, ..target }, true))
+}
+
+impl Fleet {
+    /// Gives a robot the document that `change` makes of the one it has, if it makes one.
+    async fn redeclare(
+        &self,
+        organisation: &OrganisationId,
+        name: &TargetName,
+        change: impl FnOnce(&DesiredState, u64) -> Result<Option<DesiredState>, CoreError> + Send + 'static,
+    ) -> Result<(Target, bool), StoreError> {
+        let (organisation, name) = (organisation.clone(), name.clone());
+        self.0.writer.run(move |connection| async move { redeclare(connection, &organisation, &name, change).await }.boxed()).await
+    }
+}
+
+/// The same within a transaction. Deployments that stood for a slot whose content changes are superseded.
+pub(crate) async fn redeclare(
+    connection: &mut SqliteConnection,
+    organisation: &OrganisationId,
+    name: &TargetName,
+    change: impl FnOnce(&DesiredState, u64) -> Result<Option<DesiredState>, CoreError> + Send,
+) -> Result<(Target, bool), StoreError> {
+    let declare = failed("declaring a robot's desired state");
+    let epoch = sqlx::query("SELECT server_epoch FROM server").fetch_one(&mut *connection).await.map_err(&declare)?;
+    let row = sqlx::query("SELECT * FROM targets WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL")
+        .bind(organisation.as_str())
+        .bind(name.as_str())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(&declare)?;
+    let target = target_of(&row.ok_or_else(|| StoreError::Missing { what: "robot", name: name.to_string() })?)?;
+    let Some(next) = change(&target.desired, get_u64(&epoch, "server_epoch")?)? else { return Ok((target, false)) };
+    let (epoch, generation) = (int(next.version.server_epoch)?, int(next.version.generation)?);
+    sqlx::query("UPDATE targets SET server_epoch = ?2, generation = ?3, slots = ?4, vectors = ?5, hold = ?6 WHERE name = ?1")
+        .bind(name.as_str())
+        .bind(epoch)
+        .bind(generation)
+        .bind(json(&next.slots)?)
+        .bind(json(&next.vectors)?)
+        .bind(next.hold.as_ref().map(json).transpose()?)
+        .execute(&mut *connection)
+        .await
+        .map_err(&declare)?;
+    let slots: BTreeSet<&String> = target.desired.slots.keys().chain(next.slots.keys()).collect();
+    for slot in slots.into_iter().filter(|slot| target.desired.slots.get(*slot) != next.slots.get(*slot)) {
+        sqlx::query(
+            "UPDATE deployment_targets SET superseded_server_epoch = ?3, superseded_generation = ?4 \
+             WHERE target = ?1 AND slot = ?2 AND superseded_generation IS NULL",
+        )
+        .bind(name.as_str())
+        .bind(slot)
+        .bind(epoch)
+        .bind(generation)
+        .execute(&mut *connection)
+        .await
+        .map_err(&declare)?;
+    }
     Ok((Target { desired: next, ..target }, true))
 }
 

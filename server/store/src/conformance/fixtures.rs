@@ -55,6 +55,7 @@ pub(super) fn deployment(digest: &str, targets: &[&str]) -> NewDeployment {
 pub(super) fn version(model: &str, content: &str) -> NewModelVersion {
     let file = Digest::of(content.as_bytes());
     let bundle = VersionBundle {
+        kind: SlotKind::Model,
         digest: Digest::of(format!("bundle {content}").as_bytes()).to_string(),
         model_digest: file.to_string(),
         files: vec![BundleFile { path: "model.onnx".into(), size_bytes: content.len() as u64, sha256: file }],

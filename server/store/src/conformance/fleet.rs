@@ -3,9 +3,10 @@
 use edgeflow_core::{
     capture::{Gone, MAX_UNFINISHED},
     command::{Ended, GivenCommand, MAX_OPEN, NewCommand},
+    reconciliation::Settled,
     target::Target,
 };
-use edgeflow_wire::{CaptureInfo, CommandOutcome, Version};
+use edgeflow_wire::{CaptureInfo, CommandOutcome, Version, VersionVector};
 
 use super::fixtures::{deployment, org, other_org, robot, target, target_name};
 use crate::{StoreError, Stores};
@@ -148,6 +149,39 @@ pub async fn a_policy_is_declared_beside_the_slots(stores: Stores) {
     assert!(matches!(set(policy(0)).await, Err(StoreError::Refused(_))));
     assert_eq!(read(&stores, "r1").await, second, "a refusal leaves what was");
     let theirs = stores.targets.set_policy(&other_org(), &target_name("r1"), &policy(5)).await;
+    assert!(matches!(theirs, Err(StoreError::Missing { what: "robot", .. })), "another organisation's robot");
+}
+
+/// Holds, slots that leave, and decisions.
+pub async fn a_robot_is_held_and_its_slots_are_settled(stores: Stores) {
+    enrol(&stores, &["r1"]).await;
+    let (name, slot) = (target_name("r1"), edgeflow_core::SlotName::default_slot());
+    let hold = edgeflow_wire::Hold { reason: "audit".into(), by: "administrator".into(), since_us: 7 };
+    stores.deployments.create_deployment(&org(), &deployment("a", &["r1"])).await.unwrap();
+    let (held, changed) = stores.targets.set_hold(&org(), &name, Some(&hold)).await.unwrap();
+    assert_eq!((held.desired.version, held.desired.hold.as_ref(), changed), (at(1, 2), Some(&hold), true));
+    assert_eq!(read(&stores, "r1").await, held);
+    assert!(!stores.targets.set_hold(&org(), &name, Some(&hold)).await.unwrap().1, "the same again is no change");
+    let standing = async || stores.deployments.standing_deployments(&org(), std::slice::from_ref(&name)).await.unwrap().len();
+    assert_eq!(standing().await, 1, "a hold is no word about slots");
+    let (free, _) = stores.targets.set_hold(&org(), &name, None).await.unwrap();
+    assert_eq!((free.desired.version, free.desired.hold.clone(), free.desired.slots.len()), (at(1, 3), None, 1));
+
+    let mut spec = free.desired.slots["default"].clone();
+    let keep = [Settled { slot: slot.clone(), changes: 2, declare: None }];
+    let settled = stores.targets.settle(&org(), &name, &keep).await.unwrap();
+    let vector = VersionVector { robot: 2, control: at(1, 4) };
+    assert_eq!((settled.desired.vectors["default"], standing().await), (vector, 1), "what was declared stands");
+    spec.digest = "mine".into();
+    let take = [Settled { slot: slot.clone(), changes: 1, declare: Some(spec) }];
+    let settled = stores.targets.settle(&org(), &name, &take).await.unwrap();
+    assert_eq!((settled.desired.slots["default"].digest.as_str(), settled.desired.vectors["default"].robot), ("mine", 2));
+    assert_eq!((standing().await, &read(&stores, "r1").await), (0, &settled));
+
+    let (empty, changed) = stores.targets.undeclare(&org(), &name, &slot).await.unwrap();
+    assert_eq!((empty.desired.slots.len(), empty.desired.vectors["default"].control, changed), (0, at(1, 6), true));
+    assert!(!stores.targets.undeclare(&org(), &name, &slot).await.unwrap().1);
+    let theirs = stores.targets.set_hold(&other_org(), &name, Some(&hold)).await;
     assert!(matches!(theirs, Err(StoreError::Missing { what: "robot", .. })), "another organisation's robot");
 }
 

@@ -57,6 +57,7 @@ macro_rules! conformance_tests {
             a_deployment_declares_and_supersedes
             a_deployment_with_an_unknown_robot_changes_nothing
             a_restored_server_raises_every_desired_state
+            a_robot_is_held_and_its_slots_are_settled
             a_policy_is_declared_beside_the_slots
             a_rollout_is_made_read_and_listed
             a_step_of_a_rollout_declares_and_is_made_once

@@ -1,0 +1,364 @@
+//! The slots beside the inference node's, and what both kinds have in common: changes that somebody made on the robot, and slots for
+//! which nothing is declared any more.
+
+use edgeflow_ros::{constants::lifecycle_msgs::msg::Transition as transition, lifecycle_msgs::srv::ChangeState};
+use edgeflow_wire::{ConfigurationState, LocalChange, SlotSpec, SlotState, SlotStatus, Version, VersionVector};
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Duration};
+
+use crate::{
+    converge::{Answer, Converger, SLOT, Short},
+    download::Wanted,
+    ledger::{Applied, Record},
+};
+
+/// How long a node may take for one step of its lifecycle; configuring loads a model.
+const STEP: Duration = Duration::from_secs(120);
+/// How long the services of a node's lifecycle are waited for.
+const FIND: Duration = Duration::from_secs(2);
+
+/// What is known of a slot that is applied, beside what is on record.
+#[derive(Debug, Default)]
+pub(crate) struct AppliedProgress {
+    status: SlotStatus,
+    reason: String,
+    /// Digest of the watched files when they were last looked at.
+    files: String,
+    /// The desired state whose good end was told.
+    settled: Option<(Version, String)>,
+}
+
+impl AppliedProgress {
+    /// Another policy is no new word about slots.
+    pub(crate) fn carry(&mut self, from: Version, to: Version) {
+        if let Some((settled, _)) = self.settled.as_mut().filter(|(settled, _)| *settled == from) {
+            *settled = to;
+        }
+    }
+}
+
+impl Converger {
+    /// Whether the model slot keeps what somebody loaded on the robot. Called when something else runs than is declared.
+    pub(crate) async fn keeps_local_model(&mut self, answer: Answer, declared: &VersionVector, spec: &SlotSpec) -> Result<bool, Short> {
+        let mut record = self.ledger.get(SLOT);
+        let running = self.progress.running.clone();
+        if answer != Answer::Known {
+            return Ok(record.keeps(declared));
+        }
+        if running.digest.is_empty() {
+            if let Some(local) = record.local.take() {
+                self.ledger.put(SLOT, record).await;
+                let message = format!("{} is gone: the node restarted without it, and what is declared is loaded", local.what);
+                self.recorder.fault("slot default", message).await;
+            }
+            return Ok(false);
+        }
+        let good = self.progress.good_digest();
+        let departures = self.departures.load(Relaxed);
+        let begun = departures != self.progress.departures;
+        self.progress.departures = departures;
+        if begun || record.own.is_none() {
+            // What a node has that has just begun, nobody loaded.
+            let known = good.as_ref() == Some(&running.digest) || record.intended == running.digest;
+            if !known {
+                record.own = Some(running.digest.clone());
+                record.local = None;
+            } else if record.own.is_none() {
+                record.own = Some(String::new());
+            }
+            self.ledger.put(SLOT, record.clone()).await;
+        }
+        let ours = [good.as_deref(), Some(record.intended.as_str()), record.own.as_deref()];
+        if ours.contains(&Some(running.digest.as_str())) {
+            return Ok(false);
+        }
+        if record.local_digest != running.digest {
+            if self.progress.suspect.as_ref() != Some(&running.digest) {
+                // A rollback by the node's own service says so, a moment later perhaps.
+                self.progress.suspect = Some(running.digest);
+                return Err(Short::Later("the node runs another bundle than it did".to_owned()));
+            }
+            let what = format!("{} version {} ({}) was loaded on the robot", running.model, running.version, running.digest);
+            self.changed_here(SLOT, &mut record, declared, running.digest.clone(), what, &spec.digest).await;
+            self.progress.settled = None;
+        }
+        let keeps = record.keeps(declared);
+        if keeps {
+            (self.progress.status, self.progress.reason) = (Some(SlotStatus::Active), String::new());
+        } else {
+            // Somebody decided for what is declared.
+            record.local = None;
+        }
+        self.ledger.put(SLOT, record).await;
+        Ok(keeps)
+    }
+
+    /// Puts a change on record and tells of it.
+    async fn changed_here(&mut self, slot: &str, record: &mut Record, declared: &VersionVector, digest: String, what: String, from: &str) {
+        let local = LocalChange { since_us: self.recorder.clock().now().t_us, what: what.clone(), from: from.to_owned() };
+        record.change(declared.robot, digest, local);
+        let message = format!("{what}: it stands until an operator settles it, with `edgeflow targets resolve`");
+        self.recorder.fault(&format!("slot {slot}"), message).await;
+    }
+
+    /// The declaration of a slot is followed: whatever was changed here is no more.
+    pub(crate) async fn follows(&mut self, slot: &str, version: Version, declared: &VersionVector) {
+        let mut record = self.ledger.get(slot);
+        record.followed = if *declared == VersionVector::default() { version } else { declared.control };
+        record.local = None;
+        record.local_digest = String::new();
+        if slot == SLOT && record.own.is_none() {
+            record.own = Some(String::new());
+        }
+        self.ledger.put(slot, record).await;
+    }
+
+    /// Nothing is declared for the model slot any more: the node is as it would be had nothing ever been.
+    pub(crate) async fn withdraw_model(&mut self, version: Version, declared: &VersionVector) -> Result<(), Short> {
+        let mut record = self.ledger.get(SLOT);
+        if record.followed >= declared.control || record.keeps(declared) {
+            return Ok(());
+        }
+        let answer = self.ask().await;
+        let running = self.progress.running.digest.clone();
+        if answer == Answer::Silent {
+            return Err(Short::Later("the inference node does not say what it runs".to_owned()));
+        }
+        if !running.is_empty() && record.own.as_ref() != Some(&running) {
+            if self.could_not_withdraw(version, SLOT) {
+                return Ok(());
+            }
+            self.restart_node().await?;
+            self.ask().await;
+            record.own = Some(self.progress.running.digest.clone());
+            self.ledger.put(SLOT, record).await;
+        }
+        self.progress.forget_good().await;
+        self.follows(SLOT, declared.control, declared).await;
+        tracing::info!("nothing is declared for the model slot any more");
+        Ok(())
+    }
+
+    /// Takes the node through its lifecycle: it forgets the model and configures itself as from its start.
+    async fn restart_node(&mut self) -> Result<(), Short> {
+        if self.lifecycle.wait_for_service(FIND).await.is_err() {
+            return Err(Short::Failed(
+                "nothing is declared any more, but the inference node has no lifecycle: restart it to take its model out".to_owned(),
+            ));
+        }
+        for (id, name) in [
+            (transition::TRANSITION_DEACTIVATE, "deactivate"),
+            (transition::TRANSITION_CLEANUP, "cleanup"),
+            (transition::TRANSITION_CONFIGURE, "configure"),
+            (transition::TRANSITION_ACTIVATE, "activate"),
+        ] {
+            let mut request = ChangeState::Request::default();
+            request.transition.id = id;
+            match self.lifecycle.call(&request, STEP).await {
+                Ok(answer) if answer.success => {}
+                // One that is inactive already cannot be deactivated; the next steps show whether that matters.
+                Ok(_) if id == transition::TRANSITION_DEACTIVATE => {}
+                Ok(_) => return Err(Short::Failed(format!("nothing is declared any more, but the inference node refuses to {name}"))),
+                Err(error) => return Err(Short::Later(format!("the inference node did not answer to {name}: {error}"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// One attempt at a slot that is applied.
+    pub(crate) async fn converge_applied(
+        &mut self,
+        version: Version,
+        declared: &VersionVector,
+        slot: &str,
+        spec: &SlotSpec,
+    ) -> Result<(), Short> {
+        let Some(applier) = self.appliers.get(slot).filter(|applier| applier.setup.kind == spec.kind) else {
+            return Err(Short::Failed(format!(
+                "this robot has no slot {slot:?} of kind {}: declare it in its bridge's slots_file",
+                spec.kind
+            )));
+        };
+        let now = applier.files().await;
+        let mut record = self.ledger.get(slot);
+        self.notice_files(slot, &mut record, declared, &now).await;
+        if record.keeps(declared) {
+            self.ledger.put(slot, record).await;
+            return Ok(());
+        }
+        let stands = |applied: &Applied| applied.spec.digest == spec.digest && applied.files == now;
+        if record.applied.as_ref().is_some_and(stands) {
+            self.ledger.put(slot, record).await;
+            return self.settle_applied(version, declared, slot, spec).await;
+        }
+        if !now.is_empty() && now == spec.digest {
+            // What somebody made here is what is declared now.
+            record.applied = Some(Applied { spec: spec.clone(), files: now });
+            self.ledger.put(slot, record).await;
+            return self.settle_applied(version, declared, slot, spec).await;
+        }
+        self.ledger.put(slot, record.clone()).await;
+        if self.has_failed(version, slot, spec) {
+            return Ok(());
+        }
+        let wanted = Wanted::new(spec)?;
+        if !self.downloader.has(&wanted.digest) {
+            self.step(version, slot, spec, SlotStatus::Downloading, String::new(), 0).await;
+            let mut newer = self.desired.clone();
+            tokio::select! {
+                fetched = self.downloader.fetch(&wanted, self.link.clone()) => drop(fetched?),
+                _ = newer.changed() => return Err(Short::Later("a newer desired state came".to_owned())),
+            }
+        }
+        self.step(version, slot, spec, SlotStatus::Verifying, String::new(), 0).await;
+        let folder = self.downloader.verify(&wanted).await?;
+        self.step(version, slot, spec, SlotStatus::Warming, String::new(), 0).await;
+        let Some(applier) = self.appliers.get(slot) else { return Ok(()) };
+        match applier.apply(slot, spec, &folder).await {
+            Ok(()) => {
+                record.software = applier.software(slot).await;
+                record.applied = Some(Applied { spec: spec.clone(), files: applier.files().await });
+                self.ledger.put(slot, record).await;
+                self.settle_applied(version, declared, slot, spec).await
+            }
+            Err(reason) => Err(Short::Failed(self.put_back(slot, record, reason).await)),
+        }
+    }
+
+    /// What was applied before is applied again, since nobody knows how far its successor came. Answers the whole reason.
+    async fn put_back(&mut self, slot: &str, mut record: Record, reason: String) -> String {
+        let Some(applier) = self.appliers.get(slot) else { return reason };
+        let Some(before) = record.applied.clone() else { return reason };
+        let again = async {
+            let wanted = Wanted::new(&before.spec).map_err(|error| error.to_string())?;
+            let folder = self.downloader.verify(&wanted).await.map_err(|error| error.to_string())?;
+            applier.apply(slot, &before.spec, &folder).await
+        };
+        match again.await {
+            Ok(()) => {
+                let files = applier.files().await;
+                record.applied = Some(Applied { files, ..before });
+                self.ledger.put(slot, record).await;
+                format!("{reason}; what was there before was applied again")
+            }
+            Err(also) => {
+                record.applied = None;
+                self.ledger.put(slot, record).await;
+                format!("{reason}; what was there before could not be applied again ({also}), so it is not known what is there")
+            }
+        }
+    }
+
+    /// Somebody edits the watched files, or puts them back.
+    async fn notice_files(&mut self, slot: &str, record: &mut Record, declared: &VersionVector, now: &str) {
+        self.progress.applied.entry(slot.to_owned()).or_default().files = now.to_owned();
+        let Some(applied) = record.applied.clone() else { return };
+        if applied.files == now {
+            record.local = None;
+            record.local_digest = String::new();
+        } else if record.local_digest != now || (record.local.is_none() && now.is_empty() && record.local_digest.is_empty()) {
+            let what = format!("the files of {} version {} were changed on the robot", applied.spec.model, applied.spec.version);
+            self.changed_here(slot, record, declared, now.to_owned(), what, &applied.spec.digest).await;
+        } else if !record.keeps(declared) {
+            record.local = None;
+        }
+    }
+
+    async fn settle_applied(&mut self, version: Version, declared: &VersionVector, slot: &str, spec: &SlotSpec) -> Result<(), Short> {
+        self.follows(slot, version, declared).await;
+        let key = (version, spec.digest.clone());
+        let progress = self.progress.applied.entry(slot.to_owned()).or_default();
+        progress.files = self.ledger.get(slot).applied.map(|applied| applied.files).unwrap_or_default();
+        if progress.settled.as_ref() != Some(&key) {
+            progress.settled = Some(key);
+            self.step(version, slot, spec, SlotStatus::Active, String::new(), 0).await;
+            self.prune().await;
+        }
+        Ok(())
+    }
+
+    /// Nothing is declared for a slot any more that was applied.
+    pub(crate) async fn withdraw_applied(&mut self, version: Version, slot: &str, declared: &VersionVector) -> Result<(), Short> {
+        let mut record = self.ledger.get(slot);
+        if record.followed >= declared.control || record.keeps(declared) || self.could_not_withdraw(version, slot) {
+            return Ok(());
+        }
+        let Some(applier) = self.appliers.get(slot) else { return Ok(()) };
+        if record.applied.is_some() {
+            applier.remove(slot).await.map_err(|reason| Short::Failed(format!("nothing is declared any more, but: {reason}")))?;
+            (record.applied, record.software) = (None, String::new());
+            self.ledger.put(slot, record).await;
+        }
+        self.progress.applied.insert(slot.to_owned(), AppliedProgress::default());
+        self.follows(slot, declared.control, declared).await;
+        self.prune().await;
+        Ok(())
+    }
+
+    /// What a slot is at, for people and the control plane.
+    pub(crate) fn note(&mut self, slot: &str, status: SlotStatus, reason: String) {
+        let progress = self.progress.applied.entry(slot.to_owned()).or_default();
+        (progress.status, progress.reason) = (status, reason);
+    }
+
+    /// Digest of what a slot has that is applied: of the files, when somebody changed them.
+    pub(crate) fn applied_digest(&self, slot: &str) -> String {
+        let record = self.ledger.get(slot);
+        match (&record.local, &record.applied) {
+            (Some(_), _) => record.local_digest,
+            (None, Some(applied)) => applied.spec.digest.clone(),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The slots that are applied, as they are told.
+    pub(crate) fn applied_states(&self) -> BTreeMap<String, SlotState> {
+        let nothing = AppliedProgress::default();
+        let state = |(slot, kind): (&String, edgeflow_wire::SlotKind)| {
+            let record = self.ledger.get(slot);
+            let progress = self.progress.applied.get(slot).unwrap_or(&nothing);
+            let applied = record.applied.as_ref().filter(|_| record.local.is_none());
+            let status = match progress.status {
+                SlotStatus::Pending | SlotStatus::Active => {
+                    if applied.is_some() || record.local.is_some() {
+                        SlotStatus::Active
+                    } else {
+                        SlotStatus::Pending
+                    }
+                }
+                other => other,
+            };
+            let state = SlotState {
+                kind,
+                status,
+                model: applied.map(|applied| applied.spec.model.clone()).unwrap_or_default(),
+                version: applied.map(|applied| applied.spec.version.clone()).unwrap_or_default(),
+                digest: self.applied_digest(slot),
+                reason: progress.reason.clone(),
+                software: record.software.clone(),
+                vector: Some(record.vector()),
+                local: record.local,
+            };
+            (slot.clone(), state)
+        };
+        self.appliers.iter().map(|(slot, applier)| (slot, applier.setup.kind)).map(state).collect()
+    }
+
+    /// The watched files of slots, as they are told.
+    pub(crate) fn configurations(&self) -> BTreeMap<String, ConfigurationState> {
+        let watched = self.appliers.iter().filter(|(_, applier)| applier.setup.watch.is_some());
+        let state = |slot: &String| ConfigurationState {
+            digest: self.progress.applied.get(slot).map(|progress| progress.files.clone()).unwrap_or_default(),
+            applied: self.ledger.get(slot).applied.map(|applied| applied.files).unwrap_or_default(),
+        };
+        watched.map(|(slot, _)| (slot.clone(), state(slot))).collect()
+    }
+
+    /// Somebody at the robot gives up what was changed here: what is declared is applied.
+    pub(crate) async fn give_up(&mut self, slot: &str) {
+        let mut record = self.ledger.get(slot);
+        if record.local.take().is_some() {
+            self.ledger.put(slot, record).await;
+            tracing::info!(slot, "what was changed on the robot is given up");
+        }
+    }
+}
