@@ -33,7 +33,7 @@ Examples:
         /// Only members of this group, as declared in the fleet.
         #[arg(long, value_name = "GROUP")]
         group: Option<String>,
-        /// Only those that are ready, progressing, degraded, drifted or offline.
+        /// Only those that are ready, progressing, degraded, drifted, offline or held.
         #[arg(long, value_name = "CONDITION")]
         condition: Option<String>,
         /// Only those that run this model, or this version of it.

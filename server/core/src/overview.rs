@@ -26,6 +26,7 @@ pub struct Brief {
     progressing: bool,
     degraded: bool,
     drifted: bool,
+    held: bool,
     models: BTreeSet<ModelNow>,
 }
 
@@ -40,6 +41,7 @@ impl Brief {
             progressing: view.conditions.progressing,
             degraded: view.conditions.degraded,
             drifted: view.conditions.drifted,
+            held: view.held.is_some(),
             models: models.collect(),
         }
     }
@@ -56,6 +58,7 @@ impl Brief {
             Condition::Degraded => self.degraded,
             Condition::Drifted => self.drifted,
             Condition::Offline => !online,
+            Condition::Held => self.held,
         }
     }
 }
@@ -74,11 +77,14 @@ pub enum Condition {
     Drifted,
     /// It has no open session.
     Offline,
+    /// Somebody keeps it from being changed.
+    Held,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Condition; 5] = [Condition::Ready, Condition::Progressing, Condition::Degraded, Condition::Drifted, Condition::Offline];
+    pub const ALL: [Condition; 6] =
+        [Condition::Ready, Condition::Progressing, Condition::Degraded, Condition::Drifted, Condition::Offline, Condition::Held];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -88,6 +94,7 @@ impl Condition {
             Condition::Degraded => "degraded",
             Condition::Drifted => "drifted",
             Condition::Offline => "offline",
+            Condition::Held => "held",
         }
     }
 }
@@ -96,7 +103,7 @@ impl std::str::FromStr for Condition {
     type Err = CoreError;
 
     fn from_str(word: &str) -> Result<Self, CoreError> {
-        let expected = "ready, progressing, degraded, drifted or offline";
+        let expected = "ready, progressing, degraded, drifted, offline or held";
         let found = Condition::ALL.into_iter().find(|condition| condition.as_str() == word);
         found.ok_or_else(|| CoreError::UnknownWord { what: "condition", word: word.to_owned(), expected })
     }
@@ -212,7 +219,7 @@ mod tests {
     fn brief(site: &str, version: &str, drifted: bool) -> Brief {
         let now = ModelNow { model: "reader".into(), version: version.into(), digest: format!("d{version}") };
         let labels = [("site".to_owned(), site.to_owned())].into();
-        Brief { labels, ready: true, progressing: false, degraded: false, drifted, models: [now].into() }
+        Brief { labels, ready: true, progressing: false, degraded: false, drifted, held: false, models: [now].into() }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The fleet as code: planned, applied as a revision, reviewed by a second person, taken back by applying an older revision as a new one.
 
 use edgeflow_core::{
-    ModelName, OrganisationId, Page, Principal, TargetName,
+    ModelName, OrganisationId, Page, Principal, RobotId, TargetName,
     deployment::NewDeployment,
     fleet::{
         self, Changes, FleetChange, FleetPlan, FleetSpec, NewRevision, Problem, Review, Revision, RevisionHead, RevisionState,
@@ -452,14 +452,19 @@ impl App {
         Err(AppError::Conflict(format!("revision {revision} of the fleet declares {key}={value} for {name}: keep it, or declare another")))
     }
 
-    /// Gives robots what is declared now, if that goes; if not, the background does. So it does in a large fleet: who enrols thousands
-    /// does not have all of them looked at for each.
-    pub(crate) async fn converge_soon(&self) {
+    /// Gives a robot what is declared for it now, if that goes; if not, the background does. So it does in a large fleet: who enrols
+    /// thousands does not have all of them looked at for each.
+    pub(crate) async fn converge_soon(&self, robot: &RobotId) {
         if self.fleet.1.load(Ordering::Relaxed) > LARGE {
             return;
         }
-        if let Err(error) = self.converge_fleet().await {
-            tracing::warn!(%error, "could not give robots what is declared for them; they are looked at again");
+        let converged = async {
+            let Some(now) = self.fleet_now(&robot.organisation).await? else { return Ok(()) };
+            self.converge_with(&robot.organisation, &now, &BTreeSet::from([robot.name.clone()])).await
+        };
+        if let Err(error) = converged.await {
+            let error: AppError = error;
+            tracing::warn!(%error, "could not give a robot what is declared for it; it is looked at again");
         }
     }
 

@@ -50,7 +50,7 @@ impl App {
         self.stores.targets.create_target(&new).await?;
         self.record(principal, Action::EnrolTarget, &format!("target/{}", request.name), serde_json::json!({ "labels": new.labels })).await;
         self.presence.touch(&new.id);
-        self.converge_soon().await;
+        self.converge_soon(&new.id).await;
         Ok(EnrolledTarget { name: request.name, token })
     }
 
@@ -67,7 +67,7 @@ impl App {
         let labelled = self.stores.targets.set_labels(&principal.organisation, name, &labels).await?;
         self.presence.touch(&labelled.id);
         self.record(principal, Action::SetLabels, &format!("target/{name}"), serde_json::json!({ "labels": labels })).await;
-        self.converge_soon().await;
+        self.converge_soon(&labelled.id).await;
         self.target_view(&labelled.id).await?.ok_or_else(|| not_found(name))
     }
 

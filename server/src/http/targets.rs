@@ -65,7 +65,7 @@ pub(crate) struct FilterQuery {
     label: Option<Vec<String>>,
     /// Member of this group, as declared in the fleet.
     group: Option<String>,
-    /// `ready`, `progressing`, `degraded`, `drifted` or `offline`.
+    /// `ready`, `progressing`, `degraded`, `drifted`, `offline` or `held`.
     condition: Option<String>,
     /// What it runs in some slot: `name`, or `name/version`.
     model: Option<String>,
