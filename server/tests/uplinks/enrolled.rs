@@ -40,6 +40,8 @@ async fn three_uplinks_in_turn_with_the_certificate_that_it_enrolled_for() {
         capture_memory_mb: 64,
         capture_budget_mb: 256,
         inference_node: "inference_node".into(),
+        slots_file: Default::default(),
+        battery_topic: String::new(),
         summary_period: Duration::from_secs(5),
         drift_period: Duration::from_secs(60),
         log: edgeflow_edge_log::Options::default(),

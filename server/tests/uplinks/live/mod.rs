@@ -83,6 +83,8 @@ impl Robot {
             capture_memory_mb: 64,
             capture_budget_mb: 256,
             inference_node: "inference_node".into(),
+            slots_file: Default::default(),
+            battery_topic: String::new(),
             summary_period: Duration::from_secs(60),
             drift_period: Duration::from_secs(60),
             log: edgeflow_edge_log::Options::default(),
