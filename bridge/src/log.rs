@@ -39,7 +39,7 @@ pub struct LogSnapshot {
 }
 
 enum Command {
-    Append(NewEntry, Option<Arc<Receipts>>),
+    Append(Box<NewEntry>, Option<Arc<Receipts>>),
     /// Answered when everything that was appended before is on the disk.
     Written(oneshot::Sender<()>),
     Hello(oneshot::Sender<Result<Hello>>),
@@ -136,7 +136,7 @@ impl LogHandle {
     /// # Errors
     /// When the log is closed.
     pub async fn append(&self, entry: NewEntry) -> Result<()> {
-        self.commands.send(Command::Append(entry, None)).await.map_err(|_| BridgeError::LogClosed)
+        self.commands.send(Command::Append(Box::new(entry), None)).await.map_err(|_| BridgeError::LogClosed)
     }
 
     /// As [`LogHandle::append`], and `receipts` learns when the entry is on the disk and when the control plane has it.
@@ -144,7 +144,7 @@ impl LogHandle {
     /// # Errors
     /// When the log is closed.
     pub async fn append_counted(&self, entry: NewEntry, receipts: &Arc<Receipts>) -> Result<()> {
-        self.commands.send(Command::Append(entry, Some(Arc::clone(receipts)))).await.map_err(|_| BridgeError::LogClosed)
+        self.commands.send(Command::Append(Box::new(entry), Some(Arc::clone(receipts)))).await.map_err(|_| BridgeError::LogClosed)
     }
 
     /// Returns when everything that was appended before is on the disk.
@@ -285,7 +285,7 @@ impl Keeper {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Append(entry, receipts) => self.hold(Pending { entry, receipts }),
+            Command::Append(entry, receipts) => self.hold(Pending { entry: *entry, receipts }),
             // What was given up will never be written, and whose it was is not known: nobody is told that all is on the disk.
             Command::Written(answer) if self.overflowed > 0 => drop(answer),
             Command::Written(answer) => {

@@ -17,7 +17,7 @@ async fn run(arguments: &[&str]) -> (Args, Outcome) {
     let mut plan = args.plan(folder.path().to_owned());
     plan.crew.pace =
         Pace { ask: Duration::from_secs(2), apply: Duration::from_millis(100), report: Duration::from_secs(4), missions: true };
-    let outcome = go(&plan, |line| println!("{line}")).await.unwrap();
+    let outcome = go(&plan, |line| eprintln!("{line}")).await.unwrap();
     (args, outcome)
 }
 

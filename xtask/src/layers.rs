@@ -35,7 +35,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("edgeflow_markers", &["edgeflow_ros"]),
     // server/: core <- store <- app <- {http, mqtt, background} <- main
     // What a policy may say is decided in one place, which is as pure as core: a policy that robots would refuse is refused at once.
-    ("edgeflow_core", &["edgeflow_bundle", "edgeflow_policy", "edgeflow_wire"]),
+    // Statistics of drift add up over robots by the arithmetic that robots use.
+    ("edgeflow_core", &["edgeflow_bundle", "edgeflow_drift", "edgeflow_policy", "edgeflow_wire"]),
     ("edgeflow_store", &["edgeflow_bundle", "edgeflow_core", "edgeflow_wire"]),
     ("edgeflow_store_sqlite", &["edgeflow_bundle", "edgeflow_core", "edgeflow_store", "edgeflow_wire"]),
     ("edgeflow_server", &["edgeflow_bundle", "edgeflow_core", "edgeflow_store", "edgeflow_store_sqlite", "edgeflow_wire"]),

@@ -109,8 +109,8 @@ impl App {
     async fn registered_as(&self, principal: &Principal, conflict: &ConflictView) -> Result<SlotSpec, AppError> {
         let digest = &conflict.robot.digest;
         let versions = self.stores.provenance.bundle_versions(&principal.organisation, digest).await?;
-        let specs = versions.iter().rev().filter_map(|(version, _)| version.slot_spec().ok());
-        specs.filter(|spec| spec.kind == conflict.kind && spec.digest == *digest).next().ok_or_else(|| {
+        let mut specs = versions.iter().rev().filter_map(|(version, _)| version.slot_spec().ok());
+        specs.find(|spec| spec.kind == conflict.kind && spec.digest == *digest).ok_or_else(|| {
             let has = if digest.is_empty() { "nothing".to_owned() } else { digest.clone() };
             AppError::Conflict(format!(
                 "the robot has {has} in slot {}, which is no registered {}: register it with `edgeflow model push`, or take the control plane's side",

@@ -2,6 +2,7 @@
 
 use edgeflow_core::{
     OrganisationId, RobotId, TargetName,
+    reconciliation::{self, Standing},
     rollout::{Busy, Release, RobotSeen, Rollout, policy_text, slot_text},
     target::{Attested, Target},
 };
@@ -72,12 +73,11 @@ fn robot_seen(rollout: &Rollout, target: Option<&Target>, attested: &Attested, o
             (declared.map(|policy| policy_text(&policy.document)), policy_state(target, attested))
         }
     };
+    let hold = reconciliation::held(&target.desired, attested).map(|hold| hold.reason);
     // Somebody changed the slot on the robot itself: it does not follow until that is settled.
-    let settled = target.desired.vectors.get(&rollout.spec.slot).map_or(0, |vector| vector.robot);
-    let changed = |slot: &&SlotState| slot.vector.is_some_and(|vector| vector.robot > settled);
-    let local = slot.as_ref().filter(changed).and_then(|slot| slot.local.as_ref());
-    let hold = target.desired.hold.as_ref().or_else(|| state.and_then(|state| state.held.as_ref()));
-    let held = hold.map(|hold| hold.reason.clone()).or_else(|| local.map(|local| format!("it was changed on the robot: {}", local.what)));
+    let stands = reconciliation::slot_standing(&target.desired, &rollout.spec.slot, slot.as_ref()) != Standing::Follows;
+    let local = slot.as_ref().filter(|_| stands).and_then(|slot| slot.local.as_ref());
+    let held = hold.or_else(|| local.map(|local| format!("it was changed on the robot: {}", local.what)));
     RobotSeen {
         online,
         gone: false,

@@ -15,11 +15,11 @@ pub enum FleetError {
         action: &'static str,
         /// Why it failed.
         #[source]
-        source: crate::demo::DemoError,
+        source: Box<crate::demo::DemoError>,
     },
     /// The control plane's program could not be started.
     #[error("could not start the control plane")]
-    Server(#[source] crate::faults::FaultsError),
+    Server(#[source] Box<crate::faults::FaultsError>),
     /// Something this needs is not there.
     #[error("there is no {}: {remedy}", path.display())]
     Missing {
@@ -50,4 +50,10 @@ pub enum FleetError {
     /// The user stopped it.
     #[error("stopped before the run was over")]
     Interrupted,
+}
+
+impl From<crate::faults::FaultsError> for FleetError {
+    fn from(error: crate::faults::FaultsError) -> Self {
+        FleetError::Server(Box::new(error))
+    }
 }

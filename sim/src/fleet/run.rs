@@ -106,7 +106,7 @@ async fn start_server(plan: &Plan, logs: &Path) -> Result<Server, FleetError> {
     }
     // A line for each robot that comes and goes is much to write.
     program.env.push(("EDGEFLOW_LOG", "warn".into()));
-    Server::of(program, logs, &token).await.map_err(FleetError::Server)
+    Ok(Server::of(program, logs, &token).await?)
 }
 
 fn base(server: &Server) -> String {
@@ -114,11 +114,11 @@ fn base(server: &Server) -> String {
 }
 
 fn failed(action: &'static str) -> impl FnOnce(DemoError) -> FleetError {
-    move |source| FleetError::ControlPlane { action, source }
+    move |source| FleetError::ControlPlane { action, source: Box::new(source) }
 }
 
 async fn with_server(plan: &Plan, server: &mut Server, tell: &impl Fn(&str)) -> Result<Outcome, FleetError> {
-    let plane = server.client().map_err(FleetError::Server)?;
+    let plane = server.client()?;
     let old = register(plan, &plane, "v1").await?;
     let new = register(plan, &plane, &plan.bundle).await?;
     let began = Instant::now();
@@ -202,7 +202,7 @@ async fn roll_out(
     new: &Version,
     tell: &impl Fn(&str),
 ) -> Result<((Outcome, String), ControlPlane), FleetError> {
-    let mut plane = server.client().map_err(FleetError::Server)?;
+    let mut plane = server.client()?;
     let read = async |plane: &ControlPlane| {
         let text = plane.metrics().await.map_err(failed("read the metrics"))?;
         Ok::<_, FleetError>(Histogram::read(&text, TICKS))
@@ -226,9 +226,9 @@ async fn roll_out(
             past = past.and(&if killed.len() == 1 { read(&plane).await?.since(&before) } else { read(&plane).await? });
             tell(&format!("{}; the control plane is killed", rollout.told()));
             server.kill().await;
-            server.restart().await.map_err(FleetError::Server)?;
+            server.restart().await?;
             fleet.lead_to(&base(server));
-            plane = server.client().map_err(FleetError::Server)?;
+            plane = server.client()?;
             (began_process, processor) = (Instant::now(), 0.0);
         }
         rollout = plane.rollout(&rollout.id).await.map_err(failed("read the rollout"))?;

@@ -71,8 +71,8 @@ impl Fleet {
         let enrolled = stream::iter(names.iter().enumerate()).map(async |(number, name)| {
             let labels = json!({ "site": format!("site-{:02}", number % SITES), "environment": "simulation" });
             let enrolled = plane.enrol_with(name, &labels).await;
-            let enrolled = enrolled.map_err(|source| FleetError::ControlPlane { action: "enrol a robot", source })?;
-            Ok(Who { name: name.clone(), token: enrolled.token })
+            let enrolled = enrolled.map_err(|source| FleetError::ControlPlane { action: "enrol a robot", source: Box::new(source) })?;
+            Ok::<_, FleetError>(Who { name: name.clone(), token: enrolled.token })
         });
         let everybody: Vec<Who> = enrolled.buffered(AT_ONCE).try_collect().await?;
         let mut robots = JoinSet::new();

@@ -117,13 +117,12 @@ pub enum Error {
     },
     /// Nothing that is installed lets rcl handle a type that was not compiled in.
     #[error(
-        "{type_name} was not compiled in, and {library} of its package cannot be used: {reason}; install {package} and source its workspace"
+        "{type_name} was not compiled in, and {library} of its package cannot be used: {reason}; install {} and source its workspace",
+        type_name.split('/').next().unwrap_or_default()
     )]
     TypeSupport {
         /// The type.
         type_name: String,
-        /// Its interface package.
-        package: String,
         /// The library in which its type support was looked for.
         library: String,
         /// What is wrong with it.

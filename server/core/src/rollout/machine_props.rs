@@ -183,7 +183,7 @@ fn rest(world: &mut World, story: &Story) {
             }
             Phase::Paused => world.act(Act::Rollback).or_else(|_| world.act(Act::Abort)).unwrap(),
             // Nobody is left who could serve it.
-            Phase::Judging if !world.rollout.holds.is_empty() && world.phases().get(&RobotPhase::Deferred).is_none() => {
+            Phase::Judging if !world.rollout.holds.is_empty() && !world.phases().contains_key(&RobotPhase::Deferred) => {
                 world.must(Act::Promote)
             }
             _ => {}

@@ -170,7 +170,7 @@ impl<'a> Package<'a> {
     }
 
     fn unusable(self, library: &str, reason: String) -> Error {
-        Error::TypeSupport { type_name: self.type_name.into(), package: self.name.into(), library: library.into(), reason }
+        Error::TypeSupport { type_name: self.type_name.into(), library: library.into(), reason }
     }
 }
 
