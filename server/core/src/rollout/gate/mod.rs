@@ -1,7 +1,7 @@
 //! Gates: what must hold at the end of a stage, and what the numbers say of it.
 //!
 //! A gate passes, fails, or is inconclusive; too few samples, or a difference that chance explains as well, are never taken for an
-//! answer. `docs/rollouts.md` has the formulas, their sources and the measured error rates.
+//! answer. `docs/rollouts-gates.md` has the formulas, their sources and the measured error rates.
 
 mod compare;
 mod expression;
