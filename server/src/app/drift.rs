@@ -1,7 +1,7 @@
 //! Drift: each robot's newest word on its inputs, and the windows behind it.
 
 use edgeflow_core::{
-    Principal, RobotId, TargetName,
+    OrganisationId, Principal, TargetName,
     drift::{self, DriftReportsView, DriftView},
     drift_fleet::{self, FleetDriftView, RobotReport},
     entry::EntryFilter,
@@ -65,8 +65,9 @@ impl App {
         Ok(DriftReportsView { target: name.to_string(), reports })
     }
 
-    pub(crate) async fn drift_view(&self, robot: &RobotId) -> Result<Option<DriftView>, AppError> {
-        let attested = self.stores.entries.attested(&robot.organisation, std::slice::from_ref(&robot.name)).await?;
-        Ok(attested.get(&robot.name).and_then(|attested| attested.drift()).map(|report| drift::view(&robot.name, report)))
+    /// The newest windows of these robots.
+    pub(crate) async fn drift_views(&self, organisation: &OrganisationId, names: &[TargetName]) -> Result<Vec<DriftView>, AppError> {
+        let attested = self.stores.entries.attested_of(organisation, names, &["drift_report"]).await?;
+        Ok(attested.iter().filter_map(|(name, attested)| Some(drift::view(name, attested.drift()?))).collect())
     }
 }

@@ -52,7 +52,7 @@ impl App {
             })
             .await?;
         let page = Page::cut(found, limit, ToString::to_string);
-        let items = self.views(&principal.organisation, &page.items).await?;
+        let items = self.target_views(&principal.organisation, &page.items).await?;
         Ok(Page { items, next: page.next })
     }
 
@@ -129,7 +129,7 @@ impl App {
     }
 
     /// These robots, as shown.
-    async fn views(&self, organisation: &OrganisationId, names: &[TargetName]) -> Result<Vec<TargetView>, AppError> {
+    pub(crate) async fn target_views(&self, organisation: &OrganisationId, names: &[TargetName]) -> Result<Vec<TargetView>, AppError> {
         let targets = self.stores.targets.targets_named(organisation, names).await?;
         let attested = self.stores.entries.attested(organisation, names).await?;
         let nothing = Attested::default();

@@ -13,6 +13,8 @@ use crate::app::{App, AppError};
 
 /// Longest reason of a hold, bytes.
 const MAX_REASON_BYTES: usize = 1_024;
+/// Robots looked at in one read.
+const CHUNK: usize = 1000;
 
 /// What shall become of slots that were changed on the robot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +135,13 @@ impl App {
         spec: &SlotSpec,
         slot: &SlotName,
     ) -> Result<(), AppError> {
+        for names in names.chunks(CHUNK) {
+            self.refuse_some(principal, names, spec, slot).await?;
+        }
+        Ok(())
+    }
+
+    async fn refuse_some(&self, principal: &Principal, names: &[TargetName], spec: &SlotSpec, slot: &SlotName) -> Result<(), AppError> {
         let attested = self.stores.entries.attested_of(&principal.organisation, names, &["state"]).await?;
         let nothing = Attested::default();
         for target in self.stores.targets.targets_named(&principal.organisation, names).await? {

@@ -6,7 +6,7 @@ use edgeflow_core::{
     principal::{Action, Denied, Resource, Who},
 };
 use edgeflow_store::{Ingested, StoreError};
-use edgeflow_wire::{AckOutcome, Content, DocumentKind, EntryBody, Envelope, LogAck, News, Upstream, Version, WIRE_VERSION};
+use edgeflow_wire::{AckOutcome, Content, DesiredState, DocumentKind, EntryBody, Envelope, LogAck, News, Upstream, Version, WIRE_VERSION};
 use tokio::sync::broadcast;
 
 use crate::app::{App, AppError, Door, auth::hash};
@@ -33,9 +33,14 @@ impl App {
         if principal.who != Who::Robot(name.clone()) {
             return Err(Denied { who: principal.who.clone(), action: Action::WriteLog, resource }.into());
         }
-        let target = self.stores.targets.target(&principal.organisation, name).await?;
-        // It was there when its token was looked at.
-        target.map(|target| target.id).ok_or(AppError::Unauthenticated)
+        // It was there when its token, or its certificate, was looked at for this very request.
+        Ok(App::robot_id(&principal.organisation, name))
+    }
+
+    /// Whether the robot is still enrolled: whoever asks after it began to listen for revocations misses none.
+    pub(crate) async fn still_enrolled(&self, robot: &RobotId) -> Result<(), AppError> {
+        let target = self.stores.targets.target(&robot.organisation, &robot.name).await?;
+        target.map(drop).ok_or(AppError::Unauthenticated)
     }
 
     /// The robot of that name, if it is enrolled.
@@ -141,11 +146,15 @@ impl App {
 
     /// What the robot shall be; `None` as long as nothing was declared.
     pub async fn desired_envelope(&self, robot: &RobotId) -> Result<Option<Envelope>, AppError> {
-        let Some(target) = self.stores.targets.target(&robot.organisation, &robot.name).await? else { return Ok(None) };
-        if target.desired.version.generation == 0 {
+        let target = self.stores.targets.target(&robot.organisation, &robot.name).await?;
+        target.map_or(Ok(None), |target| self.enveloped(&target.desired))
+    }
+
+    fn enveloped(&self, desired: &DesiredState) -> Result<Option<Envelope>, AppError> {
+        if desired.version.generation == 0 {
             return Ok(None);
         }
-        let payload = serde_json::to_string(&target.desired).map_err(AppError::artifact("writing a desired state"))?;
+        let payload = serde_json::to_string(desired).map_err(AppError::artifact("writing a desired state"))?;
         Ok(Some(self.authority.envelope(DocumentKind::DesiredState, payload)))
     }
 
@@ -155,7 +164,7 @@ impl App {
         let Some(target) = self.stores.targets.target(&robot.organisation, &robot.name).await? else { return Ok(None) };
         // Not only what is higher: one who knows something that never was has to hear what is.
         let is_known = known.is_some_and(|known| known == target.desired.version);
-        let desired = if is_known { None } else { self.desired_envelope(robot).await? };
+        let desired = if is_known { None } else { self.enveloped(&target.desired)? };
         let commands = match commands_after {
             Some(after) => self.command_envelopes(robot, after).await?,
             None => Vec::new(),

@@ -1,4 +1,8 @@
 //! Robots without a connection of their own: each is here while it asks, and for a while after.
+//!
+//! How long depends on the robot. One that waits for its answers asks again at once: ten seconds of silence say that it is gone. One
+//! that asks now and then is silent between two questions, and longer when its question or our answer was slow; it is gone when it
+//! missed several. What is usual is learnt from each robot, also across absences, and forgotten when the control plane starts anew.
 
 use edgeflow_core::RobotId;
 use std::{
@@ -13,8 +17,12 @@ use tokio::{
 
 use crate::app::{App, Door, DoorMetrics};
 
-/// How long after its last request a robot counts as gone.
+/// How long after its last request a robot counts as gone, at least.
 const LINGER: Duration = Duration::from_secs(10);
+/// So many of its usual silences in a row are no silence but absence.
+const MISSED: u32 = 3;
+/// A longer silence is an absence and says nothing of what is usual. With [`MISSED`] of them a robot is gone after a minute at most.
+const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 /// Most requests of one robot at a time: a question for news, a document, and what a broken connection left behind.
 const MAX_REQUESTS: usize = 6;
 
@@ -42,6 +50,25 @@ struct Counts {
     watched: bool,
     /// When the last request ended.
     ended: Option<Instant>,
+    silence: Silence,
+}
+
+/// What is usual between two requests of a robot.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Silence(Duration);
+
+impl Silence {
+    /// It was silent so long and is here. A longer silence is believed at once, shorter ones little by little.
+    fn was(&mut self, long: Duration) {
+        if long <= LONGEST_SILENCE {
+            self.0 = long.max(self.0 - self.0 / 8);
+        }
+    }
+
+    /// How long it may be silent before it is gone.
+    fn linger(self) -> Duration {
+        LINGER.max(self.0 * MISSED)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,13 +90,20 @@ impl Visits {
             if counts.requests >= MAX_REQUESTS {
                 return None;
             }
+            if counts.requests == 0
+                && let Some(ended) = counts.ended
+            {
+                counts.silence.was(ended.elapsed());
+            }
             counts.requests += 1;
             visitor.clone()
         };
         let visit = Visit { visits: self.clone(), robot: robot.clone(), visitor };
         let mut here = visit.visitor.here.lock().await;
-        if !*here && let Some(app) = self.app.upgrade() {
-            app.robot_connected(robot, self.door).await;
+        if !*here {
+            if let Some(app) = self.app.upgrade() {
+                app.robot_connected(robot, self.door).await;
+            }
             self.metrics.robots.inc();
             *here = true;
         }
@@ -80,34 +114,29 @@ impl Visits {
     /// Waits until the robot has not asked for a while, and tells that it is gone.
     async fn watch(self: Arc<Self>, robot: RobotId, visitor: Arc<Visitor>) {
         loop {
+            // Whoever comes while this is held waits for it.
+            let mut here = visitor.here.lock().await;
             let until = {
                 let mut counts = lock(&visitor.counts);
                 if counts.requests > 0 {
+                    // Its end is watched anew.
                     counts.watched = false;
                     return;
                 }
-                counts.ended.map_or_else(Instant::now, |ended| ended + LINGER)
+                counts.ended.map_or_else(Instant::now, |ended| ended + counts.silence.linger())
             };
             if until <= Instant::now() {
-                break;
+                if std::mem::take(&mut *here) {
+                    if let Some(app) = self.app.upgrade() {
+                        app.robot_disconnected(&robot, self.door).await;
+                    }
+                    self.metrics.robots.dec();
+                }
+                lock(&visitor.counts).watched = false;
+                return;
             }
+            drop(here);
             sleep_until(until).await;
-        }
-        let mut here = visitor.here.lock().await;
-        let idle = || lock(&visitor.counts).requests == 0;
-        if idle()
-            && *here
-            && let Some(app) = self.app.upgrade()
-        {
-            app.robot_disconnected(&robot, self.door).await;
-            self.metrics.robots.dec();
-            *here = false;
-        }
-        // Whoever came meanwhile counts in this very visitor and waits for `here`.
-        let mut robots = lock(&self.robots);
-        lock(&visitor.counts).watched = false;
-        if idle() {
-            robots.remove(&robot);
         }
     }
 }
@@ -137,5 +166,37 @@ impl Drop for Visit {
                 runtime.spawn(self.visits.clone().watch(self.robot.clone(), self.visitor.clone()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn one_that_asks_now_and_then_may_miss_some_questions_and_one_that_asks_at_once_none() {
+        let mut silence = Silence::default();
+        assert_eq!(silence.linger(), LINGER);
+        for (long, linger) in [(7.0, 21.0), (6.5, 19.5), (12.0, 36.0), (7.0, 31.5)] {
+            assert!(seconds(long) < silence.linger(), "gone after {long} s of silence");
+            silence.was(seconds(long));
+            assert_eq!(silence.linger(), seconds(linger));
+        }
+        (0..40).for_each(|_| silence.was(seconds(0.01)));
+        assert_eq!(silence.linger(), LINGER);
+    }
+
+    #[test]
+    fn an_absence_says_nothing_of_what_is_usual() {
+        let mut silence = Silence::default();
+        silence.was(seconds(8.0 * 3600.0));
+        assert_eq!(silence.linger(), LINGER);
+        silence.was(seconds(20.0));
+        silence.was(seconds(20.5));
+        assert_eq!(silence.linger(), seconds(60.0));
     }
 }

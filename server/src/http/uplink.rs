@@ -134,8 +134,7 @@ pub(crate) async fn desired(
     let robot = app.robot_itself(&who, &target).await?;
     let _visit = uplink.visits.enter(&robot).await.ok_or_else(|| uplink.ended(Outcome::TooMany))?;
     let waiting = Waiting::begin(uplink, &robot);
-    // Once more, now that a revocation would be heard of.
-    app.robot_itself(&who, &target).await?;
+    app.still_enrolled(&robot).await?;
     loop {
         if let Some(news) = app.news(&robot, known, query.commands_after).await? {
             uplink.metrics.sent.inc();

@@ -61,6 +61,6 @@ pub trait EntryStore: Send + Sync {
         kinds: &[&str],
     ) -> Result<BTreeMap<TargetName, Attested>, StoreError>;
 
-    /// Steps that may answer these deployments, in the order in which they arrived.
+    /// The last step of each robot of each of these deployments that may answer it, in the order in which they arrived.
     async fn attestations(&self, organisation: &OrganisationId, deployments: &[Deployment]) -> Result<Vec<Attestation>, StoreError>;
 }

@@ -149,6 +149,20 @@ async fn a_robot_that_asks_is_here_and_one_that_has_ceased_to_ask_is_gone() {
     world.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_robot_that_asks_now_and_then_is_here_though_it_misses_a_question() {
+    let world = World::start().await;
+    let robot = world.server.enrol("robot-1").await;
+    let ask = async || assert_eq!(answer(news(&world, "robot-1", &robot.token, "wait_s=0")).await.0, StatusCode::NO_CONTENT);
+    ask().await;
+    // A silence that is no absence, and then one that is longer: what the robot does is the test, nothing is waited for.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    ask().await;
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    assert_eq!(world.server.get("/targets/robot-1").await["online"], true);
+    world.stop().await;
+}
+
 /// Lets so many bytes a second through to `upstream`, and what comes back at once.
 async fn slow(upstream: std::net::SocketAddr, bytes_per_s: usize) -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

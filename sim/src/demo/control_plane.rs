@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use super::DemoError;
 
+/// As long as anything here lasts.
+const FOREVER: Duration = Duration::from_secs(24 * 3600);
 /// Rows per page when a list is read whole.
 pub(super) const PAGE: usize = 500;
 
@@ -265,6 +267,14 @@ impl ControlPlane {
     pub(crate) async fn metrics(&self) -> Result<String, DemoError> {
         let failed = |source| DemoError::Http { method: "GET", path: "/metrics".to_owned(), source };
         self.request_at(Method::GET, "/metrics").send().await.map_err(failed)?.text().await.map_err(failed)
+    }
+
+    /// The stream of changes; it does not end by itself.
+    pub(crate) async fn stream(&self) -> Result<reqwest::Response, DemoError> {
+        let path = "/stream";
+        let failed = |source| DemoError::Http { method: "GET", path: path.to_owned(), source };
+        let request = self.request(Method::GET, path).timeout(FOREVER);
+        request.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)
     }
 
     /// Who answers there.

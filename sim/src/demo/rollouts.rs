@@ -23,9 +23,11 @@ pub struct Rollout {
     pub stage: String,
     /// Phase of robots to how many are in it.
     pub robots: BTreeMap<String, usize>,
-    /// Stage by stage.
+    /// Stage by stage; none in short.
+    #[serde(default)]
     pub plan: Vec<Stage>,
-    /// What happened, oldest first.
+    /// What happened, oldest first; nothing in short.
+    #[serde(default)]
     pub history: Vec<Happened>,
 }
 
@@ -128,6 +130,15 @@ impl ControlPlane {
     /// How a rollout stands.
     pub(crate) async fn rollout(&self, id: &str) -> Result<Rollout, DemoError> {
         self.get(&format!("/rollouts/{id}")).await
+    }
+
+    /// The same in short, as it costs the control plane least; of the newest rollouts only.
+    pub(crate) async fn rollout_in_short(&self, id: &str) -> Result<Rollout, DemoError> {
+        let newest: Page<Rollout> = self.get("/rollouts?limit=10").await?;
+        match newest.items.into_iter().find(|rollout| rollout.id == id) {
+            Some(rollout) => Ok(rollout),
+            None => self.rollout(id).await,
+        }
     }
 
     /// Every robot of a rollout.

@@ -48,6 +48,9 @@ pub struct Args {
     /// Kill the control plane while this stage is under way: canary, tenth, half or all; may be said several times.
     #[arg(long, value_name = "STAGE")]
     pub kill_in: Vec<String>,
+    /// Dashboards that are open meanwhile, and read every change.
+    #[arg(long, default_value_t = 1)]
+    pub watchers: usize,
     /// Minutes that the rollout may take.
     #[arg(long, default_value_t = 15)]
     pub minutes: u64,
@@ -83,6 +86,7 @@ impl Args {
             strategy: strategy(self.robots, self.deadline_s, self.max_concurrent, !self.no_gates),
             gates: if self.no_gates { json!([]) } else { json!([sound()]) },
             kill_in: self.kill_in.iter().cloned().collect::<BTreeSet<_>>(),
+            watchers: self.watchers,
             limit: Duration::from_secs(60 * self.minutes),
             bin_dir: self.bin_dir.clone().unwrap_or_else(here),
             models_dir: self.models_dir.clone().unwrap_or_else(models),
@@ -158,6 +162,7 @@ pub async fn run(args: Args) -> ExitCode {
 
 fn lines(outcome: &Outcome) -> Vec<String> {
     let Outcome { ticks, traffic, rollout_s, .. } = outcome;
+    let told: Vec<String> = outcome.told.iter().map(|(event, count)| format!("{count} {event}")).collect();
     vec![
         format!("deployment {:.1} s, rollout {rollout_s:.1} s ({})", outcome.deployment_s, outcome.state),
         format!(
@@ -177,6 +182,7 @@ fn lines(outcome: &Outcome) -> Vec<String> {
             traffic.within_ms(0.95),
             traffic.within_ms(0.99)
         ),
+        format!("dashboards were told: {}", told.join(", ")),
     ]
 }
 

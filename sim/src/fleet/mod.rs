@@ -13,6 +13,7 @@ mod robot;
 mod run;
 mod says;
 mod several;
+mod watch;
 
 pub use args::{Args, run};
 pub use behaviour::{Behaviour, Shares, behaviours};

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::check::{Bundles, Everyone, Found, misplaced, misplaced_robots, not_back};
 use super::figures::{Histogram, processor_s, resident_mb};
 use super::several::{Crew, Fleet};
+use super::watch::Watchers;
 use super::{FleetError, Traffic};
 use crate::demo::DemoError;
 use crate::demo::args::Paths;
@@ -25,8 +26,8 @@ use crate::faults::server::Server;
 const MODEL: &str = "label-reader";
 /// The histogram of the reconciler's ticks, seconds.
 const TICKS: &str = "edgeflow_rollout_tick_seconds";
-/// Between two looks at how it goes.
-const LOOK: Duration = Duration::from_millis(500);
+/// Between two looks at how it goes: looking is not to be the load.
+const LOOK: Duration = Duration::from_secs(1);
 /// Between two words on how it goes.
 const WORD: Duration = Duration::from_secs(5);
 /// How long everybody who comes back may take to have what they missed.
@@ -47,6 +48,8 @@ pub struct Plan {
     pub gates: serde_json::Value,
     /// The control plane is killed once while each of these stages is under way, and started again.
     pub kill_in: BTreeSet<String>,
+    /// Dashboards that are open during the rollout.
+    pub watchers: usize,
     /// How long the rollout may take.
     pub limit: Duration,
     /// Folder of the program `edgeflow-server`.
@@ -82,6 +85,8 @@ pub struct Outcome {
     pub cores: f64,
     /// The robots' questions during the rollout.
     pub traffic: Traffic,
+    /// What dashboards were told during the rollout: kind of event to how many.
+    pub told: BTreeMap<String, u64>,
 }
 
 /// Runs it; `tell` gets a line now and then. Call it on a thread that lives as long as the run: the control plane takes its end for ours.
@@ -158,7 +163,7 @@ async fn with_server(plan: &Plan, server: &mut Server, tell: &impl Fn(&str)) -> 
             if wrong.is_empty() || began.elapsed() > CATCH_UP {
                 break;
             }
-            tokio::time::sleep(LOOK * 4).await;
+            tokio::time::sleep(LOOK * 2).await;
         }
         tell(&format!(
             "{} came back; {} robots are misplaced after {:.1} s",
@@ -212,6 +217,7 @@ async fn roll_out(
     let release = json!({ "kind": "model", "name": new.model, "version": new.version });
     let spec = json!({ "release": release, "strategy": plan.strategy, "gates": plan.gates, "description": "over a simulated fleet" });
     let mut began_process = Instant::now();
+    let mut watchers = Watchers::open(&plane, plan.watchers);
     let (began, mut processor) = (Instant::now(), processor);
     let mut rollout = plane.roll_out(&spec).await.map_err(failed("ask for the rollout"))?;
     let (mut killed, mut most, mut told) = (BTreeSet::new(), (0.0, 0.0), Instant::now());
@@ -221,7 +227,8 @@ async fn roll_out(
             let seen = rollout.told();
             return Err(FleetError::Deadline { what: "the rollout to end", limit_s: plan.limit.as_secs(), seen });
         }
-        tokio::time::sleep(LOOK).await;
+        // Whoever kills has to see a stage while it is under way.
+        tokio::time::sleep(if plan.kill_in.is_empty() { LOOK } else { LOOK / 4 }).await;
         if plan.kill_in.contains(&rollout.stage) && under_way(&rollout) && killed.insert(rollout.stage.clone()) {
             past = past.and(&if killed.len() == 1 { read(&plane).await?.since(&before) } else { read(&plane).await? });
             tell(&format!("{}; the control plane is killed", rollout.told()));
@@ -229,9 +236,12 @@ async fn roll_out(
             server.restart().await?;
             fleet.lead_to(&base(server));
             plane = server.client()?;
+            watchers = Watchers::open(&plane, plan.watchers);
             (began_process, processor) = (Instant::now(), 0.0);
         }
-        rollout = plane.rollout(&rollout.id).await.map_err(failed("read the rollout"))?;
+        let look =
+            async || if plan.kill_in.is_empty() { plane.rollout_in_short(&rollout.id).await } else { plane.rollout(&rollout.id).await };
+        rollout = look().await.map_err(failed("read the rollout"))?;
         let (now, ever) = server.id().and_then(resident_mb).unwrap_or_default();
         most = (f64::max(most.0, now), f64::max(most.1, ever));
         if told.elapsed() > WORD {
@@ -244,6 +254,7 @@ async fn roll_out(
     }
     let rollout_s = began.elapsed().as_secs_f64();
     let ticks = past.and(&if killed.is_empty() { current.since(&before) } else { current });
+    rollout = plane.rollout(&rollout.id).await.map_err(failed("read the rollout"))?;
     let failed = rollout.history.iter().rfind(|happened| happened.happened == "stage_failed");
     let cause = failed.or(rollout.history.last()).map(|happened| happened.cause.clone()).unwrap_or_default();
     tell(&format!("{} after {rollout_s:.1} s: {}; {cause}", rollout.phase, rollout.told()));
@@ -260,6 +271,7 @@ async fn roll_out(
         rss_mb: most,
         cores: used / began_process.elapsed().as_secs_f64(),
         traffic: fleet.traffic().since(&traffic),
+        told: watchers.told(),
     };
     Ok(((outcome, rollout.id), plane))
 }
@@ -319,7 +331,7 @@ async fn wait<T>(
         match look().await? {
             Ok(value) => return Ok(value),
             Err(seen) if began.elapsed() > limit => return Err(FleetError::Deadline { what, limit_s: limit.as_secs(), seen }),
-            Err(_) => tokio::time::sleep(LOOK / 2).await,
+            Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
 }

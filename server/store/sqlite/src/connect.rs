@@ -1,10 +1,11 @@
 //! Opening one file: migrations, one writer, a pool of readers.
 
 use edgeflow_store::StoreError;
+use futures::{Stream, TryStreamExt};
 use sqlx::{
     ConnectOptions, Connection, SqlitePool,
     migrate::Migrator,
-    sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use std::{
     path::{Path, PathBuf},
@@ -73,4 +74,17 @@ impl Database {
 /// Wraps what the database says, with what was tried.
 pub(crate) fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| StoreError::Failed { operation, source: Box::new(source) }
+}
+
+/// What each row of a query says. Rows take a kilobyte and more: thousands of them are never held together.
+pub(crate) async fn each<T>(
+    mut rows: impl Stream<Item = sqlx::Result<SqliteRow>> + Unpin,
+    operation: &'static str,
+    mut read: impl FnMut(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut all = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(failed(operation))? {
+        all.push(read(&row)?);
+    }
+    Ok(all)
 }

@@ -5,18 +5,20 @@ use edgeflow_core::{
     OrganisationId, TargetName,
     deployment::{Asked, Deployment, NewDeployment},
     desired,
+    target::Target,
 };
 use edgeflow_store::{DeploymentStore, StoreError};
 use edgeflow_wire::Version;
-use futures::FutureExt;
+use futures::{FutureExt, Stream};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use std::collections::BTreeMap;
 
 use crate::{
     Fleet,
-    connect::failed,
+    connect::{each, failed},
     decode::{get, get_name, get_u64, int, json},
     rollout_hold,
-    target::target_of,
+    target::{NAMED, target_of},
 };
 
 const LIST: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.superseded_server_epoch, t.superseded_generation \
@@ -34,6 +36,16 @@ const STANDING: &str = "SELECT d.*, t.target, t.server_epoch, t.generation, t.su
      WHERE d.organisation = ?1 AND d.rollout IS NULL AND d.id IN (SELECT s.deployment FROM json_each(?2) k CROSS JOIN deployment_targets s \
      WHERE s.target = k.value AND s.superseded_generation IS NULL) \
      ORDER BY d.id DESC, t.target";
+
+/// Rows of a JSON array `[target, epoch, generation, ..]` put an end to what stood in a slot of these robots.
+pub(crate) const SUPERSEDE: &str = "UPDATE deployment_targets SET superseded_server_epoch = k.value ->> 1, \
+     superseded_generation = k.value ->> 2 FROM json_each(?1) k WHERE deployment_targets.target = k.value ->> 0 \
+     AND deployment_targets.slot = ?2 AND deployment_targets.superseded_generation IS NULL";
+/// Rows of such an array are what a deployment asked for.
+pub(crate) const ASK: &str = "INSERT INTO deployment_targets (deployment, organisation, target, slot, server_epoch, generation) \
+     SELECT ?1, ?2, k.value ->> 0, ?3, k.value ->> 1, k.value ->> 2 FROM json_each(?4) k";
+/// Robots declared for in one statement.
+const CHUNK: usize = 1000;
 
 #[async_trait]
 impl DeploymentStore for Fleet {
@@ -57,13 +69,8 @@ impl DeploymentStore for Fleet {
     }
 
     async fn standing_deployments(&self, organisation: &OrganisationId, targets: &[TargetName]) -> Result<Vec<Deployment>, StoreError> {
-        let rows = sqlx::query(STANDING)
-            .bind(organisation.as_str())
-            .bind(json(&targets)?)
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("listing the deployments of robots"))?;
-        collect(&rows)
+        let rows = sqlx::query(STANDING).bind(organisation.as_str()).bind(json(&targets)?).fetch(&self.0.readers);
+        collect(rows, "listing the deployments of robots").await
     }
 
     async fn deployments_of(
@@ -76,8 +83,7 @@ impl DeploymentStore for Fleet {
         let query =
             sqlx::query(if target.is_some() { OF_BUNDLE_TO } else { OF_BUNDLE }).bind(organisation.as_str()).bind(digest).bind(limit);
         let query = if let Some(target) = target { query.bind(target.as_str()) } else { query };
-        let rows = query.fetch_all(&self.0.readers).await.map_err(failed("listing a bundle's deployments"))?;
-        collect(&rows)
+        collect(query.fetch(&self.0.readers), "listing a bundle's deployments").await
     }
 }
 
@@ -89,16 +95,8 @@ impl Fleet {
         rollout: Option<i64>,
         limit: u32,
     ) -> Result<Vec<Deployment>, StoreError> {
-        let rows = sqlx::query(LIST)
-            .bind(organisation.as_str())
-            .bind(below)
-            .bind(from)
-            .bind(limit)
-            .bind(rollout)
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("listing deployments"))?;
-        collect(&rows)
+        let rows = sqlx::query(LIST).bind(organisation.as_str()).bind(below).bind(from).bind(limit).bind(rollout).fetch(&self.0.readers);
+        collect(rows, "listing deployments").await
     }
 }
 
@@ -126,9 +124,8 @@ pub(crate) async fn create(
     .map_err(&deploy)?;
     let id = get(&row, "id")?;
     let mut asked = Vec::with_capacity(new.targets.len());
-    for target in &new.targets {
-        let version = declare(connection, organisation, &new, id, target, server_epoch).await?;
-        asked.push(Asked { target: target.clone(), version, superseded_by: None });
+    for targets in new.targets.chunks(CHUNK) {
+        asked.extend(declare(connection, organisation, (&new, id), targets, server_epoch).await?);
     }
     asked.sort_by(|a, b| a.target.cmp(&b.target));
     let NewDeployment { model, version, spec, slot, created_at_us, created_by, .. } = new;
@@ -141,64 +138,54 @@ pub(crate) async fn server_epoch(connection: &mut SqliteConnection) -> Result<u6
     get_u64(&row, "server_epoch")
 }
 
-/// Gives one robot its next desired state.
+/// Gives robots their next desired states.
 async fn declare(
     connection: &mut SqliteConnection,
     organisation: &OrganisationId,
-    new: &NewDeployment,
-    deployment: i64,
-    target: &TargetName,
+    (new, deployment): (&NewDeployment, i64),
+    names: &[TargetName],
     server_epoch: u64,
-) -> Result<Version, StoreError> {
-    let declare = failed("declaring a robot's desired state");
-    let row = sqlx::query("SELECT * FROM targets WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL")
-        .bind(organisation.as_str())
-        .bind(target.as_str())
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(&declare)?;
-    let row = row.ok_or_else(|| StoreError::Missing { what: "robot", name: target.to_string() })?;
-    let next = desired::with_slot(&target_of(&row)?.desired, server_epoch, &new.slot, new.spec.clone())?;
-    let (epoch, generation) = (int(next.version.server_epoch)?, int(next.version.generation)?);
-    sqlx::query("UPDATE targets SET server_epoch = ?2, generation = ?3, slots = ?4, vectors = ?5 WHERE name = ?1")
-        .bind(target.as_str())
-        .bind(epoch)
-        .bind(generation)
-        .bind(json(&next.slots)?)
-        .bind(json(&next.vectors)?)
-        .execute(&mut *connection)
-        .await
-        .map_err(&declare)?;
+) -> Result<Vec<Asked>, StoreError> {
+    let declare = failed("declaring the desired states of robots");
+    let rows = sqlx::query(NAMED).bind(organisation.as_str()).bind(json(&names)?).fetch(&mut *connection);
+    let found = each(rows, "reading the robots of a deployment", target_of).await?;
+    let found: BTreeMap<&TargetName, &Target> = found.iter().map(|target| (&target.id.name, target)).collect();
+    let (mut asked, mut changes) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+    for name in names {
+        let target = found.get(name).ok_or_else(|| StoreError::Missing { what: "robot", name: name.to_string() })?;
+        let next = desired::with_slot(&target.desired, server_epoch, &new.slot, new.spec.clone())?;
+        let version = next.version;
+        changes.push((name, int(version.server_epoch)?, int(version.generation)?, json(&next.slots)?, json(&next.vectors)?));
+        asked.push(Asked { target: name.clone(), version, superseded_by: None });
+    }
+    let changes = json(&changes)?;
     sqlx::query(
-        "UPDATE deployment_targets SET superseded_server_epoch = ?3, superseded_generation = ?4 \
-         WHERE target = ?1 AND slot = ?2 AND superseded_generation IS NULL",
+        "UPDATE targets SET server_epoch = k.value ->> 1, generation = k.value ->> 2, slots = k.value ->> 3, vectors = k.value ->> 4 \
+         FROM json_each(?1) k WHERE targets.name = k.value ->> 0",
     )
-    .bind(target.as_str())
-    .bind(new.slot.as_str())
-    .bind(epoch)
-    .bind(generation)
+    .bind(&changes)
     .execute(&mut *connection)
     .await
     .map_err(&declare)?;
-    sqlx::query(
-        "INSERT INTO deployment_targets (deployment, organisation, target, slot, server_epoch, generation) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )
-    .bind(deployment)
-    .bind(organisation.as_str())
-    .bind(target.as_str())
-    .bind(new.slot.as_str())
-    .bind(epoch)
-    .bind(generation)
-    .execute(connection)
-    .await
-    .map_err(&declare)?;
-    Ok(next.version)
+    sqlx::query(SUPERSEDE).bind(&changes).bind(new.slot.as_str()).execute(&mut *connection).await.map_err(&declare)?;
+    sqlx::query(ASK)
+        .bind(deployment)
+        .bind(organisation.as_str())
+        .bind(new.slot.as_str())
+        .bind(&changes)
+        .execute(connection)
+        .await
+        .map_err(&declare)?;
+    Ok(asked)
 }
 
 /// One row per robot, those of a deployment together, to deployments.
-pub(crate) fn collect(rows: &[SqliteRow]) -> Result<Vec<Deployment>, StoreError> {
+pub(crate) async fn collect(
+    rows: impl Stream<Item = sqlx::Result<SqliteRow>> + Unpin,
+    operation: &'static str,
+) -> Result<Vec<Deployment>, StoreError> {
     let mut deployments: Vec<Deployment> = Vec::new();
-    for row in rows {
+    let add = |row: &SqliteRow| {
         let id: i64 = get(row, "id")?;
         if deployments.last().is_none_or(|last| last.id != id) {
             deployments.push(Deployment {
@@ -217,7 +204,9 @@ pub(crate) fn collect(rows: &[SqliteRow]) -> Result<Vec<Deployment>, StoreError>
         if let Some(deployment) = deployments.last_mut() {
             deployment.asked.push(asked);
         }
-    }
+        Ok(())
+    };
+    each(rows, operation, add).await?;
     Ok(deployments)
 }
 

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Telemetry,
-    connect::failed,
+    connect::{each, failed},
     decode::{class_number, content, corrupt, get, get_class, get_json, get_name, get_u64, int, json},
     ingest,
     project::{moment_of, slot_of},
@@ -71,12 +71,15 @@ const ATTESTED: [&str; 3] = [
      CROSS JOIN slots s ON s.robot = r.id",
 ];
 
-/// One row per key of a JSON array `[target, slot, digest, epoch, generation, superseding epoch, superseding generation]`.
-const ATTESTATIONS: &str = "SELECT r.target, a.slot, a.server_epoch, a.generation, a.digest, a.status, a.reason, a.at_us \
+/// The last row of each key of a JSON array `[target, slot, digest, epoch, generation, superseding epoch, superseding generation]`.
+const ATTESTATIONS: &str = "SELECT a.id, r.target, a.slot, a.server_epoch, a.generation, a.digest, a.status, a.reason, a.at_us \
      FROM json_each(?2) k CROSS JOIN robots r ON r.organisation = ?1 AND r.target = k.value ->> 0 \
-     CROSS JOIN attestations a ON a.robot = r.id AND a.slot = k.value ->> 1 AND a.digest = k.value ->> 2 \
-     AND (a.server_epoch, a.generation) >= (k.value ->> 3, k.value ->> 4) \
-     AND (a.server_epoch, a.generation) < (k.value ->> 5, k.value ->> 6) ORDER BY a.id";
+     CROSS JOIN attestations a ON a.id = (SELECT MAX(l.id) FROM attestations l \
+     WHERE l.robot = r.id AND l.slot = k.value ->> 1 AND l.digest = k.value ->> 2 \
+     AND (l.server_epoch, l.generation) >= (k.value ->> 3, k.value ->> 4) \
+     AND (l.server_epoch, l.generation) < (k.value ->> 5, k.value ->> 6))";
+/// Keys in one statement.
+const CHUNK: usize = 1000;
 
 #[async_trait]
 impl EntryStore for Telemetry {
@@ -189,13 +192,13 @@ impl EntryStore for Telemetry {
                 keys.push((&asked.target, &deployment.slot, &deployment.digest, from.0, from.1, until.0, until.1));
             }
         }
-        let rows = sqlx::query(ATTESTATIONS)
-            .bind(organisation.as_str())
-            .bind(json(&keys)?)
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("reading attestations"))?;
-        rows.iter().map(attestation_of).collect()
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(CHUNK) {
+            let rows = sqlx::query(ATTESTATIONS).bind(organisation.as_str()).bind(json(&keys)?).fetch(&self.0.readers);
+            found.extend(each(rows, "reading attestations", |row| Ok((get::<i64>(row, "id")?, attestation_of(row)?))).await?);
+        }
+        found.sort_unstable_by_key(|(id, _)| *id);
+        Ok(found.into_iter().map(|(_, attestation)| attestation).collect())
     }
 }
 
@@ -207,28 +210,30 @@ impl Telemetry {
         targets: &[TargetName],
         kinds: Option<String>,
     ) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
-        let read = failed("reading what robots attested");
+        const WHAT: &str = "reading what robots attested";
         let names = json(&targets)?;
-        let mut reader = self.0.readers.begin().await.map_err(&read)?;
-        let mut tables = Vec::with_capacity(ATTESTED.len());
-        for sql in ATTESTED {
-            let rows = sqlx::query(sql).bind(organisation.as_str()).bind(&names).bind(&kinds).fetch_all(&mut *reader).await;
-            tables.push(rows.map_err(&read)?);
-        }
-        let [robots, newest, slots] = tables.as_slice() else { return Ok(BTreeMap::new()) };
+        let mut reader = self.0.readers.begin().await.map_err(failed(WHAT))?;
         let mut attested: BTreeMap<TargetName, Attested> = BTreeMap::new();
-        for row in robots {
+        let [robots, newest, slots] = ATTESTED;
+        let ask = |sql| sqlx::query(sql).bind(organisation.as_str()).bind(&names);
+        let seen = |row: &SqliteRow| {
             attested.entry(get_name(row, "target")?).or_default().last_seen_us = get(row, "last_seen_us")?;
-        }
-        for row in newest {
+            Ok(())
+        };
+        each(ask(robots).fetch(&mut *reader), WHAT, seen).await?;
+        let said = |row: &SqliteRow| {
             let kind: String = get(row, "kind")?;
             let newest = Newest { at: moment_of(row)?, received_us: get(row, "received_us")?, content: content(&kind, get(row, "body")?)? };
             attested.entry(get_name(row, "target")?).or_default().newest.insert(kind, newest);
-        }
-        for row in slots {
+            Ok(())
+        };
+        each(ask(newest).bind(&kinds).fetch(&mut *reader), WHAT, said).await?;
+        let has = |row: &SqliteRow| {
             let (slot, now) = slot_of(row)?;
             attested.entry(get_name(row, "target")?).or_default().slots.insert(slot, now);
-        }
+            Ok(())
+        };
+        each(ask(slots).fetch(&mut *reader), WHAT, has).await?;
         Ok(attested)
     }
 }

@@ -28,6 +28,7 @@ mod model_change;
 mod multipart;
 mod openlineage;
 mod operator;
+mod point;
 mod project;
 mod provenance;
 mod retention;
@@ -59,8 +60,8 @@ pub struct Sqlite {
 
 /// `registry.db`, and the lane on which runs log.
 struct Registry(Database, log::Lane);
-/// `fleet.db`.
-struct Fleet(Database);
+/// `fleet.db`, and how single robots are looked up.
+struct Fleet(Database, point::Point);
 /// `telemetry.db`.
 struct Telemetry(Database);
 
@@ -69,9 +70,11 @@ impl Sqlite {
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         let registry = Database::open(&dir.join("registry.db"), sqlx::migrate!("./migrations/registry")).await?;
         let lane = log::Lane::start(registry.path(), registry.turn.clone())?;
+        let fleet = Database::open(&dir.join("fleet.db"), sqlx::migrate!("./migrations/fleet")).await?;
+        let robots = point::Point::new(fleet.path());
         Ok(Self {
             registry: Arc::new(Registry(registry, lane)),
-            fleet: Arc::new(Fleet(Database::open(&dir.join("fleet.db"), sqlx::migrate!("./migrations/fleet")).await?)),
+            fleet: Arc::new(Fleet(fleet, robots)),
             telemetry: Arc::new(Telemetry(Database::open(&dir.join("telemetry.db"), sqlx::migrate!("./migrations/telemetry")).await?)),
         })
     }
@@ -110,6 +113,7 @@ impl Sqlite {
     /// Commits what is waiting and closes the files. Writing afterwards is an error.
     pub async fn close(&self) {
         self.registry.1.close().await;
+        self.fleet.1.close();
         for database in [&self.registry.0, &self.fleet.0, &self.telemetry.0] {
             database.close().await;
         }

@@ -61,14 +61,9 @@ impl HappeningStore for Registry {
 #[async_trait]
 impl HappeningStore for Fleet {
     async fn happenings(&self, organisation: &OrganisationId, after: i64, limit: u32) -> Result<Vec<(i64, Happening)>, StoreError> {
-        let rows = sqlx::query(OF_FLEET)
-            .bind(organisation.as_str())
-            .bind(after)
-            .bind(limit)
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("reading which deployments were made"))?;
-        Ok(collect(&rows)?.into_iter().map(|deployment| (deployment.id, Happening::Deployed(deployment))).collect())
+        let rows = sqlx::query(OF_FLEET).bind(organisation.as_str()).bind(after).bind(limit).fetch(&self.0.readers);
+        let made = collect(rows, "reading which deployments were made").await?;
+        Ok(made.into_iter().map(|deployment| (deployment.id, Happening::Deployed(deployment))).collect())
     }
 }
 

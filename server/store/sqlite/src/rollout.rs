@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Fleet,
-    connect::failed,
+    connect::{each, failed},
     decode::{corrupt, get, get_json, get_name, get_u64, json},
     rollout_apply, rollout_hold,
 };
@@ -102,10 +102,8 @@ impl RolloutStore for Fleet {
             .bind(filter.phase.as_ref().map(word).transpose()?)
             .bind(filter.since_us)
             .bind(filter.limit.map_or(-1, i64::from))
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("listing the robots of a rollout"))?;
-        rows.iter().map(robot_of).collect()
+            .fetch(&self.0.readers);
+        each(rows, "listing the robots of a rollout", robot_of).await
     }
 
     async fn rollout_history(&self, id: i64, limit: u32) -> Result<Vec<HistoryEntry>, StoreError> {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use crate::{
     connect::failed,
     decode::{corrupt, get, int, json},
-    deployment::server_epoch,
+    deployment::{ASK, SUPERSEDE, server_epoch},
     target::{NAMED, target_of},
 };
 
@@ -168,17 +168,7 @@ async fn declare(connection: &mut SqliteConnection, rollout: &Rollout, changes: 
     if matches!(rollout.release, Release::Policy { .. }) {
         return Ok(());
     }
-    sqlx::query(
-        "UPDATE deployment_targets SET superseded_server_epoch = k.value ->> 1, superseded_generation = k.value ->> 2 \
-         FROM json_each(?1) k WHERE deployment_targets.target = k.value ->> 0 AND deployment_targets.slot = ?2 \
-         AND deployment_targets.superseded_generation IS NULL",
-    )
-    .bind(&changes)
-    .bind(&rollout.spec.slot)
-    .execute(connection)
-    .await
-    .map(drop)
-    .map_err(&declare)
+    sqlx::query(SUPERSEDE).bind(&changes).bind(&rollout.spec.slot).execute(connection).await.map(drop).map_err(&declare)
 }
 
 async fn deploy(
@@ -204,18 +194,15 @@ async fn deploy(
     .fetch_one(&mut *connection)
     .await
     .map_err(&deploy)?;
-    sqlx::query(
-        "INSERT INTO deployment_targets (deployment, organisation, target, slot, server_epoch, generation) \
-         SELECT ?1, ?2, k.value ->> 0, ?3, k.value ->> 1, k.value ->> 2 FROM json_each(?4) k",
-    )
-    .bind(get::<i64>(&row, "id")?)
-    .bind(organisation.as_str())
-    .bind(&rollout.spec.slot)
-    .bind(json(&lot.asked)?)
-    .execute(connection)
-    .await
-    .map(drop)
-    .map_err(&deploy)
+    sqlx::query(ASK)
+        .bind(get::<i64>(&row, "id")?)
+        .bind(organisation.as_str())
+        .bind(&rollout.spec.slot)
+        .bind(json(&lot.asked)?)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(&deploy)
 }
 
 /// A name that no slot has.

@@ -9,13 +9,14 @@ use edgeflow_core::{
 use edgeflow_store::{StoreError, TargetStore};
 use edgeflow_wire::{DesiredState, Hold, Version, WIRE_VERSION};
 use futures::FutureExt;
+use rusqlite::Row;
 use serde_json::Value;
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Fleet,
-    connect::failed,
+    connect::{each, failed},
     decode::{corrupt, get, get_hash, get_json, get_name, get_u64, int, json},
     deployment::server_epoch,
     rollout_hold,
@@ -64,12 +65,12 @@ impl TargetStore for Fleet {
     }
 
     async fn target_anywhere(&self, name: &TargetName) -> Result<Option<Target>, StoreError> {
-        let row = sqlx::query("SELECT * FROM targets WHERE name = ?1 AND revoked_at_us IS NULL")
-            .bind(name.as_str())
-            .fetch_optional(&self.0.readers)
-            .await
-            .map_err(failed("reading a robot"))?;
-        row.as_ref().map(target_of).transpose()
+        const ONE: &str = "SELECT organisation, labels, token_hash, created_at_us, server_epoch, generation, slots, policy, vectors, hold \
+             FROM targets WHERE name = ?1 AND revoked_at_us IS NULL";
+        self.1.read("reading a robot", ONE, |statement| {
+            let mut rows = statement.query([name.as_str()])?;
+            rows.next()?.map(|row| looked_up(name, row)).transpose()
+        })
     }
 
     async fn targets(&self, organisation: &OrganisationId, after: Option<&str>, limit: u32) -> Result<Vec<Target>, StoreError> {
@@ -78,20 +79,13 @@ impl TargetStore for Fleet {
                 .bind(organisation.as_str())
                 .bind(after.unwrap_or_default())
                 .bind(limit)
-                .fetch_all(&self.0.readers)
-                .await
-                .map_err(failed("listing robots"))?;
-        rows.iter().map(target_of).collect()
+                .fetch(&self.0.readers);
+        each(rows, "listing robots", target_of).await
     }
 
     async fn targets_named(&self, organisation: &OrganisationId, names: &[TargetName]) -> Result<Vec<Target>, StoreError> {
-        let rows = sqlx::query(NAMED)
-            .bind(organisation.as_str())
-            .bind(json(&names)?)
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("reading robots"))?;
-        rows.iter().map(target_of).collect()
+        let rows = sqlx::query(NAMED).bind(organisation.as_str()).bind(json(&names)?).fetch(&self.0.readers);
+        each(rows, "reading robots", target_of).await
     }
 
     async fn set_labels(
@@ -124,10 +118,8 @@ impl TargetStore for Fleet {
     async fn labelled_targets(&self, organisation: &OrganisationId) -> Result<Vec<(TargetName, BTreeMap<String, String>)>, StoreError> {
         let rows = sqlx::query("SELECT name, labels FROM targets WHERE organisation = ?1 AND revoked_at_us IS NULL ORDER BY name")
             .bind(organisation.as_str())
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("reading the labels of robots"))?;
-        rows.iter().map(|row| Ok((get_name(row, "name")?, get_json(row, "labels")?))).collect()
+            .fetch(&self.0.readers);
+        each(rows, "reading the labels of robots", |row| Ok((get_name(row, "name")?, get_json(row, "labels")?))).await
     }
 
     async fn set_policy(&self, organisation: &OrganisationId, name: &TargetName, policy: &Value) -> Result<(Target, bool), StoreError> {
@@ -306,6 +298,37 @@ pub(crate) async fn redeclare(
         .map_err(&declare)?;
     }
     Ok((Target { desired: next, ..target }, true))
+}
+
+/// One robot from the row of its name.
+fn looked_up(name: &TargetName, row: &Row<'_>) -> rusqlite::Result<Target> {
+    let count = |column: usize| u64::try_from(row.get::<_, i64>(column)?).map_err(unread(column));
+    let version = Version { server_epoch: count(4)?, generation: count(5)? };
+    let policy = row.get_ref(7)?.as_str_or_null()?.map(|text| read(7, text)).transpose()?;
+    Ok(Target {
+        id: RobotId { organisation: row.get_ref(0)?.as_str()?.parse().map_err(unread(0))?, name: name.clone() },
+        labels: read(1, row.get_ref(1)?.as_str()?)?,
+        token_hash: row.get(2)?,
+        created_at_us: row.get(3)?,
+        desired: DesiredState {
+            v: WIRE_VERSION,
+            target: name.to_string(),
+            version,
+            slots: read(6, row.get_ref(6)?.as_str()?)?,
+            policy,
+            vectors: read(8, row.get_ref(8)?.as_str()?)?,
+            hold: row.get_ref(9)?.as_str_or_null()?.map(|text| read(9, text)).transpose()?,
+        },
+    })
+}
+
+fn unread<E: std::error::Error + Send + Sync + 'static>(column: usize) -> impl Fn(E) -> rusqlite::Error {
+    move |error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+}
+
+/// Text of JSON.
+fn read<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(unread(column))
 }
 
 pub(crate) fn target_of(row: &SqliteRow) -> Result<Target, StoreError> {
