@@ -114,6 +114,9 @@ pub(crate) struct DesiredQuery {
 
 /// What is new for a robot: its desired state when that is not the one it knows, else what comes within the time it waits.
 /// For the robot itself only. The body is a wire document, JSON in zstd.
+///
+/// The robot counts as here until 10 s after its last request, or three times as long as it usually is silent between two, if that is
+/// longer: a silence of more than 20 s is an absence. Whoever asks less often waits for news instead.
 #[utoipa::path(get, path = "/api/v1/targets/{target}/desired", tag = "uplink", params(("target" = String, Path), DesiredQuery), responses(
     (status = 200, description = "There is news", content_type = "application/vnd.edgeflow.document+zstd", body = Vec<u8>),
     (status = 204, description = "Nothing is new"), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),

@@ -35,7 +35,7 @@ const AT_ONCE: usize = 4;
 /// How fast robots live.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    /// Between two questions. The control plane takes a robot for gone 10 s after its last one.
+    /// Between two questions. The control plane takes a robot for gone after three times as long a silence, at least 10 s.
     pub ask: Duration,
     /// Fetching and checking a bundle takes about so long, and building its session as long again.
     pub apply: Duration,
