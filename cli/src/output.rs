@@ -53,6 +53,11 @@ pub(crate) fn as_json() -> bool {
     FORMAT.get() == Some(&Format::Json)
 }
 
+/// So many robots.
+pub(crate) fn robots(count: usize) -> String {
+    if count == 1 { "1 robot".to_owned() } else { format!("{count} robots") }
+}
+
 /// Prints a line and flushes it: whoever reads along sees it now.
 pub(crate) fn line(text: impl Display) -> Result<(), CliError> {
     let mut out = io::stdout().lock();

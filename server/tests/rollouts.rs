@@ -391,7 +391,7 @@ async fn robots_that_are_offline_take_it_up_when_they_return_however_late() {
     let id = world.make(with(of_version("2"), named)).await;
     let view = world.until(&id, "rolled_back").await;
     assert_eq!(world.told().await["robot-3"], "1");
-    assert!(view["history"].as_array().unwrap().last().unwrap()["cause"].as_str().unwrap().contains("1 will when they return"), "{view}");
+    assert!(view["history"].as_array().unwrap().last().unwrap()["cause"].as_str().unwrap().contains("1 will when it returns"), "{view}");
     world.online("robot-3", true).await;
     for _ in 0..3 {
         world.second().await;

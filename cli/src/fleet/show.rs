@@ -152,10 +152,14 @@ fn robots(answer: &Value) -> Result<(), CliError> {
     }
     for Rollout { declaration, release, rollout, robots, stages } in rollouts {
         let stages: Vec<String> = stages.into_iter().map(|stage| format!("{} {}", stage.name, stage.robots)).collect();
-        output::line(format!("rollout {rollout} brings {release} to {robots} robots for {declaration}: {}", stages.join(", ")))?;
+        output::line(format!(
+            "rollout {rollout} brings {release} to {} for {declaration}: {}",
+            output::robots(*robots),
+            stages.join(", ")
+        ))?;
     }
     for UnderWay { declaration, rollout, robots } in under_way {
-        output::line(format!("rollout {rollout} is under way for {declaration}: {robots} robots are on their way"))?;
+        output::line(format!("rollout {rollout} is under way for {declaration}: {} on the way", output::robots(*robots)))?;
     }
     if !not_enrolled.is_empty() {
         output::line(format!("named and not enrolled (they become what is declared when they are): {}", not_enrolled.join(", ")))?;
@@ -191,7 +195,7 @@ pub(super) fn status(answer: &Value) -> Result<(), CliError> {
         Some(applied) => head(applied)?,
     }
     for (name, members) in answer.get("groups").and_then(Value::as_object).into_iter().flatten() {
-        output::line(format!("group {name}: {} robots", members.as_array().map_or(0, Vec::len)))?;
+        output::line(format!("group {name}: {}", output::robots(members.as_array().map_or(0, Vec::len))))?;
     }
     let proposals = answer.get("proposals").and_then(Value::as_array).cloned().unwrap_or_default();
     for proposal in &proposals {

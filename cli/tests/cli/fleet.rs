@@ -100,8 +100,8 @@ async fn a_folder_is_read_as_one_planned_shown_and_applied() {
         "~ slots.reader.release.version  \"1\" -> \"2\"",
         "+ groups.berlin  {}",
         "robots that change: 2",
-        "rollout careful brings reader/2 to 1 robots for slots.reader: canary 1",
-        "rollout 6 is under way for slots.map: 4 robots are on their way",
+        "rollout careful brings reader/2 to 1 robot for slots.reader: canary 1",
+        "rollout 6 is under way for slots.map: 4 robots on the way",
         "robot-9",
         "a second person must approve",
     ] {
@@ -159,7 +159,7 @@ async fn revisions_are_listed_reviewed_and_written_as_files() {
     assert!(log.lines().nth(1).unwrap().starts_with("4         proposed  2023-11-14"), "{log}");
     let status = edgeflow(&url, &["fleet", "status"]).await.ok();
     assert!(
-        status.contains("revision 3, applied") && status.contains("group berlin: 1 robots") && status.contains("revision 4, proposed"),
+        status.contains("revision 3, applied") && status.contains("group berlin: 1 robot") && status.contains("revision 4, proposed"),
         "{status}"
     );
     assert!(edgeflow(&url, &["fleet", "approve", "4", "--reason", "seen"]).await.ok().contains("revision 4 stands"));

@@ -159,7 +159,7 @@ async fn what_to_whom_and_how_comes_from_arguments_a_file_or_both() {
     let planned = edgeflow(&url, &["plan", "reader", "3", "--to", "robot-1,robot-2"]).await.ok();
     for line in [
         "canary  robot-2  reader/2  berlin  yes",
-        "all: 1 robots, soak 10 s, accuracy-holds",
+        "all: 1 robot, soak 10 s, accuracy-holds",
         "left out: robot-4: no stage takes it",
         "taken: robot-1 by rollout 6",
     ] {

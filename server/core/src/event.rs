@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     entry::{StoredEntry, body},
     rollout::{Happened, HistoryEntry, Phase},
+    words::counted,
 };
 
 /// Classes whose entries make the timeline.
@@ -192,9 +193,10 @@ pub(crate) fn headline(content: &Content) -> (String, Severity) {
             (format!("{what} drift in {} (PSI {:.2})", names.join(", "), report.max_psi), Severity::Warning)
         }
         EntryBody::DriftReport(_) => ("inputs and outputs fit the baseline".to_owned(), Severity::Info),
-        EntryBody::Evaluation(evaluation) => {
-            (format!("accuracy {:.1} % over {} results", evaluation.accuracy * 100.0, evaluation.samples), Severity::Info)
-        }
+        EntryBody::Evaluation(evaluation) => (
+            format!("accuracy {:.1} % over {}", evaluation.accuracy * 100.0, counted(evaluation.samples, "result", "results")),
+            Severity::Info,
+        ),
         EntryBody::InferenceSummary(summary) => (format!("{:.1} results per second", summary.rate_hz), Severity::Info),
         EntryBody::Mission(mission) => match mission.step {
             MissionKind::Started => (format!("mission {} started", mission.mission_id), Severity::Info),
@@ -210,8 +212,10 @@ pub(crate) fn headline(content: &Content) -> (String, Severity) {
             let title = if event.message.is_empty() { what } else { format!("{what}: {}", event.message) };
             (title, event.severity.into())
         }
-        EntryBody::Points(points) => (format!("{} points of {}", points.points.len(), points.channel), Severity::Info),
-        EntryBody::TopicWindow(window) => (format!("{} of {}: {} messages", window.route, window.topic, window.messages), Severity::Info),
+        EntryBody::Points(points) => (format!("{} of {}", counted(points.points.len(), "point", "points"), points.channel), Severity::Info),
+        EntryBody::TopicWindow(window) => {
+            (format!("{} of {}: {}", window.route, window.topic, counted(window.messages, "message", "messages")), Severity::Info)
+        }
         EntryBody::TopicSample(sample) => {
             let values: Vec<String> = sample.values.iter().map(|(path, value)| format!("{path} {}", said(value))).collect();
             (format!("{}: {}", sample.topic, values.join(", ")), Severity::Info)
@@ -232,7 +236,7 @@ pub(crate) fn headline(content: &Content) -> (String, Severity) {
             let forwarded: u64 = live.topics.iter().map(|about| about.counts.forwarded).sum();
             let left_out: u64 = live.topics.iter().map(|about| about.counts.left_out + about.counts.too_large).sum();
             let what = format!("live session {} ended: {}", live.session, live.reason);
-            (format!("{what}; {forwarded} messages forwarded, {left_out} left out"), Severity::Info)
+            (format!("{what}; {} forwarded, {left_out} left out", counted(forwarded, "message", "messages")), Severity::Info)
         }
         EntryBody::Survival(survival) => match survival.shed {
             Some(class) => (format!("entries of class {class} and below are given up: {}", survival.reason), Severity::Warning),
@@ -250,7 +254,9 @@ pub(crate) fn headline(content: &Content) -> (String, Severity) {
         EntryBody::Capture(capture) => {
             let of = if capture.info.reason.is_empty() { &capture.info.id } else { &capture.info.reason };
             match capture.state {
-                CaptureState::Recorded => (format!("captured {} messages: {of}", capture.info.messages), Severity::Info),
+                CaptureState::Recorded => {
+                    (format!("captured {}: {of}", counted(capture.info.messages, "message", "messages")), Severity::Info)
+                }
                 CaptureState::Uploaded => (format!("capture uploaded: {of}"), Severity::Info),
                 CaptureState::Dropped => (format!("capture lost ({of}): {}", capture.message), Severity::Warning),
                 CaptureState::Refused => (format!("capture refused ({of}): {}", capture.message), Severity::Error),

@@ -52,6 +52,7 @@ pub mod server;
 pub mod target;
 pub mod telemetry;
 pub mod timeline;
+pub mod words;
 
 pub use clock::Clock;
 pub use error::CoreError;

@@ -376,7 +376,8 @@ mod tests {
 
     #[test]
     fn nobodys_runs_get_different_names() {
-        let names: std::collections::HashSet<_> = (0..1000_u64).map(|seed| generated_name(seed * 0x9e37_79b9_7f4a_7c15)).collect();
+        let names: std::collections::HashSet<_> =
+            (0..1000_u64).map(|seed| generated_name(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
         assert!(names.len() > 900, "{}", names.len());
     }
 }

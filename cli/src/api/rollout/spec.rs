@@ -210,7 +210,7 @@ pub(super) fn show_plan(answer: &Value) -> Result<(), CliError> {
     for Stage { name, robots, soak_s, approval, gates } in &stages {
         let approval = if *approval { ", after approval" } else { "" };
         let gates = if gates.is_empty() { "no gates".to_owned() } else { gates.join(", ") };
-        output::line(format!("{name}: {} robots, soak {soak_s} s, {gates}{approval}", robots.len()))?;
+        output::line(format!("{name}: {}, soak {soak_s} s, {gates}{approval}", output::robots(robots.len())))?;
     }
     for LeftOut { target, reason } in left_out {
         output::line(format!("left out: {target}: {reason}"))?;

@@ -207,9 +207,7 @@ pub fn groups<'a>(
 
 fn groups_of(spec: &FleetSpec, fleet: &[Candidate]) -> Result<BTreeMap<String, BTreeSet<TargetName>>, CoreError> {
     let member = |(name, group): (&String, &super::Group)| {
-        let super::Group { names, labels, exclude } = group.clone();
-        let selector = Selector { names, labels, exclude, ..Selector::default() };
-        Ok((name.clone(), rollout::selected(&selector, fleet)?.into_iter().collect()))
+        Ok((name.clone(), rollout::selected(&group.clone().into(), fleet)?.into_iter().collect()))
     };
     spec.groups.iter().map(member).collect()
 }
@@ -421,13 +419,9 @@ impl<'a> Planning<'a> {
             (rollout.release.version, rollout.release.alias) = (Some(spec.version.clone()), None);
         }
         // A stage whose robots have it already is no stage.
-        let labelled = |robot: &&Candidate, labels: &BTreeMap<String, BTreeSet<String>>| {
-            names.contains(robot.target.as_str())
-                && labels.iter().all(|(key, values)| robot.labels.get(key).is_some_and(|value| values.contains(value)))
-        };
         rollout.strategy.stages.retain(|stage| match (&stage.names, &stage.labels) {
             (Some(named), _) => named.iter().any(|name| names.contains(name)),
-            (_, Some(labels)) => fleet.iter().any(|robot| labelled(&robot, labels)),
+            (_, Some(labels)) => fleet.iter().any(|robot| names.contains(robot.target.as_str()) && robot.labelled(labels)),
             _ => true,
         });
         let strategy = part.rollout.unwrap_or_default();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
-use crate::rollout::{Comparison, OnFailure, ReleaseKind, Replay, Selector, Strategy, WhenTaken};
+use crate::rollout::{Comparison, OnFailure, ReleaseKind, Replay, Selector, Strategy, WhenTaken, default_samples, default_slot};
 
 /// A fleet as declared. Files of a folder are read as one: each may hold any of these keys, and a name may be given once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
@@ -64,6 +64,12 @@ pub struct Group {
     pub exclude: BTreeSet<String>,
 }
 
+impl From<Group> for Selector {
+    fn from(Group { names, labels, exclude }: Group) -> Self {
+        Self { names, labels, exclude, ..Self::default() }
+    }
+}
+
 /// What shall be in a slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -79,10 +85,6 @@ pub struct SlotDeclaration {
     /// How a change is brought to them: a name of `rollouts`. Without one robots are told at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<String>,
-}
-
-fn default_slot() -> String {
-    "default".to_owned()
 }
 
 fn is_default_slot(slot: &str) -> bool {
@@ -190,10 +192,6 @@ pub struct GateDeclaration {
     /// Least frames (of metrics that are not per frame: least samples) of each arm that is looked at; fewer are inconclusive.
     #[serde(default = "default_samples")]
     pub min_samples: u64,
-}
-
-fn default_samples() -> u64 {
-    200
 }
 
 impl FleetSpec {

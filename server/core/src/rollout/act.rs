@@ -4,7 +4,7 @@ use super::counts::{Counts, Need};
 use super::machine::too_many_failed;
 use super::turn::Turn;
 use super::{Actor, Happened, Phase, RobotPhase, RobotProgress, Rollout, Scope, Step};
-use crate::CoreError;
+use crate::{CoreError, words::counted};
 
 /// What an operator does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -186,5 +186,5 @@ fn retry(turn: &mut Turn<'_>, robots: &[RobotProgress], cause: &str) {
         }
         turn.enter(Phase::Progressing);
     }
-    turn.say(Happened::Retried, format!("{} robots: {cause}", failed.len()));
+    turn.say(Happened::Retried, format!("{}: {cause}", counted(failed.len(), "robot", "robots")));
 }

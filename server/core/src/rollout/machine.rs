@@ -34,7 +34,7 @@ use super::{
     Actor, Busy, GateResult, Happened, HistoryEntry, Phase, Plan, Release, RobotPhase, RobotProgress, Rollout, RolloutSpec, Scope,
 };
 use super::{OnFailure, Verdict, judge, watch};
-use crate::TargetName;
+use crate::{TargetName, words::counted};
 
 /// What is seen of one robot.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -129,8 +129,8 @@ pub struct NewRollout {
 pub fn create(new: NewRollout) -> (Rollout, Vec<RobotProgress>, Vec<HistoryEntry>) {
     let NewRollout { spec, release, plan, created_at_us, created_by } = new;
     let Plan { stages, robots, left_out: _ } = plan;
-    let cause =
-        if spec.description.is_empty() { format!("{} robots in {} stages", robots.len(), stages.len()) } else { spec.description.clone() };
+    let sizes = || format!("{} in {}", counted(robots.len(), "robot", "robots"), counted(stages.len(), "stage", "stages"));
+    let cause = if spec.description.is_empty() { sizes() } else { spec.description.clone() };
     let robot = |(target, stage)| RobotProgress {
         target,
         stage,
@@ -246,13 +246,14 @@ pub(super) fn too_many_failed(turn: &Turn<'_>) -> Option<String> {
     let (failed, whole) = (room.failed(), room.whole());
     let most = turn.rollout.spec.strategy.max_failed.of(whole);
     if failed > most {
-        return Some(format!("{failed} of {whole} robots failed, max_failed is {most}"));
+        return Some(format!("{failed} of {} failed, max_failed is {most}", counted(whole, "robot", "robots")));
     }
     let here = (turn.rollout.stage, turn.rollout.stage);
     let to_tell = turn.counts.sum((0, usize::MAX), &[Pending, Waiting], None) + turn.counts.sum(here, &[RolledBack, Deferred], Some(true));
     let full = failed >= room.max_unavailable() && room.on_way() == 0 && to_tell > 0;
     full.then(|| {
-        format!("{failed} robots failed, which is all that max_unavailable ({}) allows: no more can be told", room.max_unavailable())
+        let failed = counted(failed, "robot", "robots");
+        format!("{failed} failed, which is all that max_unavailable ({}) allows: no more can be told", room.max_unavailable())
     })
 }
 
@@ -284,7 +285,9 @@ fn progressing(turn: &mut Turn<'_>, robots: &[RobotProgress], seen: &Seen<'_>) {
     if moving + waiting == 0 {
         return settle(turn);
     }
-    let why = if moving == 0 { format!("{waiting} robots wait until they are within their hours and not busy") } else { String::new() };
+    let (one, others) =
+        ("robot waits until it is within its hours and not busy", "robots wait until they are within their hours and not busy");
+    let why = if moving == 0 { counted(waiting, one, others) } else { String::new() };
     turn.hold(None, &why);
 }
 
@@ -292,11 +295,11 @@ pub(super) fn settle(turn: &mut Turn<'_>) {
     let here = (turn.rollout.stage, turn.rollout.stage);
     let of = |phase| turn.counts.sum(here, &[phase], None);
     let cause = format!(
-        "{} robots serve it, {} are deferred, {} failed, {} were left out",
-        of(RobotPhase::Updated),
-        of(RobotPhase::Deferred),
+        "{}, {}, {} failed, {}",
+        counted(of(RobotPhase::Updated), "robot serves it", "robots serve it"),
+        counted(of(RobotPhase::Deferred), "is deferred", "are deferred"),
         of(RobotPhase::Failed),
-        of(RobotPhase::Skipped)
+        counted(of(RobotPhase::Skipped), "was left out", "were left out")
     );
     turn.rollout.settled_us = Some(turn.now_us);
     turn.enter(Phase::Soaking);
@@ -330,9 +333,9 @@ fn rolling_back(turn: &mut Turn<'_>, robots: &[RobotProgress], seen: &Seen<'_>) 
     }
     let count = |phase| turn.counts.sum(stages, &[phase], Some(true));
     let (stuck, back, offline) = (count(Failed), count(RolledBack), count(Deferred));
-    let mut cause = format!("{back} robots serve again what they had before");
+    let mut cause = counted(back, "robot serves again what it had before", "robots serve again what they had before");
     if offline > 0 {
-        cause.push_str(&format!(", {offline} will when they return"));
+        cause.push_str(&format!(", {}", counted(offline, "will when it returns", "will when they return")));
     }
     if stuck > 0 {
         let known = robots.iter().filter(|robot| robot.phase == Failed && robot.back);

@@ -20,6 +20,20 @@ fn a_good_release_goes_by_its_stages_to_all() {
 }
 
 #[test]
+fn of_one_robot_it_is_said_as_of_one() {
+    let stages = json!([{ "name": "all", "rest": true }]);
+    let mut world = World::new(1, json!({ "strategy": { "stages": stages } }));
+    assert_eq!(world.history[0].cause, "1 robot in 1 stage");
+    world.run(100);
+    assert_eq!(world.happened(Happened::StageBegan)[0].cause, "1 robot of 1 is to be told");
+    assert_eq!(world.happened(Happened::StageSettled)[0].cause, "1 robot serves it, 0 are deferred, 0 failed, 0 were left out");
+    world.must(Act::Rollback);
+    world.run(100);
+    assert_eq!(world.history.last().unwrap().cause, "1 robot serves again what it had before");
+    assert!(world.history.iter().all(|entry| !entry.cause.contains("1 robots")), "{:?}", world.history);
+}
+
+#[test]
 fn a_failed_gate_takes_the_canary_back() {
     let mut world = World::new(4, json!({ "strategy": { "stages": stages() }, "gates": gate() }));
     world.gates = Some(vec![result("good", Verdict::Fail, "accuracy is 0.2")]);
@@ -144,7 +158,7 @@ fn an_offline_robot_is_told_and_not_waited_for() {
     world.robots.get_mut(&late).unwrap().seen.online = false;
     world.run(100);
     assert_eq!((world.rollout.phase, serving(&world, NEW)), (Phase::Succeeded, 4));
-    assert_eq!(world.history.last().unwrap().cause, "4 robots serve it, 1 take it up when they return");
+    assert_eq!(world.history.last().unwrap().cause, "4 robots serve it, 1 takes it up when it returns");
     world.robots.get_mut(&late).unwrap().seen.online = true;
     world.all_answer();
     world.tick();
@@ -161,7 +175,7 @@ fn an_offline_robot_skips_a_release_that_was_taken_back() {
     world.gates = Some(vec![result("good", Verdict::Fail, "bad")]);
     world.run(20);
     assert_eq!(world.rollout.phase, Phase::RolledBack);
-    assert_eq!(world.history.last().unwrap().cause, "4 robots serve again what they had before, 1 will when they return");
+    assert_eq!(world.history.last().unwrap().cause, "4 robots serve again what they had before, 1 will when it returns");
     assert_eq!((world.row("r03").phase, world.row("r03").back), (RobotPhase::Deferred, true));
     world.robot("r03").seen.online = true;
     world.all_answer();
@@ -224,7 +238,7 @@ fn busy_robots_are_waited_for_but_not_for_ever() {
     world.robot("r01").seen.busy = [Busy::Mission, Busy::Charging].into();
     world.run(20);
     assert_eq!((world.row("r01").phase, world.row("r01").reason.as_str()), (RobotPhase::Waiting, "it is on a mission"));
-    assert_eq!(world.rollout.holds, "1 robots wait until they are within their hours and not busy");
+    assert_eq!(world.rollout.holds, "1 robot waits until it is within its hours and not busy");
     world.robot("r01").seen.busy = [Busy::Charging].into();
     world.run(20);
     assert_eq!((world.rollout.phase, serving(&world, NEW)), (Phase::Succeeded, 3), "charging was not asked to be left alone");

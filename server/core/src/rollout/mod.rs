@@ -31,6 +31,7 @@ pub use spec::{
     Amount, Arm, Busy, Comparison, Gate, OnFailure, ReleaseKind, ReleaseRef, Replay, RobotRule, RolloutSpec, Selector, StageSpec, Strategy,
     WhenTaken, Window, Worse, share,
 };
+pub(crate) use spec::{default_samples, default_slot};
 pub use state::{
     Evidence, GateResult, MetricSummary, Phase, Release, Reported, RobotPhase, RobotProgress, Rollout, Samples, Scope, StagePlan, Verdict,
 };

@@ -38,9 +38,11 @@ fn bad<T>(path: impl Into<String>, reason: impl Into<String>) -> Result<T, CoreE
     Err(CoreError::BadRollout { path: path.into(), reason: reason.into() })
 }
 
-/// Whether every key of `wanted` has one of its values.
-fn labelled(robot: &Candidate, wanted: &BTreeMap<String, BTreeSet<String>>) -> bool {
-    wanted.iter().all(|(key, values)| robot.labels.get(key).is_some_and(|value| values.contains(value)))
+impl Candidate {
+    /// Whether every key of `wanted` has one of its values.
+    pub fn labelled(&self, wanted: &BTreeMap<String, BTreeSet<String>>) -> bool {
+        wanted.iter().all(|(key, values)| self.labels.get(key).is_some_and(|value| values.contains(value)))
+    }
 }
 
 fn taken<'a>(selector: &Selector, fleet: &'a [Candidate]) -> Vec<&'a Candidate> {
@@ -49,7 +51,7 @@ fn taken<'a>(selector: &Selector, fleet: &'a [Candidate]) -> Vec<&'a Candidate> 
     let takes = |robot: &&Candidate| {
         all || names.contains(robot.target.as_str())
             || robot.groups.iter().any(|group| groups.contains(group))
-            || (!labels.is_empty() && labelled(robot, labels))
+            || (!labels.is_empty() && robot.labelled(labels))
     };
     let mut robots: Vec<&Candidate> = fleet.iter().filter(takes).collect();
     if let Some(percent) = percent {
@@ -143,7 +145,7 @@ fn share_out<'a>(
         return one(robots);
     }
     if let Some(labels) = &stage.labels {
-        let robots = extract(left, |robot| labelled(robot, labels));
+        let robots = extract(left, |robot| robot.labelled(labels));
         if robots.is_empty() {
             return bad(format!("{path}.labels"), "none of the robots that are left has these labels: mend them, or take the stage out");
         }

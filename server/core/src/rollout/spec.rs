@@ -37,7 +37,7 @@ pub struct RolloutSpec {
     pub description: String,
 }
 
-fn default_slot() -> String {
+pub(crate) fn default_slot() -> String {
     "default".to_owned()
 }
 
@@ -358,7 +358,7 @@ fn default_tolerance() -> f64 {
     0.01
 }
 
-fn default_samples() -> u64 {
+pub(crate) fn default_samples() -> u64 {
     200
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Actor, Counts, GateResult, Happened, HistoryEntry, OnFailure, Phase, RobotPhase, RobotProgress, Rollout, Scope};
 use super::{Step, Tell, Told, counts::Room};
-use crate::TargetName;
+use crate::{TargetName, words::counted};
 
 pub(super) struct Turn<'a> {
     before: &'a Rollout,
@@ -152,7 +152,7 @@ impl<'a> Turn<'a> {
         let whole = self.room().whole();
         let Some(stage) = self.rollout.stages.get_mut(self.rollout.stage) else { return };
         stage.began_us.get_or_insert(now_us);
-        let cause = format!("{} robots of {whole} are to be told", stage.robots);
+        let cause = counted(stage.robots, &format!("robot of {whole} is to be told"), &format!("robots of {whole} are to be told"));
         self.say_stage(Happened::StageBegan, cause, Vec::new());
     }
 
@@ -202,14 +202,16 @@ impl<'a> Turn<'a> {
         if next < self.rollout.stages.len() {
             return self.arrive(next);
         }
-        let counted = self.counts.by_phase();
-        let of = |phase| counted.get(&phase).copied().unwrap_or_default();
-        let mut cause = format!("{} robots serve it", of(RobotPhase::Updated));
-        for (phase, word) in
-            [(RobotPhase::Deferred, "take it up when they return"), (RobotPhase::Failed, "failed"), (RobotPhase::Skipped, "were left out")]
-        {
+        let robots = self.counts.by_phase();
+        let of = |phase| robots.get(&phase).copied().unwrap_or_default();
+        let mut cause = counted(of(RobotPhase::Updated), "robot serves it", "robots serve it");
+        for (phase, one, others) in [
+            (RobotPhase::Deferred, "takes it up when it returns", "take it up when they return"),
+            (RobotPhase::Failed, "failed", "failed"),
+            (RobotPhase::Skipped, "was left out", "were left out"),
+        ] {
             if of(phase) > 0 {
-                cause.push_str(&format!(", {} {word}", of(phase)));
+                cause.push_str(&format!(", {}", counted(of(phase), one, others)));
             }
         }
         self.end(Phase::Succeeded, &cause);

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use super::summary::{summarise_until, until};
 use super::{Measure, RobotMean, Side, lacking, number, paired, statistics::Difference, summarise, unpaired};
-use crate::TargetName;
 use crate::rollout::{Arm, Comparison, Evidence, Gate, GateResult, MetricSummary, Samples, Verdict, Worse};
+use crate::{TargetName, words::counted};
 
 pub(super) fn judge(gate: &Gate, comparison: &Comparison, evidence: &Evidence, mut result: GateResult) -> GateResult {
     let metric = comparison.metric.as_str();
@@ -118,7 +118,9 @@ impl Look<'_> {
             let told = format!("it may be either side of the margin {} ({between}): more samples are needed", number(*margin));
             (Verdict::Inconclusive, worse_chance.min(fine_chance), told)
         };
-        let [updated, others] = self.arms.map(|arm| format!("{} ({} samples, {} robots)", number(arm.mean), arm.n, arm.robots));
+        let [updated, others] = self.arms.map(|arm| {
+            format!("{} ({}, {})", number(arm.mean), counted(arm.n, "sample", "samples"), counted(arm.robots, "robot", "robots"))
+        });
         let reason = format!("{metric} of the updated robots is {updated}, of {} {others}: {told}", self.other);
         (verdict, reason, Some(p_value))
     }

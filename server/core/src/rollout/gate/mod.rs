@@ -15,7 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Arm, Comparison, Evidence, Gate, GateResult, MetricSummary, Samples, Verdict};
-use crate::CoreError;
+use crate::{CoreError, words::counted};
 use expression::Expression;
 
 pub use replay::{ReplayNumbers, judge_replay, not_replayed};
@@ -154,8 +154,8 @@ impl Side {
 fn lacking(side: Side, metric: &str, summary: &MetricSummary, least: u64, nobody_left: bool) -> Option<String> {
     let who = side.words(nobody_left);
     match summary.n {
-        0 => Some(format!("{who} reported no {metric}: {least} samples are needed")),
-        n if n < least => Some(format!("{metric} of {who}: {n} of at least {least} samples, {} are missing", least - n)),
+        0 => Some(format!("{who} reported no {metric}: {} needed", counted(least, "sample is", "samples are"))),
+        n if n < least => Some(format!("{metric} of {who}: {n} of at least {least} samples, {} missing", counted(least - n, "is", "are"))),
         _ => None,
     }
 }

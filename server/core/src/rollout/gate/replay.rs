@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::number;
 use crate::rollout::{GateResult, MetricSummary, Replay, Verdict};
+use crate::words::counted;
 
 /// What the program that replays frames says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -62,10 +63,11 @@ pub fn judge_replay(replay: &Replay, numbers: &ReplayNumbers, now_us: i64) -> Ga
         seen.push_str(&format!("; the candidate failed on {} ({})", numbers.failed, numbers.failure));
     }
     if let Some((change, times)) = numbers.relabelled.iter().max_by_key(|(_, times)| **times) {
-        seen.push_str(&format!("; the commonest change is {change}, {times} times"));
+        seen.push_str(&format!("; the commonest change is {change}, {}", counted(*times, "time", "times")));
     }
     let (verdict, reason) = if compared < replay.min_frames {
-        let missing = format!("{compared} of at least {} frames, {} are missing", replay.min_frames, replay.min_frames - compared);
+        let missing =
+            format!("{compared} of at least {} frames, {} missing", replay.min_frames, counted(replay.min_frames - compared, "is", "are"));
         (Verdict::Inconclusive, format!("{missing}: {seen}"))
     } else if numbers.agreement < replay.min_agreement {
         (Verdict::Fail, seen)
