@@ -53,13 +53,19 @@ pub fn with_hold(current: &DesiredState, server_epoch: u64, hold: Option<Hold>) 
 ///
 /// Fails when `policy` is no policy, or when `server_epoch` is below that of `current`.
 pub fn with_policy(current: &DesiredState, server_epoch: u64, policy: serde_json::Value) -> Result<Option<DesiredState>, CoreError> {
+    let same = current.policy.as_ref().is_some_and(|known| known.document == policy);
+    let next = with_policy_again(current, server_epoch, policy)?;
+    Ok((!same).then_some(next))
+}
+
+/// The same, also when that is the policy it has: under a new version, of which the robot says anew what became of it.
+///
+/// Fails when `policy` is no policy, or when `server_epoch` is below that of `current`.
+pub fn with_policy_again(current: &DesiredState, server_epoch: u64, policy: serde_json::Value) -> Result<DesiredState, CoreError> {
     crate::policy::check(&policy)?;
-    if current.policy.as_ref().is_some_and(|known| known.document == policy) {
-        return Ok(None);
-    }
     let version = current.policy.as_ref().map_or(0, |known| known.version) + 1;
     let policy = Some(VersionedPolicy { version, document: policy });
-    Ok(Some(DesiredState { version: after(current.version, server_epoch)?, policy, ..current.clone() }))
+    Ok(DesiredState { version: after(current.version, server_epoch)?, policy, ..current.clone() })
 }
 
 pub(crate) fn after(current: Version, server_epoch: u64) -> Result<Version, CoreError> {
@@ -118,6 +124,8 @@ mod tests {
         let second = with_policy(&first, 1, policy(60)).unwrap().unwrap();
         assert_eq!((second.version.generation, second.policy.as_ref().unwrap().version, second.slots.len()), (2, 1, 1));
         assert_eq!(with_policy(&second, 1, policy(60)).unwrap(), None, "what is declared already is no change");
+        let again = with_policy_again(&second, 1, policy(60)).unwrap().policy.unwrap();
+        assert_eq!((again.version, again.document), (2, policy(60)), "unless it is to be looked at again");
         let third = with_policy(&with_slot(&second, 1, &slot, spec("2")).unwrap(), 1, policy(10)).unwrap().unwrap();
         assert_eq!((third.version.generation, third.policy.unwrap().version), (4, 2));
         let error = with_policy(&second, 1, policy(0)).unwrap_err();

@@ -81,8 +81,9 @@ fn spec() -> impl Strategy<Value = serde_json::Value> {
     let unavailable = prop_oneof![(1..4_u32).prop_map(|count| json!(count)), Just(json!("25%")), Just(json!("60%"))];
     let failed = prop_oneof![3 => Just(json!(0)), 1 => Just(json!(2)), 1 => Just(json!("20%"))];
     let on_failure = prop_oneof![Just("pause"), Just("rollback_stage"), Just("rollback_all")];
-    (stages, unavailable, failed, 1..5_u32, any::<bool>(), on_failure, any::<bool>(), proptest::bool::weighted(0.2)).prop_map(
-        |(stages, max_unavailable, max_failed, max_concurrent, defer_offline, on_failure, gated, replay)| {
+    let kind = (any::<bool>(), proptest::bool::weighted(0.2), proptest::bool::weighted(0.3));
+    (stages, unavailable, failed, 1..5_u32, any::<bool>(), on_failure, kind).prop_map(
+        |(stages, max_unavailable, max_failed, max_concurrent, defer_offline, on_failure, (gated, replay, policy))| {
             let robots = json!({ "not_while": ["mission"], "max_wait_s": 40 });
             let gates = if gated { json!([{ "name": "good", "expression": "updated.fps.mean > 1.0" }]) } else { json!([]) };
             let mut spec = json!({
@@ -90,7 +91,9 @@ fn spec() -> impl Strategy<Value = serde_json::Value> {
                     "max_concurrent": max_concurrent, "defer_offline": defer_offline, "robots": robots },
                 "gates": gates, "on_failure": on_failure,
             });
-            if replay {
+            if policy {
+                spec["release"] = json!({ "kind": "policy", "policy": { "routes": [] } });
+            } else if replay {
                 spec["replay"] = json!({ "recording": "c" });
             }
             spec
@@ -142,10 +145,8 @@ fn happen(world: &mut World, event: &Event) {
         // Those that are not possible are refused, which the world checks against what is said to be possible.
         Event::Operator(act) => drop(world.act(*act)),
         Event::Other(robot) => {
-            let robot = world.robots.get_mut(&of(robot)).unwrap();
-            robot.declared = Some(super::world::spec("sha256:other"));
-            robot.seen.declared = Some("sha256:other".into());
-            robot.desired.generation += 1;
+            let policy = world.policy;
+            world.robots.get_mut(&of(robot)).unwrap().declare(policy, Some(super::world::spec("sha256:other")));
         }
         Event::Leaves(robot) => world.robots.get_mut(&of(robot)).unwrap().seen.gone = true,
         Event::Breaks(robot) => {
@@ -201,13 +202,13 @@ fn judge_end(world: &World) {
     for row in world.rows.values() {
         let robot = &world.robots[&row.target];
         let declared = robot.declared.as_ref().map(|spec| spec.digest.as_str());
-        let served = robot.seen.slot.as_ref().map(|slot| slot.digest.as_str());
+        let served = robot.runs();
         let active = robot.seen.slot.as_ref().is_some_and(|slot| slot.status == edgeflow_wire::SlotStatus::Active);
         if row.phase == RobotPhase::Updated && active && declared != Some("sha256:other") {
             assert_eq!(served, Some(NEW), "{row:?}");
         }
         if row.phase == RobotPhase::RolledBack || (row.back && row.phase == RobotPhase::Deferred) {
-            let before = row.before.as_ref().map(|spec| spec.digest.as_str());
+            let before = super::world::before(row);
             if declared != Some("sha256:other") {
                 assert_eq!(declared, before, "{row:?}");
             }
@@ -224,7 +225,8 @@ fn judge_end(world: &World) {
             for row in robots.filter(|row| row.phase != RobotPhase::RolledBack) {
                 assert!(row.back && matches!(row.phase, RobotPhase::Deferred | RobotPhase::Failed), "left behind: {row:?}");
             }
-            let declared_new = world.robots.values().filter(|robot| !robot.seen.gone && robot.seen.declared.as_deref() == Some(NEW));
+            let is_new = |robot: &&super::world::Robot| robot.declared.as_ref().is_some_and(|spec| spec.digest == NEW);
+            let declared_new = world.robots.values().filter(|robot| !robot.seen.gone).filter(is_new);
             assert_eq!(declared_new.count(), 0, "nobody takes up the release any more");
         }
         Phase::Failed if !world.told.is_empty() => {

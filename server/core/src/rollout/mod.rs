@@ -47,4 +47,6 @@ mod machine_tests;
 #[cfg(test)]
 mod plan_tests;
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod world;

@@ -1,7 +1,7 @@
 //! A fleet and a store in small, for tests of the machine: applies steps as a store would, answers as robots would, and holds every
 //! step to what must always be true.
 
-use edgeflow_wire::{SlotKind, SlotSpec, SlotState, SlotStatus, Version};
+use edgeflow_wire::{SlotKind, SlotSpec, SlotState, SlotStatus, Version, VersionedPolicy};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
@@ -12,6 +12,22 @@ pub(super) const SECOND: i64 = 1_000_000;
 
 pub(super) fn spec(digest: &str) -> SlotSpec {
     SlotSpec { kind: SlotKind::Model, model: "m".into(), version: digest.into(), digest: digest.into(), files: vec![] }
+}
+
+/// The telemetry policy that stands for what is in a slot, where a policy is rolled out.
+fn document(digest: &str) -> serde_json::Value {
+    serde_json::json!({ "routes": [{ "name": digest }] })
+}
+
+/// What is declared, as a robot's desired state reads.
+fn text(policy: bool, declared: Option<&SlotSpec>) -> Option<String> {
+    if policy { declared.map(|spec| policy_text(&document(&spec.digest))) } else { slot_text(declared) }
+}
+
+/// What a robot had before it was told.
+pub(super) fn before(row: &RobotProgress) -> Option<&str> {
+    let policy = row.before_policy.as_ref().and_then(|policy| policy.document["routes"][0]["name"].as_str());
+    row.before.as_ref().map(|spec| spec.digest.as_str()).or(policy)
 }
 
 /// How a robot behaves when it is told.
@@ -32,10 +48,31 @@ pub(super) struct Robot {
     pub(super) desired: Version,
     /// Declared and served before the rollout.
     pub(super) old: Option<SlotSpec>,
+    /// The policy that rules on it: a robot says nothing of it by name.
+    ruled_by: Option<String>,
+}
+
+impl Robot {
+    /// What runs on it: what it says of its slot, or the policy that rules.
+    pub(super) fn runs(&self) -> Option<&str> {
+        self.ruled_by.as_deref().or(self.seen.slot.as_ref().map(|slot| slot.digest.as_str()).filter(|digest| !digest.is_empty()))
+    }
+
+    /// Something is declared for it, of which it has said nothing yet.
+    pub(super) fn declare(&mut self, policy: bool, declared: Option<SlotSpec>) {
+        self.seen.declared = text(policy, declared.as_ref());
+        self.declared = declared;
+        self.desired.generation += 1;
+        if policy {
+            self.seen.slot = None;
+        }
+    }
 }
 
 pub(super) struct World {
     pub(super) rollout: Rollout,
+    /// What is rolled out is a policy.
+    pub(super) policy: bool,
     pub(super) rows: BTreeMap<TargetName, RobotProgress>,
     pub(super) robots: BTreeMap<TargetName, Robot>,
     pub(super) history: Vec<HistoryEntry>,
@@ -71,7 +108,7 @@ pub(super) fn result(gate: &str, verdict: Verdict, reason: &str) -> GateResult {
     }
 }
 
-/// A rollout of a model, with these keys beside its release.
+/// A rollout of a model, unless these keys say of what.
 pub(super) fn declared(rest: serde_json::Value) -> RolloutSpec {
     let mut spec = serde_json::json!({ "release": { "kind": "model", "name": "m", "version": "2" } });
     spec.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -91,25 +128,22 @@ impl World {
 
     pub(super) fn of(spec: RolloutSpec, fleet: &[Candidate]) -> Self {
         let plan = plan(&spec, fleet).unwrap();
-        let release = Release::Slot { spec: self::spec(NEW) };
+        let policy = spec.release.kind == ReleaseKind::Policy;
+        let release = if policy { Release::Policy { document: document(NEW) } } else { Release::Slot { spec: self::spec(NEW) } };
         let new = NewRollout { spec, release, plan, created_at_us: 0, created_by: "alice".into() };
         let (rollout, rows, history) = create(new);
         let robots = fleet.iter().map(|robot| {
             let old = self::spec("sha256:old");
-            let slot = SlotState {
-                status: SlotStatus::Active,
-                model: "m".into(),
-                version: "1".into(),
-                digest: old.digest.clone(),
-                ..SlotState::default()
-            };
             let desired = Version { server_epoch: 1, generation: 3 };
-            let (site, declared) = (robot.labels.get("site").cloned(), Some(old.digest.clone()));
-            let seen = RobotSeen { online: true, declared, observed: desired, slot: Some(slot), site, ..RobotSeen::default() };
-            (robot.target.clone(), Robot { nature: Nature::Good, seen, declared: Some(old.clone()), desired, old: Some(old) })
+            let (site, declared) = (robot.labels.get("site").cloned(), text(policy, Some(&old)));
+            let slot = Some(says(policy, SlotStatus::Active, &old, ""));
+            let seen = RobotSeen { online: true, declared, observed: desired, slot, site, ..RobotSeen::default() };
+            let ruled_by = policy.then(|| old.digest.clone());
+            (robot.target.clone(), Robot { nature: Nature::Good, seen, declared: Some(old.clone()), desired, old: Some(old), ruled_by })
         });
         Self {
             rollout: Rollout { id: 7, ..rollout },
+            policy,
             rows: rows.into_iter().map(|row| (row.target.clone(), row)).collect(),
             robots: robots.collect(),
             history,
@@ -226,16 +260,18 @@ impl World {
             let (row, robot) = (self.rows.get_mut(&target).unwrap(), self.robots.get_mut(&target).unwrap());
             match what {
                 Told::Release => {
-                    if row.told.is_none() {
+                    if row.told.is_none() && self.policy {
+                        let version = robot.desired.generation;
+                        row.before_policy =
+                            robot.declared.as_ref().map(|spec| VersionedPolicy { version, document: document(&spec.digest) });
+                    } else if row.told.is_none() {
                         row.before = robot.declared.clone();
                         row.served = robot.seen.slot.as_ref().map(|slot| slot.digest.clone()).unwrap_or_default();
                     }
-                    robot.declared = Some(spec(NEW));
+                    robot.declare(self.policy, Some(spec(NEW)));
                 }
-                Told::Back => robot.declared = row.before.clone(),
+                Told::Back => robot.declare(self.policy, before(row).map(spec)),
             }
-            robot.desired.generation += 1;
-            robot.seen.declared = slot_text(robot.declared.as_ref());
             row.told = Some(robot.desired);
             self.told.push((target, what));
         }
@@ -248,8 +284,9 @@ impl World {
     /// Robots that the rollout told while they were there, and that do not serve what is declared now.
     fn out_of_service(&self) -> usize {
         let not_served = |row: &&RobotProgress| {
-            let Robot { seen, declared, desired, .. } = &self.robots[&row.target];
-            let serves = seen.slot.as_ref().map(|slot| slot.digest.as_str()) == declared.as_ref().map(|spec| spec.digest.as_str());
+            let robot = &self.robots[&row.target];
+            let Robot { seen, declared, desired, .. } = robot;
+            let serves = robot.runs() == declared.as_ref().map(|spec| spec.digest.as_str());
             // What somebody else declared is not of the rollout's making; one that is to have its turn again has what it had.
             let declared = declared.as_ref().map(|spec| spec.digest.as_str());
             let counts = match row.phase {
@@ -257,7 +294,7 @@ impl World {
                 RobotPhase::Waiting | RobotPhase::Pending => !row.back,
                 _ => true,
             };
-            let ours = declared == Some(NEW) || declared == row.before.as_ref().map(|spec| spec.digest.as_str());
+            let ours = declared == Some(NEW) || declared == before(row);
             row.told.is_some() && ours && counts && (!serves || seen.observed != *desired)
         };
         self.rows.values().filter(not_served).count()
@@ -318,26 +355,29 @@ impl World {
     /// A robot that is online does what it is told, as is its nature.
     pub(super) fn answer(&mut self, target: &TargetName) {
         let robot = self.robots.get_mut(target).unwrap();
-        let Robot { nature, seen, declared, desired, old } = robot;
+        let Robot { nature, seen, declared, desired, old, ruled_by } = robot;
         if !seen.online || seen.held.is_some() || *nature == Nature::Silent || seen.observed == *desired {
             return;
         }
         let to_new = declared.as_ref().is_some_and(|spec| spec.digest == NEW);
-        if *nature == Nature::NoReturn && !to_new && seen.slot.as_ref().is_some_and(|slot| slot.digest == NEW) {
+        let has_new = ruled_by.as_deref().or(seen.slot.as_ref().map(|slot| slot.digest.as_str())) == Some(NEW);
+        if *nature == Nature::NoReturn && !to_new && has_new {
             return;
         }
         seen.observed = *desired;
-        let slot = |status, spec: &SlotSpec, reason: &str| SlotState {
-            status,
-            model: "m".into(),
-            version: spec.version.clone(),
-            digest: spec.digest.clone(),
-            reason: reason.into(),
-            ..SlotState::default()
-        };
+        let breaks = to_new && *nature == Nature::Breaks;
+        if self.policy {
+            // It says whether it took that version up, also of one that asks for nothing; what it refuses leaves what ruled.
+            let (status, reason) = if breaks { (SlotStatus::Failed, "it does not load") } else { (SlotStatus::Active, "") };
+            seen.slot = Some(says(true, status, &spec(NEW), reason));
+            if !breaks {
+                *ruled_by = declared.as_ref().map(|spec| spec.digest.clone());
+            }
+            return;
+        }
         seen.slot = match declared {
-            Some(_) if to_new && *nature == Nature::Breaks => old.as_ref().map(|old| slot(SlotStatus::Failed, old, "it does not load")),
-            Some(spec) => Some(slot(SlotStatus::Active, spec, "")),
+            Some(_) if breaks => old.as_ref().map(|old| says(false, SlotStatus::Failed, old, "it does not load")),
+            Some(spec) => Some(says(false, SlotStatus::Active, spec, "")),
             None => None,
         };
     }
@@ -365,6 +405,15 @@ impl World {
     }
 }
 
+/// What a robot says of its slot, or of the policy that is declared for it.
+fn says(policy: bool, status: SlotStatus, spec: &SlotSpec, reason: &str) -> SlotState {
+    let said = SlotState { status, reason: reason.into(), ..SlotState::default() };
+    if policy {
+        return said;
+    }
+    SlotState { model: "m".into(), version: spec.version.clone(), digest: spec.digest.clone(), ..said }
+}
+
 /// A canary, then all.
 pub(super) fn stages() -> serde_json::Value {
     serde_json::json!([{ "name": "canary", "count": 1 }, { "name": "all", "rest": true }])
@@ -377,6 +426,5 @@ pub(super) fn gate() -> serde_json::Value {
 
 /// Robots that serve this digest.
 pub(super) fn serving(world: &World, digest: &str) -> usize {
-    let serves = |robot: &&Robot| robot.seen.slot.as_ref().is_some_and(|slot| slot.digest == digest);
-    world.robots.values().filter(serves).count()
+    world.robots.values().filter(|robot| robot.runs() == Some(digest)).count()
 }

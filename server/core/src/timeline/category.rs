@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::CoreError;
 
+/// What a line of the timeline is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Category {

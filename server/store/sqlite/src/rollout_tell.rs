@@ -126,10 +126,16 @@ fn next(rollout: &Rollout, target: &Target, what: Told, robot: &mut RobotProgres
             Ok(Ok(Next { document, spec }))
         }
         Release::Policy { document } => {
-            // An empty policy is none.
-            let declared = current.policy.as_ref().filter(|policy| policy.document != value!({}));
+            // An empty policy is none, unless it is what is released.
+            let none = value!({});
+            let declared = current.policy.as_ref().filter(|policy| policy.document != none || *document == none);
             let is = |document: Option<&Value>| declared.map(|policy| policy_text(&policy.document)) == document.map(policy_text);
             let before = robot.before_policy.as_ref().map(|policy| &policy.document);
+            // One that is told the same again has refused it, or said nothing: it is asked anew.
+            let again = match what {
+                Told::Release => robot.told.is_some() && is(Some(document)),
+                Told::Back => !is(Some(document)),
+            };
             let policy = match what {
                 Told::Release if robot.told.is_none() => {
                     robot.before_policy = declared.cloned();
@@ -139,7 +145,10 @@ fn next(rollout: &Rollout, target: &Target, what: Told, robot: &mut RobotProgres
                 Told::Back if is(Some(document)) || is(before) => before.cloned().unwrap_or_else(|| value!({})),
                 Told::Release | Told::Back => return Ok(Err("another policy was declared since: it stays".to_owned())),
             };
-            let document = desired::with_policy(current, epoch, policy)?.unwrap_or_else(|| current.clone());
+            let document = match again {
+                true => desired::with_policy_again(current, epoch, policy)?,
+                false => desired::with_policy(current, epoch, policy)?.unwrap_or_else(|| current.clone()),
+            };
             Ok(Ok(Next { document, spec: None }))
         }
     }

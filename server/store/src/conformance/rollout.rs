@@ -262,8 +262,11 @@ pub async fn a_rollout_of_a_policy_goes_out_and_back(stores: Stores) {
     let held = stores.targets.set_policy(&org(), &target_name("r2"), &policy(5)).await.unwrap_err();
     assert!(matches!(&held, StoreError::Held { slot, .. } if slot.is_empty()), "{held:?}");
     stores.deployments.create_deployment(&org(), &deployment("other", &["r1"])).await.unwrap();
+    let (told, changed, _) = apply(&stores, &tell(Told::Release, RobotPhase::Updating, changed, told)).await;
+    assert_eq!(shown("r1").await, Some((3, policy(10))), "told the same again, they look at it anew");
+    assert_eq!(changed[0].before_policy.as_ref().map(|policy| policy.version), Some(1), "where they go back to stays");
     apply(&stores, &tell(Told::Back, RobotPhase::RollingBack, changed, told)).await;
-    assert_eq!((shown("r1").await, shown("r2").await), (Some((3, policy(60))), Some((2, json!({})))));
+    assert_eq!((shown("r1").await, shown("r2").await), (Some((4, policy(60))), Some((3, json!({})))));
     assert!(stores.deployments.deployments(&org(), Some(1), None, 9).await.unwrap().is_empty(), "a policy is no deployment");
 }
 
