@@ -9,7 +9,10 @@ use edgeflow_server::{
     http,
     tls::{self, ClientCertificate},
 };
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{
+    Client, Method, StatusCode,
+    multipart::{Form, Part},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
@@ -120,7 +123,9 @@ impl World {
         let ros = router::Router::start("127.0.0.1:0".parse().unwrap()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("data")).unwrap();
-        let app = App::open(AppOptions::new(dir.path().join("server")), Arc::new(SystemClock)).await.unwrap();
+        let model_check = Some(Path::new(env!("CARGO_BIN_EXE_bridge_node")).with_file_name("check_model"));
+        let options = AppOptions { model_check, ..AppOptions::new(dir.path().join("server")) };
+        let app = App::open(options, Arc::new(SystemClock)).await.unwrap();
         app.ensure_admin_token(Some(TOKEN)).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
@@ -221,11 +226,15 @@ impl World {
 
     /// Rules a policy that captures the camera, and fills the ring.
     async fn record(&self) {
+        self.record_images((0..8).map(|seed| noise(500_000, seed))).await;
+    }
+
+    async fn record_images(&self, images: impl Iterator<Item = Image>) {
         let policy = json!({"capture": {"allow": ["camera"], "before_s": 600, "after_s": 1, "max_mb": 16}});
         self.api(Method::PUT, "/targets/robot-1/policy", policy).await;
         assert!(self.camera.wait_for_subscribers(1, PATIENCE).await);
-        for seed in 0..8 {
-            self.camera.publish(&noise(500_000, seed)).unwrap();
+        for image in images {
+            self.camera.publish(&image).unwrap();
         }
     }
 
@@ -258,6 +267,11 @@ fn noise(bytes: usize, seed: u64) -> Image {
         (state >> 56) as u8
     };
     Image { height: 1, width: bytes as u32, data: (0..bytes).map(|_| next()).collect(), ..Image::default() }
+}
+
+/// A camera frame in which nothing is to be seen.
+fn frame(seed: u64) -> Image {
+    Image { height: 96, width: 96, step: 96, encoding: "mono8".into(), ..noise(96 * 96, seed) }
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -400,5 +414,50 @@ async fn what_waits_keeps_to_the_bandwidth_and_what_was_damaged_is_told_and_remo
     let gone = world.captures().await.remove(0);
     assert_eq!((&gone["place"], &gone["gone_why"]), (&json!("gone"), &json!("mismatch")));
     world.until("the room on the robot", async |world: &World| world.spool().is_empty().then_some(())).await;
+    world.stop().await;
+}
+
+/// What a robot recorded is what a candidate must answer before any robot gets it: the whole way, with the program that replays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_of_a_robot_is_replayed_before_a_rollout_tells_any() {
+    const FRAMES: u64 = 40;
+    let replay = Path::new(env!("CARGO_BIN_EXE_bridge_node")).with_file_name("replay_model");
+    assert!(replay.is_file(), "{} is not built: cargo build --workspace --bins", replay.display());
+    let world = World::new().await;
+    let _bridge = world.bridge(&[]);
+    world.record_images((0..FRAMES).map(frame)).await;
+    let result = world.capture().await;
+    world.until("all of it", async |world: &World| (world.captures().await.first()?["place"] == "stored").then_some(())).await;
+    let capture = world.captures().await.remove(0);
+    assert_eq!((&capture["id"], capture["messages"].as_u64()), (&result["id"], Some(FRAMES)), "{capture} {result}");
+
+    for version in ["v1", "v2"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sim/models").join(version);
+        let form = ["model.onnx", "edgeflow.yaml", "baseline.json"].into_iter().fold(Form::new(), |form, name| {
+            form.part(name, Part::bytes(std::fs::read(folder.join(name)).unwrap()).file_name(name))
+        });
+        let url = format!("http://{}/api/v1/models/label-reader/versions", world.server);
+        let made = Client::new().post(&url).bearer_auth(TOKEN).multipart(form).send().await.unwrap();
+        assert_eq!(made.status(), StatusCode::CREATED, "{}", made.text().await.unwrap());
+    }
+    let replayed = async |version: &str, agreement: f64| {
+        let spec = json!({ "release": { "kind": "model", "name": "label-reader", "version": version }, "on_failure": "pause",
+            "replay": { "recording": capture["id"], "against": "2", "min_agreement": agreement, "min_frames": FRAMES } });
+        let id = world.api(Method::POST, "/rollouts", spec).await["id"].as_str().unwrap().to_owned();
+        let said = world.until("the replay", async |world: &World| {
+            world.app.step_rollouts().await.unwrap();
+            let view = world.api(Method::GET, &format!("/rollouts/{id}"), Value::Null).await;
+            view["history"].as_array().unwrap().iter().find(|entry| entry["happened"] == "replayed").cloned()
+        });
+        let said = said.await["evidence"][0].clone();
+        world.api(Method::POST, &format!("/rollouts/{id}/abort"), json!({})).await;
+        said
+    };
+    let same = replayed("2", 1.0).await;
+    let numbers = &same["updated"]["agreement"];
+    assert_eq!((&same["verdict"], &numbers["n"], &numbers["mean"]), (&json!("pass"), &json!(FRAMES), &json!(1.0)), "{same}");
+    assert!(same["reason"].as_str().unwrap().contains("frames of /robot_1/camera"), "{same}");
+    let other = replayed("1", 1.0).await;
+    assert_eq!((&other["verdict"], &other["updated"]["agreement"]["n"]), (&json!("fail"), &json!(FRAMES)), "{other}");
     world.stop().await;
 }

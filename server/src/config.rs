@@ -152,6 +152,7 @@ struct File {
     tls_names: Option<Vec<String>>,
     max_model_bytes: Option<u64>,
     model_check: Option<PathBuf>,
+    model_memory_bytes: Option<u64>,
     log: Option<String>,
     #[serde(default)]
     retention: Retention,
@@ -263,6 +264,8 @@ pub struct Config {
     pub max_model_bytes: u64,
     /// The program that says whether a bundle loads; `None`: `check_model` beside this one, if it is there.
     pub model_check: Option<PathBuf>,
+    /// Most memory of a program that loads models; 0: as much as there is.
+    pub model_memory_bytes: u64,
     /// What is logged.
     pub log: String,
     /// The data folder was put back from a backup.
@@ -334,6 +337,7 @@ impl Config {
             tls_names,
             max_model_bytes: file.max_model_bytes.unwrap_or(2 << 30),
             model_check: file.model_check.filter(|program| !program.as_os_str().is_empty()),
+            model_memory_bytes: file.model_memory_bytes.unwrap_or(4 << 30),
             log: text(args.log, file.log, "info"),
             restored: args.restored,
             revocations: args.revocations,

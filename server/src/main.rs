@@ -65,6 +65,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         rotate_document_key: config.rotate_document_key,
         max_model_bytes: config.max_model_bytes,
         model_check: config.model_check.or_else(beside_us),
+        model_memory_bytes: config.model_memory_bytes,
         retention: config.retention,
         captures: config.captures,
         tls_names: config.tls_names,

@@ -187,7 +187,8 @@ async fn a_map_is_registered_and_deployed_to_a_slot_of_its_kind_only() {
     says(&server, &mut robot, vec![("default", slot(&digests[0], 0, 0)), ("map", map_slot)], None).await;
     let (status, refused) = deploy("default").await;
     assert!(
-        status == StatusCode::CONFLICT && refused["error"]["message"].as_str().unwrap().contains("no slot default of kind map"),
+        status == StatusCode::CONFLICT
+            && refused["error"]["message"].as_str().unwrap().contains("robot-1 cannot be given it: it has no slot default of kind map"),
         "{refused}"
     );
     assert_eq!(deploy("map").await.0, StatusCode::CREATED);

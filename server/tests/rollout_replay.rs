@@ -38,6 +38,8 @@ fn program(path: PathBuf, text: &str) -> PathBuf {
 const STAND_IN: &str = r#"#!/bin/sh
 test -z "$HOME$EDGEFLOW_ADMIN_TOKEN" || exit 9
 test -f "$1/model.onnx" && test -f "$2/model.onnx" || exit 9
+test "$EDGEFLOW_MODEL_MEMORY_BYTES" = 1073741824 || exit 9
+grep -q greedy "$3" && { echo "std::bad_alloc" >&2; exit 1; }
 cmp -s "$1/model.onnx" "$2/model.onnx" && { echo "both are the same" >&2; exit 1; }
 test "$4" = "/image" || { echo "topic is $4" >&2; exit 1; }
 cat "$3"
@@ -55,7 +57,7 @@ impl World {
         let clock = Arc::new(StoodClock(AtomicI64::new(1_800_000_000_000_000)));
         program(folder.path().join("replay_model"), STAND_IN);
         let check = program(folder.path().join("check_model"), "#!/bin/sh\nexit 0\n");
-        let server = Server::start_at(AppOptions { model_check: Some(check), ..options(&folder) }, clock.clone()).await;
+        let server = Server::start_at(AppOptions { model_check: Some(check), model_memory_bytes: 1 << 30, ..options(&folder) }, clock.clone()).await;
         for version in ["v1", "v2"] {
             assert_eq!(server.register("label-reader", bundle(version)).await.0, StatusCode::CREATED);
         }
@@ -96,6 +98,16 @@ impl World {
         };
         tokio::time::timeout(Duration::from_secs(60), asked).await.expect("the replay ends")
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_wants_too_much_memory_is_told_the_bound() {
+    let world = World::new().await;
+    world.record("recordings/greedy.mcap", json!("greedy")).await;
+    let view = world.replayed(&world.roll_out("recordings/greedy.mcap").await).await;
+    let holds = view["holds"].as_str().unwrap();
+    assert!(holds.contains("std::bad_alloc (it may use 1024 MiB: ") && holds.contains("model_memory_bytes"), "{holds}");
+    world.server.stop().await;
 }
 
 fn numbers(frames: u64, agreement: f64) -> Value {

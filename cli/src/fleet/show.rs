@@ -13,6 +13,8 @@ struct Plan {
     robots: Vec<Robot>,
     rollouts: Vec<Rollout>,
     under_way: Vec<UnderWay>,
+    #[serde(default)]
+    lacking: Vec<Lacking>,
     not_enrolled: Vec<String>,
 }
 
@@ -59,6 +61,13 @@ struct Rollout {
 struct Stage {
     name: String,
     robots: usize,
+}
+
+#[derive(Deserialize)]
+struct Lacking {
+    declaration: String,
+    reason: String,
+    robots: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +130,7 @@ pub(super) fn changes(answer: &Value) -> Result<(), CliError> {
 }
 
 fn robots(answer: &Value) -> Result<(), CliError> {
-    let Plan { robots, rollouts, under_way, not_enrolled } = document(answer.clone(), "plan")?;
+    let Plan { robots, rollouts, under_way, lacking, not_enrolled } = document(answer.clone(), "plan")?;
     let count = robots.len();
     let mut rows = Vec::new();
     for robot in robots.into_iter().take(LISTED) {
@@ -152,14 +161,13 @@ fn robots(answer: &Value) -> Result<(), CliError> {
     }
     for Rollout { declaration, release, rollout, robots, stages } in rollouts {
         let stages: Vec<String> = stages.into_iter().map(|stage| format!("{} {}", stage.name, stage.robots)).collect();
-        output::line(format!(
-            "rollout {rollout} brings {release} to {} for {declaration}: {}",
-            output::robots(*robots),
-            stages.join(", ")
-        ))?;
+        output::line(format!("rollout {rollout} brings {release} to {} for {declaration}: {}", output::robots(robots), stages.join(", ")))?;
     }
     for UnderWay { declaration, rollout, robots } in under_way {
-        output::line(format!("rollout {rollout} is under way for {declaration}: {} on the way", output::robots(*robots)))?;
+        output::line(format!("rollout {rollout} is under way for {declaration}: {} on the way", output::robots(robots)))?;
+    }
+    for Lacking { declaration, reason, robots } in lacking {
+        output::line(format!("{declaration} is not given to {}: {reason}", robots.join(", ")))?;
     }
     if !not_enrolled.is_empty() {
         output::line(format!("named and not enrolled (they become what is declared when they are): {}", not_enrolled.join(", ")))?;

@@ -1,10 +1,10 @@
 //! Deployments: who asked for which version on which robots, and how far the robots say they are.
 
-use edgeflow_wire::{SlotStatus, Version};
+use edgeflow_wire::{SlotKind, SlotStatus, Version};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::{ModelName, SlotName, TargetName};
+use crate::{ModelName, SlotName, TargetName, reconciliation, target::Attested};
 
 /// A deployment to be made.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,8 @@ pub struct Deployment {
     pub model: ModelName,
     /// Which version of it.
     pub version: String,
+    /// What it is.
+    pub kind: SlotKind,
     /// Its bundle digest.
     pub digest: String,
     /// Into which slot.
@@ -183,8 +185,9 @@ pub fn answers(deployment: &Deployment, asked: &Asked, attestation: &Attestation
         && asked.superseded_by.is_none_or(|by| attestation.version < by)
 }
 
-/// A deployment as it is shown. `attestations` are in the order in which robots made them.
-pub fn view(deployment: &Deployment, attestations: &[Attestation]) -> DeploymentView {
+/// A deployment as it is shown. `attestations` are in the order in which robots made them. `states` are robots' newest state reports, of
+/// a deployment of something that not every robot can have: one that has no slot for it would not answer for ever.
+pub fn view(deployment: &Deployment, attestations: &[Attestation], states: &BTreeMap<TargetName, Attested>) -> DeploymentView {
     // By robot: a deployment may have thousands, each with several attestations.
     let mut of: HashMap<&TargetName, Vec<&Attestation>> = HashMap::new();
     for attestation in attestations {
@@ -197,14 +200,20 @@ pub fn view(deployment: &Deployment, attestations: &[Attestation]) -> Deployment
             let said = of.get(&asked.target).map(Vec::as_slice).unwrap_or_default();
             let last = said.iter().rev().find(|attestation| answers(deployment, asked, attestation));
             let mut status = last.map_or(TargetStatus::Pending, |attestation| attestation.status.into());
+            let mut reason = last.map(|attestation| attestation.reason.clone()).unwrap_or_default();
             if asked.superseded_by.is_some() && !status.settled() {
                 status = TargetStatus::Superseded;
+            } else if last.is_none()
+                && let Some(why) =
+                    states.get(&asked.target).and_then(|said| reconciliation::lacks(deployment.kind, deployment.slot.as_str(), said))
+            {
+                (status, reason) = (TargetStatus::Failed, why);
             }
             DeploymentTargetView {
                 target: asked.target.to_string(),
                 generation: asked.version.generation,
                 status,
-                reason: last.map(|attestation| attestation.reason.clone()).unwrap_or_default(),
+                reason,
                 at_us: last.map_or(deployment.created_at_us, |attestation| attestation.at_us),
             }
         })
@@ -254,6 +263,7 @@ mod tests {
             id: 1,
             model: ModelName::new("m").unwrap(),
             version: "1".into(),
+            kind: SlotKind::Model,
             digest: "d".into(),
             slot: SlotName::default_slot(),
             asked,
@@ -261,6 +271,10 @@ mod tests {
             created_by: "administrator".into(),
             rollout: None,
         }
+    }
+
+    fn view(deployment: &Deployment, attestations: &[Attestation]) -> DeploymentView {
+        super::view(deployment, attestations, &BTreeMap::new())
     }
 
     fn says(target: &str, generation: u64, status: SlotStatus) -> Attestation {

@@ -192,6 +192,14 @@ impl From<&Activity> for ActivityView {
     }
 }
 
+/// Why a robot cannot be given something of this kind in this slot: it has said which slots it has, and this is none of them. `None` when
+/// it can, and of a robot that has said nothing yet: what it can have is not known.
+pub fn lacks(kind: SlotKind, slot: &str, attested: &Attested) -> Option<String> {
+    let (state, _) = attested.state()?;
+    let has = kind.is_model() || state.slots.get(slot).is_some_and(|now| now.kind == kind);
+    (!has).then(|| format!("it has no slot {slot} of kind {kind}: declare it in its bridge's slots_file, or update its bridge"))
+}
+
 /// Something that is otherwise than it was declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DifferenceView {

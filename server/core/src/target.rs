@@ -355,7 +355,7 @@ pub fn conditions(desired: &DesiredState, attested: &Attested, online: bool) -> 
         let broken = now.is_some_and(|now| matches!(now.status, SlotStatus::Failed | SlotStatus::RolledBack));
         converged &= serves;
         // A failure of an earlier document says nothing about this one.
-        let settled = broken && observed >= desired.version;
+        let settled = (broken && observed >= desired.version) || reconciliation::lacks(spec.kind, slot, attested).is_some();
         degraded |= settled;
         waiting |= !serves && !settled;
     }

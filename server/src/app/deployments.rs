@@ -5,6 +5,7 @@ use edgeflow_core::{
     deployment::{self, Deployment, DeploymentView, NewDeployment},
     principal::{Action, Resource},
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::{App, AppError};
 
@@ -53,7 +54,7 @@ impl App {
         }
         let detail = serde_json::json!({ "model": made.model, "version": made.version, "slot": made.slot, "targets": new.targets });
         self.record(principal, Action::Deploy, &format!("deployment/{}", made.id), detail).await;
-        let shown = deployment::view(&made, &[]);
+        let shown = deployment::view(&made, &[], &BTreeMap::new());
         self.hub.send(&principal.organisation, "deployment", &shown);
         Ok(shown)
     }
@@ -64,8 +65,7 @@ impl App {
         let missing = || AppError::NotFound { what: "deployment", name: id.to_owned() };
         let number: i64 = id.parse().map_err(|_| missing())?;
         let found = self.stores.deployments.deployment(&principal.organisation, number).await?.ok_or_else(missing)?;
-        let attestations = self.stores.entries.attestations(&principal.organisation, std::slice::from_ref(&found)).await?;
-        Ok(deployment::view(&found, &attestations))
+        self.deployment_views(&principal.organisation, &[found]).await?.pop().ok_or_else(missing)
     }
 
     /// Deployments, newest first: of one rollout, of none (`Some(0)`), or all.
@@ -79,8 +79,8 @@ impl App {
         self.permit(principal, Action::ReadDeployment, Resource::Organisation).await?;
         let found = self.stores.deployments.deployments(&principal.organisation, rollout, after, limit + 1).await?;
         let page = Page::cut(found, limit, |deployment| deployment.id.to_string());
-        let attestations = self.stores.entries.attestations(&principal.organisation, &page.items).await?;
-        Ok(page.map(|found| deployment::view(&found, &attestations)))
+        let items = self.deployment_views(&principal.organisation, &page.items).await?;
+        Ok(Page { items, next: page.next })
     }
 
     /// The deployments that still stand for some of these robots, as shown; of rollouts, those tell themselves.
@@ -90,7 +90,19 @@ impl App {
         robots: &[TargetName],
     ) -> Result<Vec<DeploymentView>, AppError> {
         let standing: Vec<Deployment> = self.stores.deployments.standing_deployments(organisation, robots).await?;
-        let attestations = self.stores.entries.attestations(organisation, &standing).await?;
-        Ok(standing.iter().map(|found| deployment::view(found, &attestations)).collect())
+        self.deployment_views(organisation, &standing).await
+    }
+
+    /// As robots attest them; of what not every robot can have, as they have said what they can.
+    async fn deployment_views(&self, organisation: &OrganisationId, found: &[Deployment]) -> Result<Vec<DeploymentView>, AppError> {
+        let attestations = self.stores.entries.attestations(organisation, found).await?;
+        let special = found.iter().filter(|deployment| !deployment.kind.is_model());
+        let asked: BTreeSet<&TargetName> = special.flat_map(|deployment| deployment.asked.iter().map(|asked| &asked.target)).collect();
+        let asked: Vec<TargetName> = asked.into_iter().cloned().collect();
+        let states = match asked.is_empty() {
+            true => BTreeMap::new(),
+            false => self.stores.entries.attested_of(organisation, &asked, &["state"]).await?,
+        };
+        Ok(found.iter().map(|found| deployment::view(found, &attestations, &states)).collect())
     }
 }

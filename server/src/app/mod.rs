@@ -131,6 +131,7 @@ pub struct App {
     started_at_us: i64,
     max_model_bytes: u64,
     model_check: Option<std::path::PathBuf>,
+    model_memory_bytes: u64,
     retention: Policy,
     /// Whoever tells robots to run a version holds it shared, whoever deletes versions alone: no robot is told to run what is
     /// being deleted. The stores promise no transaction across both.

@@ -18,6 +18,22 @@ const MOST_WORDS: u64 = 4096;
 /// What the program may know of our environment: where libraries are.
 const KEPT: [&str; 5] = ["ORT_DYLIB_PATH", "AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PATH", "TMPDIR"];
 
+/// Names to the program the most memory it may use, bytes: it bounds itself.
+pub(crate) const MEMORY: &str = "EDGEFLOW_MODEL_MEMORY_BYTES";
+
+/// What a program that loads models said of why it did not, and whether that is for want of memory.
+pub(crate) fn in_memory(words: &str, memory_bytes: u64) -> String {
+    let lowercase = words.to_lowercase();
+    // What the runtime, its allocator and ours say when they are given none.
+    let starved = ["memory", "bad_alloc", "allocate"].iter().any(|word| lowercase.contains(word));
+    if starved && memory_bytes > 0 {
+        let mib = memory_bytes >> 20;
+        format!("{words} (it may use {mib} MiB: make the model smaller, or raise model_memory_bytes of the server)")
+    } else {
+        words.to_owned()
+    }
+}
+
 /// Exit statuses of the program.
 const REFUSED: i32 = 1;
 const NOT_SERVED: i32 = 3;
@@ -43,6 +59,7 @@ impl App {
             .arg(folder)
             .env_clear()
             .envs(kept)
+            .env(MEMORY, self.model_memory_bytes.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -78,13 +95,17 @@ impl App {
             Ok(Err(error)) => Err(AppError::artifact("checking a model")(error)),
             Ok(Ok(status)) => match status.code() {
                 Some(0) => Ok(String::new()),
-                Some(REFUSED) => Err(AppError::Invalid(words)),
+                Some(REFUSED) => Err(AppError::Invalid(in_memory(&words, self.model_memory_bytes))),
                 Some(NOT_SERVED) => Ok(format!("it loads, but an inference node cannot serve it: {words}")),
                 Some(_) => {
                     tracing::warn!(reason = words, "a model was not checked");
                     not_made("there is no ONNX Runtime for the program that checks models")
                 }
-                None => Err(AppError::Invalid(format!("model.onnx takes the runtime down that loads it ({status})"))),
+                None => {
+                    let words = in_memory(&words, self.model_memory_bytes);
+                    let said = if words.is_empty() { words } else { format!(": {words}") };
+                    Err(AppError::Invalid(format!("model.onnx takes the runtime down that loads it ({status}){said}")))
+                }
             },
         }
     }

@@ -32,6 +32,8 @@ pub struct AppOptions {
     pub max_model_bytes: u64,
     /// The program that says whether a bundle loads; without one its graph is only read.
     pub model_check: Option<PathBuf>,
+    /// Most memory of a program that loads models: the one that checks a bundle, the one that replays frames. 0: as much as there is.
+    pub model_memory_bytes: u64,
     /// Names and addresses under which robots reach this machine, beside the loopback ones.
     pub tls_names: Vec<String>,
     /// What is kept of robots' logs, and how long.
@@ -50,6 +52,7 @@ impl AppOptions {
             rotate_document_key: false,
             max_model_bytes: 2 << 30,
             model_check: None,
+            model_memory_bytes: 4 << 30,
             tls_names: Vec::new(),
             retention: Policy::default(),
             captures: Keeping::default(),
@@ -134,6 +137,7 @@ impl App {
             admin_hash: Default::default(),
             max_model_bytes: options.max_model_bytes,
             model_check: options.model_check,
+            model_memory_bytes: options.model_memory_bytes,
             retention: options.retention,
             telling: tokio::sync::RwLock::new(()),
         }))

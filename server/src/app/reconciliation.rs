@@ -153,12 +153,8 @@ impl App {
                     "slot {slot} of {name} was changed on the robot: settle that first, with `edgeflow targets resolve`"
                 )));
             }
-            // Of a robot that said nothing yet it is not known what it can have.
-            if !spec.kind.is_model() && attested.state().is_some() && now.is_none_or(|now| now.kind != spec.kind) {
-                return Err(AppError::Conflict(format!(
-                    "{name} has no slot {slot} of kind {}: declare it in its bridge's slots_file, or update its bridge",
-                    spec.kind
-                )));
+            if let Some(why) = reconciliation::lacks(spec.kind, slot.as_str(), attested) {
+                return Err(AppError::Conflict(format!("{name} cannot be given it: {why}")));
             }
         }
         Ok(())

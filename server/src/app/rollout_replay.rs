@@ -23,7 +23,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::app::{App, AppError, ArtifactBytes};
+use crate::app::{
+    App, AppError, ArtifactBytes,
+    model_check::{MEMORY, in_memory},
+};
 
 /// How long a replay may take.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -123,7 +126,7 @@ impl App {
         }
         let bytes = self.recorded(organisation, &replay.recording).await?;
         put(&recording, bytes).await?;
-        let answer = replay_with(&program, folder, &recording, replay).await?;
+        let answer = replay_with(&program, self.model_memory_bytes, folder, &recording, replay).await?;
         let numbers: gate::ReplayNumbers = serde_json::from_str(&answer)
             .map_err(|error| AppError::Invalid(format!("the program that replays frames gave no answer that reads: {error}")))?;
         let mut result = gate::judge_replay(replay, &numbers, self.now_us());
@@ -201,7 +204,13 @@ async fn put(path: &Path, mut bytes: ArtifactBytes) -> Result<(), AppError> {
 }
 
 /// The program's answer.
-async fn replay_with(program: &Path, folder: &Path, recording: &Path, replay: &Replay) -> Result<String, AppError> {
+async fn replay_with(
+    program: &Path,
+    memory_bytes: u64,
+    folder: &Path,
+    recording: &Path,
+    replay: &Replay,
+) -> Result<String, AppError> {
     let io = AppError::artifact("replaying frames");
     let kept = KEPT.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
     let mut child = Command::new(program)
@@ -213,6 +222,7 @@ async fn replay_with(program: &Path, folder: &Path, recording: &Path, replay: &R
         .arg(MOST_FRAMES.to_string())
         .env_clear()
         .envs(kept)
+        .env(MEMORY, memory_bytes.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -230,7 +240,11 @@ async fn replay_with(program: &Path, folder: &Path, recording: &Path, replay: &R
         return Err(AppError::Invalid(format!("it took longer than {} s", PATIENCE.as_secs())));
     };
     let (answer, words, status) = ended.map_err(&io)?;
-    if status.success() { Ok(answer) } else { Err(AppError::Invalid(if words.is_empty() { status.to_string() } else { words })) }
+    match (status.success(), words.is_empty()) {
+        (true, _) => Ok(answer),
+        (false, true) => Err(AppError::Invalid(status.to_string())),
+        (false, false) => Err(AppError::Invalid(in_memory(&words, memory_bytes))),
+    }
 }
 
 /// The beginning of what a program says; the rest is read, too, so that it need not wait.

@@ -78,10 +78,15 @@ fn robot_seen(rollout: &Rollout, target: Option<&Target>, attested: &Attested, o
     let stands = reconciliation::slot_standing(&target.desired, &rollout.spec.slot, slot.as_ref()) != Standing::Follows;
     let local = slot.as_ref().filter(|_| stands).and_then(|slot| slot.local.as_ref());
     let held = hold.or_else(|| local.map(|local| format!("it was changed on the robot: {}", local.what)));
+    let lacks = match &rollout.release {
+        Release::Slot { spec } => reconciliation::lacks(spec.kind, &rollout.spec.slot, attested),
+        Release::Policy { .. } => None,
+    };
     RobotSeen {
         online,
         gone: false,
         held,
+        lacks,
         busy,
         site: target.labels.get("site").cloned(),
         declared,

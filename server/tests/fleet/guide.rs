@@ -3,13 +3,14 @@
 use edgeflow_core::{
     TargetName,
     fleet::{FleetSpec, RobotNow, check, plan},
+    target::Attested,
 };
 use edgeflow_wire::{SlotKind, SlotSpec};
 use std::{collections::BTreeMap, fs, path::Path};
 
 fn robot(name: &str, labels: &[(&str, &str)]) -> RobotNow {
     let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    RobotNow { target: TargetName::new(name).unwrap(), labels, slots: BTreeMap::new(), policy: None }
+    RobotNow { target: TargetName::new(name).unwrap(), labels, slots: BTreeMap::new(), policy: None, attested: Attested::default() }
 }
 
 #[test]

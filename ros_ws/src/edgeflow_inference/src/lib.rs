@@ -11,6 +11,7 @@ pub mod engine;
 mod error;
 pub mod http;
 pub mod image;
+pub mod memory;
 pub mod node;
 pub mod replay;
 pub mod tensor;

@@ -118,6 +118,63 @@ fn two_models_are_held_against_each_other_on_recorded_frames() {
     assert_eq!(few["frames"], 5);
 }
 
+/// One field of a protobuf message: its number and its bytes.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    let mut left = content.len();
+    while left > 0x7f {
+        bytes.push(left as u8 | 0x80);
+        left >>= 7;
+    }
+    bytes.push(left as u8);
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+/// A committed model that also fills a tensor of so many floats: a message that is appended to another is merged with it.
+fn greedy(version: &str, folder: &Path, floats: i64) -> PathBuf {
+    let node = |input: &str, output: &str, operator: &str| {
+        let parts = [field(1, input.as_bytes()), field(2, output.as_bytes()), field(3, output.as_bytes()), field(4, operator.as_bytes())];
+        field(1, &parts.concat())
+    };
+    // TensorProto: one dimension of one, int64, its bytes.
+    let shape = [vec![0x08, 1, 0x10, 7], field(8, b"greedy_shape"), field(9, &floats.to_le_bytes())].concat();
+    // ValueInfoProto: a tensor of floats with one dimension of one.
+    let dimension = field(2, &field(1, &[0x08, 1]));
+    let most = [field(1, b"greedy_most"), field(2, &field(1, &[vec![0x08, 1], dimension].concat()))].concat();
+    let graph = [
+        node("greedy_shape", "greedy_values", "ConstantOfShape"),
+        node("greedy_values", "greedy_most", "ReduceMax"),
+        field(5, &shape),
+        field(12, &most),
+    ];
+    let target = folder.join("greedy");
+    std::fs::create_dir(&target).unwrap();
+    std::fs::copy(model(version).join("edgeflow.yaml"), target.join("edgeflow.yaml")).unwrap();
+    let bytes = [std::fs::read(model(version).join("model.onnx")).unwrap(), field(7, &graph.concat())].concat();
+    std::fs::write(target.join("model.onnx"), bytes).unwrap();
+    target
+}
+
+#[test]
+fn a_candidate_that_asks_for_more_memory_than_it_may_have_is_an_error_and_not_the_end_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("walk.mcap");
+    record(&recording, &["/image"], &frames()[..5]);
+    // 64 GiB, which nothing here has; without a bound the system would give them until they are written to.
+    let greedy = greedy("v2", folder.path(), 16 << 30);
+    let run = |candidate: &Path, bytes: &str| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_replay_model"));
+        program.args([candidate, &model("v2"), &recording]).env("EDGEFLOW_MODEL_MEMORY_BYTES", bytes).output().unwrap()
+    };
+    assert_eq!(answer(&run(&model("v1"), "1073741824"))["frames"], 5, "what is enough for others");
+    let refused = run(&greedy, "1073741824");
+    let told = String::from_utf8_lossy(&refused.stderr).to_lowercase();
+    assert!(!refused.status.success() && ["memory", "alloc"].iter().any(|word| told.contains(word)), "{refused:?}");
+    let wrong = run(&model("v1"), "much");
+    assert!(wrong.status.code() == Some(2) && String::from_utf8_lossy(&wrong.stderr).contains("give a number of bytes"), "{wrong:?}");
+}
+
 #[test]
 fn what_cannot_be_replayed_is_said() {
     let folder = tempfile::tempdir().unwrap();

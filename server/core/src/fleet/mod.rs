@@ -14,8 +14,8 @@ pub use check::{Problem, check, nearest};
 pub use diff::{FleetChange, changes};
 pub use export::export;
 pub use plan::{
-    Changes, DirectSlot, FleetPlan, FleetStage, LabelChange, PlannedRollout, PlannedUnderWay, PolicyChange, RobotChange, RobotNow,
-    SlotChange, SlotNow, UnderWay, groups, late, plan,
+    Changes, DirectSlot, FleetPlan, FleetStage, LabelChange, PlannedLacking, PlannedRollout, PlannedUnderWay, PolicyChange, RobotChange,
+    RobotNow, SlotChange, SlotNow, UnderWay, groups, late, plan,
 };
 pub use revision::{NewRevision, Revision, RevisionHead, RevisionState, RevisionView};
 pub use spec::{

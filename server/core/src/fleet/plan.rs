@@ -12,8 +12,9 @@ use super::{
     check::{Part, rollout_of},
 };
 use crate::{
-    CoreError, SlotName, TargetName,
+    CoreError, SlotName, TargetName, reconciliation,
     rollout::{self, Candidate, RolloutSpec, Selector, policy_text},
+    target::Attested,
 };
 
 /// What a robot is told to have in one slot.
@@ -46,6 +47,8 @@ pub struct RobotNow {
     pub slots: BTreeMap<String, SlotNow>,
     /// What it shall report of its topics.
     pub policy: Option<Value>,
+    /// What it says it is; nothing of one that has said nothing yet, or where nothing is declared that not every robot can have.
+    pub attested: Attested,
 }
 
 /// A rollout that has not ended and holds a robot in a slot.
@@ -142,6 +145,18 @@ pub struct PlannedUnderWay {
     pub robots: usize,
 }
 
+/// Robots that have no slot for what a part gives them. They are left as they are until they say that they have one, and the
+/// declaration is applied again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedLacking {
+    /// The part, such as `slots.hall`.
+    pub declaration: String,
+    /// What they lack, and what to do.
+    pub reason: String,
+    /// Which robots.
+    pub robots: Vec<String>,
+}
+
 /// What applying a declaration does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FleetPlan {
@@ -151,6 +166,9 @@ pub struct FleetPlan {
     pub rollouts: Vec<PlannedRollout>,
     /// What is under way already, and hence no change.
     pub under_way: Vec<PlannedUnderWay>,
+    /// Robots that are not given what is declared for them, because they cannot have it.
+    #[serde(default)]
+    pub lacking: Vec<PlannedLacking>,
     /// Robots that are named and not enrolled (yet): they become what is declared when they are.
     pub not_enrolled: Vec<String>,
 }
@@ -366,7 +384,13 @@ impl<'a> Planning<'a> {
             None => robot.policy.as_ref().map(policy_text),
         };
         let (mut differ, mut on_their_way) = (Vec::new(), BTreeMap::<i64, usize>::new());
+        let mut lacking: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let kind = self.resolved.get(&part.path).map(|spec| spec.kind).filter(|_| part.slot.is_some());
         for robot in taken.into_iter().filter(|robot| now(robot).as_ref() != Some(&digest)) {
+            if let Some(why) = kind.and_then(|kind| reconciliation::lacks(kind, slot, &robot.attested)) {
+                lacking.entry(why).or_default().push(robot.target.to_string());
+                continue;
+            }
             match self.under_way.get(&(robot.target.clone(), slot.to_owned())) {
                 Some(UnderWay { rollout, digest: brings }) if *brings == digest => *on_their_way.entry(*rollout).or_default() += 1,
                 _ => differ.push(robot),
@@ -378,6 +402,8 @@ impl<'a> Planning<'a> {
             robots,
         });
         self.done.plan.under_way.extend(on_their_way);
+        let lacking = lacking.into_iter().map(|(reason, robots)| PlannedLacking { declaration: part.path.clone(), reason, robots });
+        self.done.plan.lacking.extend(lacking);
         if differ.is_empty() {
             return;
         }

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     TargetName,
     rollout::{ReleaseKind, RolloutSpec},
+    target::Attested,
 };
 
 fn name(name: &str) -> TargetName {
@@ -21,7 +22,7 @@ fn fleet(document: serde_json::Value) -> FleetSpec {
 
 fn robot(target: &str, site: &str) -> RobotNow {
     let labels = [("site".to_owned(), site.to_owned())].into();
-    RobotNow { target: name(target), labels, slots: BTreeMap::new(), policy: None }
+    RobotNow { target: name(target), labels, slots: BTreeMap::new(), policy: None, attested: Attested::default() }
 }
 
 fn release(model: &str, version: &str) -> SlotSpec {

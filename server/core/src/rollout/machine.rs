@@ -53,6 +53,8 @@ pub struct RobotSeen {
     pub declared: Option<String>,
     /// The newest desired state it says it took up.
     pub observed: Version,
+    /// Why it cannot be given what the rollout brings, as far as it has said what it can have.
+    pub lacks: Option<String>,
     /// What it says of the slot. Of a policy: `active` or `failed` about the version that is declared now, and nothing else;
     /// `None` when it said nothing of that version.
     pub slot: Option<SlotState>,
@@ -269,8 +271,15 @@ fn progressing(turn: &mut Turn<'_>, robots: &[RobotProgress], seen: &Seen<'_>) {
         Deferred => robot.stage == stage && robot.back,
         _ => false,
     };
-    let (waiting, others): (Vec<_>, Vec<_>) = robots.iter().filter(its_turn).partition(|robot| matches!(robot.phase, Waiting | Retrying));
-    for robot in waiting.into_iter().chain(others) {
+    // Those that fail without being told come before any that is: they take room.
+    let lacks = |robot: &RobotProgress| seen.robots.get(&robot.target).is_some_and(|now| now.lacks.is_some());
+    let mut turns: Vec<&RobotProgress> = robots.iter().filter(its_turn).collect();
+    turns.sort_by_key(|robot| match robot.phase {
+        _ if lacks(robot) => 0,
+        Waiting | Retrying => 1,
+        _ => 2,
+    });
+    for robot in turns {
         if !turn.changed(robot) {
             watch::take_turn(turn, robot, seen);
         }

@@ -31,6 +31,8 @@ enum Event {
     Leaves(usize),
     /// A robot that served breaks.
     Breaks(usize),
+    /// A robot says what it can have, and that this is none of it (or that it is).
+    Lacks(usize, bool),
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
@@ -55,6 +57,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => robot().prop_map(Event::Other),
         1 => robot().prop_map(Event::Leaves),
         1 => robot().prop_map(Event::Breaks),
+        1 => (robot(), any::<bool>()).prop_map(|(robot, yes)| Event::Lacks(robot, yes)),
     ]
 }
 
@@ -148,6 +151,7 @@ fn happen(world: &mut World, event: &Event) {
             let policy = world.policy;
             world.robots.get_mut(&of(robot)).unwrap().declare(policy, Some(super::world::spec("sha256:other")));
         }
+        Event::Lacks(robot, yes) => world.robots.get_mut(&of(robot)).unwrap().seen.lacks = yes.then(|| "it has no such slot".to_owned()),
         Event::Leaves(robot) => world.robots.get_mut(&of(robot)).unwrap().seen.gone = true,
         Event::Breaks(robot) => {
             if let Some(slot) = &mut world.robots.get_mut(&of(robot)).unwrap().seen.slot {

@@ -34,6 +34,29 @@ fn of_one_robot_it_is_said_as_of_one() {
 }
 
 #[test]
+fn a_robot_that_has_no_such_slot_fails_with_that_reason_and_is_not_waited_for() {
+    let lacking = || Some("it has no slot map of kind map".to_owned());
+    let mut world = World::new(2, json!({ "strategy": { "stages": stages(), "max_failed": 2, "max_unavailable": 2 } }));
+    let canary = world.of_stage(0)[0].clone();
+    world.robots.get_mut(&canary).unwrap().seen.lacks = lacking();
+    world.tick();
+    assert_eq!(world.happened(Happened::RobotFailed)[0].cause, "it has no slot map of kind map; it was never told");
+    assert_eq!((world.rows[&canary].told, world.told.len()), (None, 0), "nobody was told");
+
+    // It was told before it had ever said anything, and refuses all of what it is told.
+    let mut world = World::new(2, json!({ "strategy": { "stages": stages() } }));
+    world.robots.values_mut().for_each(|robot| (robot.nature, robot.seen.online) = (Nature::Silent, false));
+    world.tick();
+    let canary = world.told[0].0.clone();
+    assert_eq!(world.rows[&canary].phase, RobotPhase::Deferred);
+    let robot = world.robots.get_mut(&canary).unwrap();
+    (robot.seen.online, robot.seen.lacks) = (true, lacking());
+    world.tick();
+    assert_eq!(world.happened(Happened::RobotFailed)[0].cause, "it has no slot map of kind map");
+    assert_eq!(world.robots[&canary].declared.as_ref().unwrap().digest, "sha256:old", "what it cannot take up is taken back");
+}
+
+#[test]
 fn a_failed_gate_takes_the_canary_back() {
     let mut world = World::new(4, json!({ "strategy": { "stages": stages() }, "gates": gate() }));
     world.gates = Some(vec![result("good", Verdict::Fail, "accuracy is 0.2")]);

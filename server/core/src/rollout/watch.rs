@@ -99,6 +99,10 @@ pub(super) fn watch(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<'_>)
             }
             return;
         }
+        // It was told before it was known what it can have. One that does not know the kind takes up nothing of what it is told.
+        if let Some(why) = now.lacks.as_ref().filter(|_| !robot.back) {
+            return turn.left(robot, Failed, why.as_str());
+        }
         if robot.phase != Deferred
             && let Some(why) = &now.held
         {
@@ -153,6 +157,9 @@ pub(super) fn take_turn(turn: &mut Turn<'_>, robot: &RobotProgress, seen: &Seen<
     if let Some(why) = &now.held {
         // What it was told stays declared, and must go back with the others.
         return turn.left(robot, if has_release { Failed } else { Skipped }, format!("it is held: {why}"));
+    }
+    if let Some(why) = &now.lacks {
+        return turn.left(robot, Failed, format!("{why}; it was never told"));
     }
     let strategy = &turn.rollout.spec.strategy;
     if let Some((wakes_us, shown)) = window::closed(&strategy.windows, now.site.as_deref(), turn.now_us) {

@@ -8,7 +8,7 @@ use edgeflow_core::{
     target::Target,
 };
 use edgeflow_store::{DeploymentStore, StoreError};
-use edgeflow_wire::Version;
+use edgeflow_wire::{SlotKind, Version};
 use futures::{FutureExt, Stream};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use crate::{
     Fleet,
     connect::{each, failed},
-    decode::{get, get_name, get_u64, int, json},
+    decode::{corrupt, get, get_name, get_u64, int, json},
     rollout_hold,
     target::{NAMED, target_of},
 };
@@ -109,8 +109,8 @@ pub(crate) async fn create(
     rollout_hold::refuse(connection, organisation, new.slot.as_str(), &new.targets).await?;
     let server_epoch = server_epoch(connection).await?;
     let row = sqlx::query(
-        "INSERT INTO deployments (organisation, model, version, digest, slot, created_at_us, created_by) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
+        "INSERT INTO deployments (organisation, model, version, digest, slot, created_at_us, created_by, kind) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
     )
     .bind(organisation.as_str())
     .bind(new.model.as_str())
@@ -119,6 +119,7 @@ pub(crate) async fn create(
     .bind(new.slot.as_str())
     .bind(new.created_at_us)
     .bind(&new.created_by)
+    .bind(new.spec.kind.as_str())
     .fetch_one(&mut *connection)
     .await
     .map_err(&deploy)?;
@@ -129,7 +130,7 @@ pub(crate) async fn create(
     }
     asked.sort_by(|a, b| a.target.cmp(&b.target));
     let NewDeployment { model, version, spec, slot, created_at_us, created_by, .. } = new;
-    Ok(Deployment { id, model, version, digest: spec.digest, slot, asked, created_at_us, created_by, rollout: None })
+    Ok(Deployment { id, model, version, kind: spec.kind, digest: spec.digest, slot, asked, created_at_us, created_by, rollout: None })
 }
 
 /// Incarnation of the control plane, which desired states carry.
@@ -192,6 +193,7 @@ pub(crate) async fn collect(
                 id,
                 model: get_name(row, "model")?,
                 version: get(row, "version")?,
+                kind: kind_of(row)?,
                 digest: get(row, "digest")?,
                 slot: get_name(row, "slot")?,
                 asked: Vec::new(),
@@ -208,6 +210,11 @@ pub(crate) async fn collect(
     };
     each(rows, operation, add).await?;
     Ok(deployments)
+}
+
+fn kind_of(row: &SqliteRow) -> Result<SlotKind, StoreError> {
+    let word: String = get(row, "kind")?;
+    serde_json::from_value(word.into()).map_err(|error| corrupt("kind")(&error))
 }
 
 fn asked_of(row: &SqliteRow) -> Result<Asked, StoreError> {

@@ -189,8 +189,8 @@ async fn deploy(
 ) -> Result<(), StoreError> {
     let deploy = failed("noting what a rollout told its robots");
     let row = sqlx::query(
-        "INSERT INTO deployments (organisation, model, version, digest, slot, created_at_us, created_by, rollout) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
+        "INSERT INTO deployments (organisation, model, version, digest, slot, created_at_us, created_by, rollout, kind) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
     )
     .bind(organisation.as_str())
     .bind(&lot.spec.model)
@@ -200,6 +200,7 @@ async fn deploy(
     .bind(at_us)
     .bind(&rollout.created_by)
     .bind(rollout.id)
+    .bind(lot.spec.kind.as_str())
     .fetch_one(&mut *connection)
     .await
     .map_err(&deploy)?;

@@ -10,6 +10,7 @@
 use edgeflow_inference::{
     Error,
     engine::{Backend, Engine, LoadRequest, SessionOptions, ort::OrtBackend},
+    memory,
 };
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -19,6 +20,10 @@ fn main() -> ExitCode {
         eprintln!("usage: check_model FOLDER");
         return ExitCode::from(2);
     };
+    if let Err(error) = memory::bound_by_environment() {
+        eprintln!("{error}");
+        return ExitCode::from(2);
+    }
     let backend = match OrtBackend::find("") {
         Ok(backend) => backend,
         Err(error) => {

@@ -3,12 +3,13 @@
 //!
 //! `replay_model CANDIDATE CURRENT RECORDING [TOPIC [TOLERANCE [MOST_FRAMES]]]`: two bundle folders, an MCAP file, and how they are compared; an empty
 //! topic is the only one with images. Standard output is one JSON object. Exit status: 0 it was replayed; 1 a bundle does not load or the
-//! recording does not read; 2 no runtime to ask, or a wrong call. Standard error says why not, in one line.
+//! recording does not read, or either asks for more memory than EDGEFLOW_MODEL_MEMORY_BYTES allows; 2 no runtime to ask, or a wrong call. Standard error says why not, in one line.
 
 #![allow(clippy::print_stdout, reason = "what came of it is this program's answer")]
 
 use edgeflow_inference::{
     engine::{Backend, Engine, LoadRequest, Model, SessionOptions, ort::OrtBackend},
+    memory,
     replay::Replay,
 };
 use std::{
@@ -50,6 +51,10 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    if let Err(error) = memory::bound_by_environment() {
+        eprintln!("{error}");
+        return ExitCode::from(2);
+    }
     let backend: Arc<dyn Backend> = match OrtBackend::find("") {
         Ok(backend) => Arc::new(backend),
         Err(error) => {

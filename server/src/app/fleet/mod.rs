@@ -1,38 +1,28 @@
 //! The fleet as code: planned, applied as a revision, reviewed by a second person, taken back by applying an older revision as a new one.
 
+mod converge;
+mod planning;
+
 use edgeflow_core::{
-    ModelName, OrganisationId, Page, Principal, RobotId, TargetName,
-    deployment::NewDeployment,
-    fleet::{
-        self, Changes, FleetChange, FleetPlan, FleetSpec, NewRevision, Problem, Review, Revision, RevisionHead, RevisionState,
-        RevisionView, RobotNow, SlotNow, UnderWay,
-    },
+    OrganisationId, Page, Principal, TargetName,
+    fleet::{self, FleetChange, FleetPlan, FleetSpec, NewRevision, Review, Revision, RevisionHead, RevisionState, RevisionView},
     overview::TargetFilter,
     principal::{Action, Resource},
-    rollout::{self, Actor, Candidate, Phase, Release, RobotPhase, Rollout},
-    target::Target,
+    rollout::{Phase, Rollout},
 };
-use edgeflow_store::{FleetOrders, FleetRollout, FleetTold, RobotFilter, Submitted};
-use edgeflow_wire::SlotSpec;
+use edgeflow_store::{FleetTold, Submitted};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
 };
 use tokio::sync::Mutex;
 
 use crate::app::{App, AppError};
+use planning::{Prepared, digest, review};
 
 /// Longest message of a revision, bytes.
 const MAX_MESSAGE_BYTES: usize = 4096;
-/// More robots than this are given what is declared in the background only.
-const LARGE: usize = 1000;
-/// Problems that are told at once.
-const TOLD: usize = 20;
 
 /// A plan, as shown.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -92,12 +82,6 @@ pub struct FleetExport {
 /// The declaration that stands, kept at hand as long as it does; and how many robots there were when they were last looked at.
 #[derive(Default)]
 pub(crate) struct FleetNow(Mutex<HashMap<OrganisationId, Arc<Revision>>>, AtomicUsize);
-
-/// What a declaration does to the robots there are.
-struct Prepared {
-    resolved: BTreeMap<String, SlotSpec>,
-    changes: Changes,
-}
 
 impl App {
     /// The declaration that stands; `None` while nothing is declared.
@@ -292,119 +276,6 @@ impl App {
         found.ok_or_else(|| AppError::NotFound { what: "revision of the fleet", name: revision.to_string() })
     }
 
-    async fn prepare_fleet(&self, organisation: &OrganisationId, spec: &FleetSpec, now: Option<&Revision>) -> Result<Prepared, AppError> {
-        refuse(fleet::check(spec))?;
-        let (mut resolved, mut problems) = (BTreeMap::new(), Vec::new());
-        for (path, release) in spec.releases() {
-            match self.resolve_release(organisation, &release).await {
-                Ok(Release::Slot { spec }) => drop(resolved.insert(path, spec)),
-                Ok(Release::Policy { .. }) => {}
-                Err(error @ (AppError::Store(_) | AppError::Artifact { .. })) => return Err(error),
-                Err(error) => problems.push(Problem { path: format!("{path}.release"), reason: error.to_string() }),
-            }
-        }
-        refuse(problems)?;
-        let changes = self.plan_over_robots(organisation, spec, now, &resolved).await?;
-        Ok(Prepared { resolved, changes })
-    }
-
-    /// Refuses when something that a proposal stands for was deleted since.
-    async fn still_there(&self, organisation: &OrganisationId, resolved: &BTreeMap<String, SlotSpec>) -> Result<(), AppError> {
-        for spec in resolved.values() {
-            let name: ModelName = spec.model.parse()?;
-            let found = self.find_version(organisation, &name, &spec.version).await?;
-            if found.slot_spec()?.digest != spec.digest {
-                return Err(AppError::Conflict(format!(
-                    "{} {} is another bundle by now: plan and propose it again",
-                    spec.model, spec.version
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    async fn plan_over_robots(
-        &self,
-        organisation: &OrganisationId,
-        spec: &FleetSpec,
-        now: Option<&Revision>,
-        resolved: &BTreeMap<String, SlotSpec>,
-    ) -> Result<Changes, AppError> {
-        let robots = self.stores.targets.targets(organisation, None, u32::MAX).await?;
-        let robots: Vec<RobotNow> = robots.into_iter().map(robot_now).collect();
-        let under_way = self.under_way(organisation).await?;
-        let planned = fleet::plan(spec, now.map(|now| &now.spec), resolved, &robots, &under_way);
-        planned.map_err(|problems| refused(&problems))
-    }
-
-    /// Which robots rollouts bring what to, in which slot (empty: their policy).
-    async fn under_way(&self, organisation: &OrganisationId) -> Result<BTreeMap<(TargetName, String), UnderWay>, AppError> {
-        let mut under_way = BTreeMap::new();
-        for open in self.stores.rollouts.open_rollouts().await? {
-            if open.organisation != *organisation || open.late {
-                continue;
-            }
-            let Some(rollout) = self.stores.rollouts.rollout(organisation, open.id).await? else { continue };
-            if rollout.phase.ended() || rollout.phase == Phase::RollingBack {
-                continue;
-            }
-            let slot = match &rollout.release {
-                Release::Slot { .. } => rollout.spec.slot.clone(),
-                Release::Policy { .. } => String::new(),
-            };
-            let digest = rollout::release_text(&rollout.release);
-            for robot in self.stores.rollouts.rollout_robots(rollout.id, &RobotFilter::default()).await? {
-                let goes_there = matches!(
-                    robot.phase,
-                    RobotPhase::Pending
-                        | RobotPhase::Waiting
-                        | RobotPhase::Retrying
-                        | RobotPhase::Updating
-                        | RobotPhase::Updated
-                        | RobotPhase::Deferred
-                );
-                if goes_there {
-                    // Of one that waits for another, the one that holds it now comes first.
-                    let brings = || UnderWay { rollout: rollout.id, digest: digest.clone() };
-                    under_way.entry((robot.target, slot.clone())).or_insert_with(brings);
-                }
-            }
-        }
-        Ok(under_way)
-    }
-
-    /// What robots are told, and rollouts that begin: `by` is the author.
-    async fn orders(&self, principal: &Principal, changes: &Changes, at_us: i64, by: &str, message: &str) -> Result<FleetOrders, AppError> {
-        let mut orders = orders(changes, at_us, by)?;
-        for (declaration, spec) in &changes.rollouts {
-            let mut spec = spec.clone();
-            spec.description = if message.is_empty() { declaration.clone() } else { format!("{declaration}: {message}") };
-            let prepared = self.prepare_rollout(principal, spec, &changes.fleet).await?;
-            let (mut rollout, robots, mut history) = (prepared.rollout, prepared.robots, prepared.history);
-            // What is done is its author's, whoever approved it.
-            by.clone_into(&mut rollout.created_by);
-            for entry in &mut history {
-                entry.actor = Actor::Operator(by.to_owned());
-            }
-            orders.rollouts.push(FleetRollout { declaration: declaration.clone(), rollout, robots, history });
-        }
-        Ok(orders)
-    }
-
-    /// Every robot, as far as it can be selected by.
-    pub(crate) async fn candidates(&self, organisation: &OrganisationId) -> Result<Vec<Candidate>, AppError> {
-        let robots = self.stores.targets.labelled_targets(organisation).await?;
-        let groups = match self.fleet_now(organisation).await? {
-            Some(now) => fleet::groups(&now.spec, robots.iter().map(|(name, labels)| (name, labels)))?,
-            None => BTreeMap::new(),
-        };
-        let groups_of = |name: &TargetName| {
-            let of = groups.iter().filter(|(_, members)| members.contains(name));
-            of.map(|(group, _)| group.clone()).collect()
-        };
-        Ok(robots.into_iter().map(|(target, labels)| Candidate { groups: groups_of(&target), target, labels }).collect())
-    }
-
     /// Tells the doors and watchers of robots that changed.
     fn told_by_fleet(&self, organisation: &OrganisationId, told: FleetTold) {
         for name in &told.changed {
@@ -451,159 +322,10 @@ impl App {
         let revision = now.head.revision;
         Err(AppError::Conflict(format!("revision {revision} of the fleet declares {key}={value} for {name}: keep it, or declare another")))
     }
-
-    /// Gives a robot what is declared for it now, if that goes; if not, the background does. So it does in a large fleet: who enrols
-    /// thousands does not have all of them looked at for each.
-    pub(crate) async fn converge_soon(&self, robot: &RobotId) {
-        if self.fleet.1.load(Ordering::Relaxed) > LARGE {
-            return;
-        }
-        let converged = async {
-            let Some(now) = self.fleet_now(&robot.organisation).await? else { return Ok(()) };
-            self.converge_with(&robot.organisation, &now, &BTreeSet::from([robot.name.clone()])).await
-        };
-        if let Err(error) = converged.await {
-            let error: AppError = error;
-            tracing::warn!(%error, "could not give a robot what is declared for it; it is looked at again");
-        }
-    }
-
-    /// Gives robots that were enrolled or labelled since the last look what is declared for them. Whoever calls has nothing to do about an
-    /// error: the same robots are looked at again.
-    pub async fn converge_fleet(&self) -> Result<(), AppError> {
-        let mut by_organisation: BTreeMap<OrganisationId, BTreeSet<TargetName>> = BTreeMap::new();
-        for robot in self.stores.fleet.due_targets(u32::MAX).await? {
-            by_organisation.entry(robot.organisation).or_default().insert(robot.name);
-        }
-        for (organisation, due) in by_organisation {
-            if let Some(now) = self.fleet_now(&organisation).await? {
-                self.converge_with(&organisation, &now, &due).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn converge_with(&self, organisation: &OrganisationId, now: &Revision, due: &BTreeSet<TargetName>) -> Result<(), AppError> {
-        let _telling = self.telling.read().await;
-        let robots = self.stores.targets.targets(organisation, None, u32::MAX).await?;
-        self.fleet.1.store(robots.len(), Ordering::Relaxed);
-        let robots: Vec<RobotNow> = robots.into_iter().map(robot_now).collect();
-        let (waits, barred) = self.parts_on_trial(organisation, now).await?;
-        // Robots come as they like: what two parts say of one is told to whoever plans, and is no reason to leave others without.
-        let (mut late, torn) = fleet::late(&now.spec, &now.resolved, &robots, due, &barred)?;
-        let mut settled = due.clone();
-        let mut keep = |declaration: &String, targets: &[TargetName]| {
-            let waiting = waits.contains(declaration);
-            if waiting {
-                settled.retain(|target| !targets.contains(target));
-            }
-            !waiting
-        };
-        late.slots.retain(|direct| keep(&direct.declaration, &direct.targets));
-        late.policies.retain(|(declaration, _, targets)| keep(declaration, targets));
-        if settled.is_empty() && late.slots.is_empty() && late.policies.is_empty() && late.labels.is_empty() {
-            return Ok(());
-        }
-        for problem in torn {
-            tracing::warn!(%problem, fleet.revision = now.head.revision, "a robot is given nothing where two parts contradict each other");
-        }
-        let orders = orders(&late, self.now_us(), &now.head.created_by)?;
-        let settled: Vec<TargetName> = settled.into_iter().collect();
-        let told = self.stores.fleet.settle_targets(organisation, now.head.revision, &settled, &orders).await?;
-        if let Some(told) = told {
-            for name in &told.changed {
-                tracing::info!(robot.name = name.as_str(), fleet.revision = now.head.revision, "a robot was given what is declared");
-            }
-            self.told_by_fleet(organisation, told);
-        }
-        Ok(())
-    }
-
-    /// Parts whose rollout has not ended, for which robots that come late wait; and those whose rollout did not end well, which they are not
-    /// given.
-    async fn parts_on_trial(
-        &self,
-        organisation: &OrganisationId,
-        now: &Revision,
-    ) -> Result<(BTreeSet<String>, BTreeSet<String>), AppError> {
-        let (mut waits, mut barred) = (BTreeSet::new(), BTreeSet::new());
-        for (declaration, rollout) in self.rollouts_of_fleet(organisation).await? {
-            let part = declaration.split_once('.').map_or("", |(_, name)| name);
-            let declared = match now.resolved.get(&declaration) {
-                Some(spec) => Some(spec.digest.clone()),
-                None => now.spec.policies.get(part).map(|part| rollout::policy_text(&part.policy)),
-            };
-            if declared != Some(rollout::release_text(&rollout.release)) {
-                continue; // something else was declared since
-            }
-            if now.spec.way_of(&declaration).is_none() {
-                continue; // everybody gets it at once by now
-            }
-            match rollout.phase {
-                Phase::Succeeded => {}
-                phase if phase.ended() => drop(barred.insert(declaration)),
-                _ => drop(waits.insert(declaration)),
-            }
-        }
-        Ok((waits, barred))
-    }
 }
 
 impl From<(String, Rollout)> for FleetRolloutView {
     fn from((declaration, rollout): (String, Rollout)) -> Self {
         Self { declaration, rollout: rollout.id.to_string(), phase: rollout.phase }
     }
-}
-
-fn robot_now(target: Target) -> RobotNow {
-    RobotNow {
-        slots: target.desired.slots.iter().map(|(slot, spec)| (slot.clone(), SlotNow::from(spec))).collect(),
-        policy: target.desired.policy.map(|policy| policy.document),
-        labels: target.labels,
-        target: target.id.name,
-    }
-}
-
-/// Taking the review away is a change that wants one, too.
-fn review(spec: &FleetSpec, now: Option<&Revision>) -> Review {
-    let required = spec.review() == Review::Required || now.is_some_and(|now| now.spec.review() == Review::Required);
-    if required { Review::Required } else { Review::None }
-}
-
-fn digest(spec: &FleetSpec) -> Result<String, AppError> {
-    let text = serde_json::to_vec(spec).map_err(AppError::artifact("writing a declaration"))?;
-    Ok(hex::encode(Sha256::digest(text)))
-}
-
-fn refuse(problems: Vec<Problem>) -> Result<(), AppError> {
-    if problems.is_empty() { Ok(()) } else { Err(refused(&problems)) }
-}
-
-fn refused(problems: &[Problem]) -> AppError {
-    let told: Vec<String> = problems.iter().take(TOLD).map(ToString::to_string).collect();
-    let more = problems.len().saturating_sub(TOLD);
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    AppError::Invalid(format!("{}{more}", told.join("; ")))
-}
-
-/// What robots are told at once.
-fn orders(changes: &Changes, at_us: i64, by: &str) -> Result<FleetOrders, AppError> {
-    let deployment = |direct: &fleet::DirectSlot| {
-        let spec = direct.spec.clone();
-        Ok::<_, AppError>(NewDeployment {
-            model: spec.model.parse()?,
-            version: spec.version.clone(),
-            spec,
-            slot: direct.slot.clone(),
-            targets: direct.targets.clone(),
-            created_at_us: at_us,
-            created_by: by.to_owned(),
-        })
-    };
-    Ok(FleetOrders {
-        labels: changes.labels.clone(),
-        slots: changes.slots.iter().map(deployment).collect::<Result<_, _>>()?,
-        policies: changes.policies.iter().map(|(_, document, targets)| (document.clone(), targets.clone())).collect(),
-        rollouts: Vec::new(),
-    })
 }
