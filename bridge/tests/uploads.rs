@@ -433,9 +433,9 @@ async fn a_capture_of_a_robot_is_replayed_before_a_rollout_tells_any() {
 
     for version in ["v1", "v2"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sim/models").join(version);
-        let form = ["model.onnx", "edgeflow.yaml", "baseline.json"].into_iter().fold(Form::new(), |form, name| {
-            form.part(name, Part::bytes(std::fs::read(folder.join(name)).unwrap()).file_name(name))
-        });
+        let form = ["model.onnx", "edgeflow.yaml", "baseline.json"]
+            .into_iter()
+            .fold(Form::new(), |form, name| form.part(name, Part::bytes(std::fs::read(folder.join(name)).unwrap()).file_name(name)));
         let url = format!("http://{}/api/v1/models/label-reader/versions", world.server);
         let made = Client::new().post(&url).bearer_auth(TOKEN).multipart(form).send().await.unwrap();
         assert_eq!(made.status(), StatusCode::CREATED, "{}", made.text().await.unwrap());

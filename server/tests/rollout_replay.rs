@@ -5,28 +5,16 @@
 
 mod common;
 
-use common::{Server, TOKEN, answer, bundle, options};
-use edgeflow_core::Clock;
+use common::{Server, TOKEN, answer, bundle, options, world::StoodClock};
 use edgeflow_server::app::{AppOptions, Door};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
-
-struct StoodClock(AtomicI64);
-
-impl Clock for StoodClock {
-    fn now_us(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 fn program(path: PathBuf, text: &str) -> PathBuf {
     std::fs::write(&path, text).unwrap();
@@ -54,10 +42,11 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(StoodClock(AtomicI64::new(1_800_000_000_000_000)));
+        let clock = StoodClock::new();
         program(folder.path().join("replay_model"), STAND_IN);
         let check = program(folder.path().join("check_model"), "#!/bin/sh\nexit 0\n");
-        let server = Server::start_at(AppOptions { model_check: Some(check), model_memory_bytes: 1 << 30, ..options(&folder) }, clock.clone()).await;
+        let server =
+            Server::start_at(AppOptions { model_check: Some(check), model_memory_bytes: 1 << 30, ..options(&folder) }, clock.clone()).await;
         for version in ["v1", "v2"] {
             assert_eq!(server.register("label-reader", bundle(version)).await.0, StatusCode::CREATED);
         }
@@ -65,7 +54,7 @@ impl World {
         server.app.robot_connected(&robot.id, Door::Http).await;
         assert_eq!(server.deploy("1", &["robot-1"]).await.0, StatusCode::CREATED);
         robot.converge(&server.app).await;
-        clock.0.fetch_add(31_000_000, Ordering::SeqCst);
+        clock.wait_s(31);
         Self { server, clock, folder }
     }
 
@@ -159,7 +148,7 @@ async fn what_cannot_be_replayed_holds_the_rollout_until_it_can() {
     world.record("recordings/late.mcap", numbers(7, 0.1)).await;
     let mut holds = String::new();
     for _ in 0..2000 {
-        world.clock.0.fetch_add(1_000_000, Ordering::SeqCst);
+        world.clock.wait_s(1);
         let view = world.replayed(&id).await;
         holds = view["holds"].as_str().unwrap().to_owned();
         if holds.contains("7 of at least 200 frames") {

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod audit;
 pub mod capture;
 pub mod clock;
+pub mod clock_error;
 pub mod command;
 pub mod dataset;
 pub mod deployment;

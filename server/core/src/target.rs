@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    CoreError, OrganisationId, TargetName,
+    CoreError, OrganisationId, TargetName, clock_error,
     policy::{self, TargetPolicyView},
     reconciliation::{self, ActivityView, DifferenceView, HoldView, Standing},
 };
@@ -173,6 +173,12 @@ impl Attested {
             Content::Known(EntryBody::DriftReport(report)) => Some(report),
             _ => None,
         })
+    }
+
+    /// What is to be added to its stamps so that they are by our clock, microseconds.
+    pub fn behind_us(&self) -> i64 {
+        let words: Vec<(i64, i64)> = self.newest.values().map(|newest| (newest.at.t_us, newest.received_us)).collect();
+        clock_error::behind_us(&words)
     }
 
     fn evaluation(&self) -> Option<(&EvaluationBody, i64)> {

@@ -39,9 +39,10 @@ impl App {
         let attested = self.stores.entries.attested(&principal.organisation, &names).await?;
         let since_us = self.now_us().saturating_sub(max_age_us);
         let report = |target| {
-            let report = attested.get(target).and_then(|attested| attested.drift())?;
+            let attested = attested.get(target)?;
+            let report = attested.drift()?;
             let asked = model.is_none_or(|model| model == report.model) && version.is_none_or(|version| version == report.model_version);
-            (asked && report.end_us >= since_us).then_some(report)
+            (asked && report.end_us.saturating_add(attested.behind_us()) >= since_us).then_some(report)
         };
         let reports = targets.iter().filter_map(|target| {
             let site = target.labels.get("site").map(String::as_str);

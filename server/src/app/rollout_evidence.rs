@@ -1,11 +1,12 @@
 //! What gates of rollouts look at: what robots reported since they serve the release, what the same robots reported before, and what
 //! those report that are not updated yet.
 //!
-//! Times are those robots stamp their reports with. Of large arms some robots are read, always the same: those whose names have the
+//! Times are by our clock. Robots stamp their reports by theirs, which may be hours wrong: how far each is off is estimated, and what is
+//! asked of a robot's reports is asked by its clock. Of large arms some robots are read, always the same: those whose names have the
 //! lowest hashes, as many as fit into a bound of robots times minutes.
 
 use edgeflow_core::{
-    OrganisationId, TargetName,
+    OrganisationId, TargetName, clock_error,
     drift_fleet::{self, FleetVerdict, RobotReport},
     observation::{Frames, RobotWindow, Source},
     rollout::{Evidence, GateResult, Release, ReleaseKind, Reported, RobotProgress, Rollout, Samples, StagePlan, gate},
@@ -56,6 +57,14 @@ pub(crate) struct Arms {
     pub(crate) rest: Vec<RobotWindow>,
     ours: Frames,
     others: Frames,
+    /// What is to be added to robots' stamps, of those whose clocks are wrong.
+    behind_us: BTreeMap<TargetName, i64>,
+}
+
+impl Arms {
+    fn behind_us(&self, robot: &TargetName) -> i64 {
+        self.behind_us.get(robot).copied().unwrap_or_default()
+    }
 }
 
 impl App {
@@ -75,19 +84,19 @@ impl App {
             Evidence { nobody_left: rest.is_empty(), looks_us: looks(rollout, stage, updated, now_us), ..Evidence::default() };
         for metric in gate::metrics(&stage.gates) {
             if let Some(verdict) = fleet_metric(&metric) {
-                let updated = self.fleet_drifts(organisation, &arms.updated, &arms.ours, verdict).await?;
-                let rest = self.fleet_drifts(organisation, &arms.rest, &arms.others, verdict).await?;
+                let updated = self.fleet_drifts(organisation, &arms, &arms.updated, &arms.ours, verdict).await?;
+                let rest = self.fleet_drifts(organisation, &arms, &arms.rest, &arms.others, verdict).await?;
                 evidence.updated.insert(metric.clone(), updated);
                 evidence.rest.insert(metric, rest);
                 continue;
             }
             let source = Source::of(&metric);
-            let before = backwards(&arms, self.reported(organisation, &source, &arms.others, &arms.before).await?);
+            let before = backwards(&arms, self.reported(organisation, &source, &arms, &arms.others, &arms.before).await?);
             let others = match evidence.nobody_left {
                 true => before.clone(),
-                false => Samples { of: self.reported(organisation, &source, &arms.others, &arms.rest).await? },
+                false => Samples { of: self.reported(organisation, &source, &arms, &arms.others, &arms.rest).await? },
             };
-            let ours = Samples { of: self.reported(organisation, &source, &arms.ours, &arms.updated).await? };
+            let ours = Samples { of: self.reported(organisation, &source, &arms, &arms.ours, &arms.updated).await? };
             evidence.updated.insert(metric.clone(), ours);
             evidence.before.insert(metric.clone(), before);
             evidence.rest.insert(metric, others);
@@ -110,8 +119,12 @@ impl App {
         let began_us = stage.began_us.unwrap_or(until_us);
         let most = most_robots(until_us.saturating_sub(began_us));
         let release = ReleaseFrames::of(rollout);
-        let updated = some_of(updated, most);
+        let (updated, rest) = (some_of(updated, most), some_of(rest, most));
         let names: Vec<TargetName> = updated.iter().map(|robot| robot.target.clone()).collect();
+        let everybody: Vec<TargetName> = updated.iter().chain(&rest).map(|robot| robot.target.clone()).collect();
+        let words = self.stores.evidence.stamped_and_came(organisation, &everybody).await?;
+        let behind_us: BTreeMap<TargetName, i64> =
+            words.into_iter().map(|(robot, words)| (robot, clock_error::behind_us(&words))).filter(|(_, by_us)| *by_us != 0).collect();
         let since = match &release {
             Some(release) => self.stores.evidence.serving_since(organisation, release.slot, release.digest, &names).await?,
             None => BTreeMap::new(),
@@ -121,7 +134,9 @@ impl App {
         for robot in updated {
             // One that served it all along has no before.
             let served = release.as_ref().is_some_and(|release| release.digest == robot.served);
-            let from_us = since.get(&robot.target).copied().filter(|_| !served).unwrap_or(robot.since_us);
+            let said_us =
+                since.get(&robot.target).map(|since_us| since_us.saturating_add(behind_us.get(&robot.target).copied().unwrap_or_default()));
+            let from_us = said_us.filter(|_| !served).unwrap_or(robot.since_us);
             let length_us = until_us.saturating_sub(from_us).max(0);
             earliest_us = earliest_us.min(from_us);
             ours.push(RobotWindow { target: robot.target.clone(), from_us, to_us: from_us.saturating_add(length_us) });
@@ -132,13 +147,13 @@ impl App {
             }
         }
         let window = |robot: &RobotProgress| RobotWindow { target: robot.target.clone(), from_us: earliest_us, to_us: until_us };
-        let rest = some_of(rest, most).into_iter().map(window).collect();
+        let rest = rest.into_iter().map(window).collect();
         let named = release.filter(|release| release.named).map(|release| release.digest.to_owned());
         let (ours_of, others_of) = match named {
             Some(digest) => (Frames::Of(digest.clone()), Frames::NotOf(digest)),
             None => (Frames::All, Frames::All),
         };
-        Ok(Arms { updated: ours, before, rest, ours: ours_of, others: others_of })
+        Ok(Arms { updated: ours, before, rest, ours: ours_of, others: others_of, behind_us })
     }
 
     /// Reports of an arm that are the release's, or are not.
@@ -148,15 +163,16 @@ impl App {
         source: &Source,
         arms: &Arms,
     ) -> Result<[BTreeMap<TargetName, Vec<Reported>>; 3], AppError> {
-        let updated = self.reported(organisation, source, &arms.ours, &arms.updated).await?;
-        let before = self.reported(organisation, source, &arms.others, &arms.before).await?;
-        Ok([updated, before, self.reported(organisation, source, &arms.others, &arms.rest).await?])
+        let updated = self.reported(organisation, source, arms, &arms.ours, &arms.updated).await?;
+        let before = self.reported(organisation, source, arms, &arms.others, &arms.before).await?;
+        Ok([updated, before, self.reported(organisation, source, arms, &arms.others, &arms.rest).await?])
     }
 
     /// Whether that is what drifts, by the newest windows of an arm's robots that lie within its time: the same for each of them.
     async fn fleet_drifts(
         &self,
         organisation: &OrganisationId,
+        arms: &Arms,
         windows: &[RobotWindow],
         frames: &Frames,
         verdict: FleetVerdict,
@@ -175,7 +191,9 @@ impl App {
                 Frames::Of(digest) => report.digest == *digest,
                 Frames::NotOf(digest) => report.digest != *digest,
             };
-            (ours && report.start_us >= window.from_us && report.end_us <= window.to_us).then_some((&window.target, report))
+            let behind_us = arms.behind_us(&window.target);
+            let [start_us, end_us] = [report.start_us, report.end_us].map(|at_us| at_us.saturating_add(behind_us));
+            (ours && start_us >= window.from_us && end_us <= window.to_us).then_some((&window.target, report))
         });
         let newest: Vec<_> = newest.collect();
         let reports: Vec<RobotReport<'_>> = newest
@@ -185,7 +203,10 @@ impl App {
         let told = drift_fleet::verdict(&reports).features.iter().any(|feature| feature.verdict == verdict);
         let of = newest.into_iter().map(|(name, report)| {
             let frames = report.features.iter().map(|feature| feature.n).max().unwrap_or(1).max(1);
-            (name.clone(), vec![Reported { t_us: report.end_us, value: f64::from(u8::from(told)), frames }])
+            (
+                name.clone(),
+                vec![Reported { t_us: report.end_us.saturating_add(arms.behind_us(name)), value: f64::from(u8::from(told)), frames }],
+            )
         });
         Ok(Samples { of: of.collect() })
     }
@@ -194,13 +215,27 @@ impl App {
         &self,
         organisation: &OrganisationId,
         source: &Source,
+        arms: &Arms,
         frames: &Frames,
         windows: &[RobotWindow],
     ) -> Result<BTreeMap<TargetName, Vec<Reported>>, AppError> {
         if windows.is_empty() {
             return Ok(BTreeMap::new());
         }
-        Ok(self.stores.evidence.reported(organisation, source, frames, windows).await?)
+        let theirs: Vec<RobotWindow> = windows
+            .iter()
+            .map(|window| {
+                let behind_us = arms.behind_us(&window.target);
+                let (from_us, to_us) = (window.from_us.saturating_sub(behind_us), window.to_us.saturating_sub(behind_us));
+                RobotWindow { target: window.target.clone(), from_us, to_us }
+            })
+            .collect();
+        let mut reported = self.stores.evidence.reported(organisation, source, frames, &theirs).await?;
+        for (robot, reports) in &mut reported {
+            let behind_us = arms.behind_us(robot);
+            reports.iter_mut().for_each(|report| report.t_us = report.t_us.saturating_add(behind_us));
+        }
+        Ok(reported)
     }
 }
 

@@ -22,8 +22,14 @@ fn many_robots_or_a_long_time_are_bounded_and_always_by_the_same_robots() {
 #[test]
 fn what_was_before_is_turned_round() {
     let window = |from_us, to_us| RobotWindow { target: TargetName::new("r").unwrap(), from_us, to_us };
-    let arms =
-        Arms { updated: vec![window(1000, 1100)], before: vec![window(800, 900)], rest: vec![], ours: Frames::All, others: Frames::All };
+    let arms = Arms {
+        updated: vec![window(1000, 1100)],
+        before: vec![window(800, 900)],
+        rest: vec![],
+        ours: Frames::All,
+        others: Frames::All,
+        behind_us: BTreeMap::new(),
+    };
     let report = |t_us| Reported { t_us, value: 1.0, frames: 1 };
     let turned = backwards(&arms, BTreeMap::from([(TargetName::new("r").unwrap(), vec![report(810), report(890)])]));
     let times: Vec<i64> = turned.of.values().flatten().map(|report| report.t_us).collect();

@@ -204,13 +204,7 @@ async fn put(path: &Path, mut bytes: ArtifactBytes) -> Result<(), AppError> {
 }
 
 /// The program's answer.
-async fn replay_with(
-    program: &Path,
-    memory_bytes: u64,
-    folder: &Path,
-    recording: &Path,
-    replay: &Replay,
-) -> Result<String, AppError> {
+async fn replay_with(program: &Path, memory_bytes: u64, folder: &Path, recording: &Path, replay: &Replay) -> Result<String, AppError> {
     let io = AppError::artifact("replaying frames");
     let kept = KEPT.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
     let mut child = Command::new(program)

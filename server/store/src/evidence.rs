@@ -25,6 +25,14 @@ pub trait EvidenceStore: Send + Sync {
         robots: &[TargetName],
     ) -> Result<BTreeMap<TargetName, i64>, StoreError>;
 
+    /// When robots stamped their newest entries of each kind, and when those came: `(by their clock, by ours)`, microseconds since the
+    /// Unix epoch. One that never said anything is not in the answer.
+    async fn stamped_and_came(
+        &self,
+        organisation: &OrganisationId,
+        robots: &[TargetName],
+    ) -> Result<BTreeMap<TargetName, Vec<(i64, i64)>>, StoreError>;
+
     /// What robots reported of a metric, each in its window, in order of time: what is about those frames, wholly within the window. A
     /// window is cut into [`MOST_MOMENTS`]; what falls into one of them is one report, weighted by frames.
     async fn reported(

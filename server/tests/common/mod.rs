@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not their helpers")]
 
 pub mod training;
+pub mod world;
 
 use edgeflow_core::Clock;
 use edgeflow_server::{

@@ -17,6 +17,8 @@ pub fn bound_by_environment() -> Result<(), String> {
     let bytes: Option<u64> = text.to_str().and_then(|text| text.parse().ok());
     match bytes.ok_or_else(|| format!("{ENVIRONMENT} is {}: give a number of bytes", text.display()))? {
         0 => Ok(()),
-        bytes => rlimit::setrlimit(Resource::DATA, bytes, bytes).map_err(|error| format!("memory cannot be bounded to {bytes} bytes: {error}")),
+        bytes => {
+            rlimit::setrlimit(Resource::DATA, bytes, bytes).map_err(|error| format!("memory cannot be bounded to {bytes} bytes: {error}"))
+        }
     }
 }

@@ -30,6 +30,9 @@ const SINCE: &str = "SELECT r.target, MAX(i.from_us) AS from_us FROM json_each(?
      WHERE r.organisation = ?1 AND r.target = w.value AND i.organisation = ?1 AND i.digest = ?3 AND i.robot = r.id AND i.slot = ?2 \
      GROUP BY r.target";
 
+const STAMPS: &str = "SELECT r.target, n.t_us, n.received_us FROM json_each(?2) w CROSS JOIN robots r CROSS JOIN newest n \
+     WHERE r.organisation = ?1 AND r.target = w.value AND n.robot = r.id";
+
 const MINUTE_US: i64 = 60_000_000;
 
 #[async_trait]
@@ -50,6 +53,24 @@ impl EvidenceStore for Telemetry {
             .await
             .map_err(failed("reading since when robots serve a bundle"))?;
         rows.iter().map(|row| Ok((get_name(row, "target")?, get(row, "from_us")?))).collect()
+    }
+
+    async fn stamped_and_came(
+        &self,
+        organisation: &OrganisationId,
+        robots: &[TargetName],
+    ) -> Result<BTreeMap<TargetName, Vec<(i64, i64)>>, StoreError> {
+        let rows = sqlx::query(STAMPS)
+            .bind(organisation.as_str())
+            .bind(json(&robots)?)
+            .fetch_all(&self.0.readers)
+            .await
+            .map_err(failed("reading when robots' words came"))?;
+        let mut words: BTreeMap<TargetName, Vec<(i64, i64)>> = BTreeMap::new();
+        for row in &rows {
+            words.entry(get_name(row, "target")?).or_default().push((get(row, "t_us")?, get(row, "received_us")?));
+        }
+        Ok(words)
     }
 
     async fn reported(

@@ -112,6 +112,11 @@ pub async fn what_robots_report_is_read_of_many_at_once(stores: Stores) {
     assert_eq!(since("old").await, BTreeMap::from([(target_name("r1"), 9 * SECOND)]));
     assert!(since("other").await.is_empty());
 
+    let words = stores.evidence.stamped_and_came(&org(), &[target_name("r1"), target_name("unknown")]).await.unwrap();
+    assert_eq!(words.len(), 1, "who never said anything is not there");
+    let of_r1_words = &words[&target_name("r1")];
+    assert!(of_r1_words.iter().all(|(_, came_us)| *came_us == 1) && of_r1_words.iter().any(|(stamped_us, _)| *stamped_us >= 20 * SECOND));
+
     let new = || Frames::Of("new".into());
     let old = || Frames::NotOf("new".into());
     let (from, to) = (20 * SECOND, 200 * SECOND);
