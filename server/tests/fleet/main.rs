@@ -6,6 +6,7 @@ mod code;
 #[path = "../common/mod.rs"]
 mod common;
 mod guide;
+mod kinds;
 mod people;
 mod rollouts;
 mod view;

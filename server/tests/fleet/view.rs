@@ -3,7 +3,7 @@
 use edgeflow_core::{OrganisationId, RobotId, TargetName, desired, target::Target};
 use edgeflow_server::app::Door;
 use edgeflow_store_sqlite::Sqlite;
-use edgeflow_wire::Class;
+use edgeflow_wire::{Class, EntryBody, Hold, StateBody};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -82,6 +82,44 @@ async fn robots_are_found_by_label_condition_model_and_name() {
 
     server.request(Method::DELETE, "/targets/robot-2").send().await.unwrap();
     assert_eq!(server.get("/targets/summary").await["robots"], 2, "a revoked robot is gone");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn held_robots_are_found_and_counted_whoever_holds_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    server.enrol("robot-1").await;
+    let mut two = server.enrol("robot-2").await;
+    let held = async |server: &Server| {
+        let (page, counted) = (server.get("/targets?condition=held").await, server.get("/targets/summary").await);
+        let names: Vec<String> = names(&page).into_iter().map(str::to_owned).collect();
+        assert_eq!(counted["conditions"]["held"], names.len(), "{counted}");
+        assert_eq!(server.get("/targets/summary?condition=held").await["robots"], names.len());
+        names
+    };
+    let says = |held: Option<Hold>| vec![EntryBody::State(StateBody { held, software: "0.1.0".into(), ..StateBody::default() })];
+    assert_eq!(held(&server).await, [""; 0]);
+
+    assert_eq!(server.post("/targets/robot-1/hold", json!({ "reason": "audit" })).await.0, StatusCode::OK);
+    assert_eq!(held(&server).await, ["robot-1"], "it is known at once");
+    let by_hand = Hold { reason: "gripper is off".into(), by: Hold::AT_ROBOT.into(), since_us: 5 };
+    two.say(&server.app, Class::Event, says(Some(by_hand.clone()))).await;
+    assert_eq!(held(&server).await, ["robot-1", "robot-2"]);
+    let found = server.get("/targets?condition=held&q=robot-2").await;
+    assert_eq!((names(&found), &found["items"][0]["held"]["by"]), (vec!["robot-2"], &json!("robot")), "with what else is asked for");
+    // Who starts anew knows it, too.
+    server.stop().await;
+    let server = Server::start(options(&folder)).await;
+    assert_eq!(held(&server).await, ["robot-1", "robot-2"]);
+
+    let released = answer(server.request(Method::DELETE, "/targets/robot-1/hold")).await;
+    assert_eq!((released.0, held(&server).await), (StatusCode::OK, vec!["robot-2".to_owned()]));
+    // What a robot repeats of our hold after it was lifted is old news, and not its own hold.
+    two.say(&server.app, Class::Event, says(Some(Hold { by: "administrator".into(), ..by_hand }))).await;
+    assert_eq!(held(&server).await, [""; 0]);
+    two.say(&server.app, Class::Event, says(None)).await;
+    assert_eq!(held(&server).await, [""; 0]);
     server.stop().await;
 }
 
