@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::world::{SECOND_US, World};
+use common::world::{SECOND_US, World, happened};
 use edgeflow_core::Clock;
 use edgeflow_wire::{Class, DriftReportBody, EntryBody, EvaluationBody, Version};
 use reqwest::StatusCode;
@@ -152,6 +152,28 @@ async fn what_is_not_reported_holds_the_rollout_and_is_named() {
     );
     judged.right.insert("2".to_owned(), 9);
     judged.until(&id, "succeeded").await;
+    judged.world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_is_resumed_is_judged_by_what_is_so_now() {
+    let mut judged = Judged::of(2, &[("1", 9), ("2", 5)]).await;
+    let stages = json!([{ "name": "canary", "count": 1, "soak_s": 30 }, { "name": "all", "rest": true }]);
+    let spec = json!({ "release": { "kind": "model", "name": "label-reader", "version": "2" }, "on_failure": "pause",
+        "strategy": { "max_unavailable": "100%", "stages": stages },
+        "gates": [{ "name": "right", "expression": "updated.accuracy.max >= 0.8" }] });
+    let id = judged.world.make(spec).await;
+    let view = judged.until(&id, "paused").await;
+    assert_eq!(view["plan"][0]["evidence"][0]["verdict"], "fail", "{view:#}");
+    // Somebody cleaned the lens.
+    judged.right.insert("2".to_owned(), 9);
+    for _ in 0..20 {
+        judged.second().await;
+    }
+    assert_eq!(judged.world.act(&id, "resume").await.0, StatusCode::OK);
+    judged.until(&id, "succeeded").await;
+    let failures = happened(&judged.world.rollout(&id).await).into_iter().filter(|line| line == "stage_failed").count();
+    assert_eq!(failures, 1, "what the gates said before it was resumed is not held against it");
     judged.world.server.stop().await;
 }
 

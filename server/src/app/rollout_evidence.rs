@@ -281,14 +281,10 @@ fn some_of(robots: &[RobotProgress], most: usize) -> Vec<&RobotProgress> {
 
 /// Reports from before, as if time ran the other way from the moment each robot began to serve the release: [`Evidence::before`].
 fn backwards(arms: &Arms, reported: BTreeMap<TargetName, Vec<Reported>>) -> Samples {
-    let turned: BTreeMap<&TargetName, (i64, i64)> = arms
-        .before
-        .iter()
-        .filter_map(|before| {
-            let since = arms.updated.iter().find(|updated| updated.target == before.target)?;
-            Some((&before.target, (since.from_us, before.to_us)))
-        })
-        .collect();
+    let since: BTreeMap<&TargetName, i64> = arms.updated.iter().map(|updated| (&updated.target, updated.from_us)).collect();
+    let before = arms.before.iter();
+    let turned: BTreeMap<&TargetName, (i64, i64)> =
+        before.filter_map(|before| Some((&before.target, (*since.get(&before.target)?, before.to_us)))).collect();
     let turn = |(target, mut reports): (TargetName, Vec<Reported>)| {
         if let Some((from_us, ended_us)) = turned.get(&target) {
             for report in &mut reports {

@@ -31,6 +31,26 @@ struct Said {
 #[derive(Default)]
 pub(crate) struct Judgements(Mutex<BTreeMap<i64, Said>>);
 
+impl Judgements {
+    /// What was said of that stage as it is now, if it is still of interest.
+    fn of<T>(&self, rollout: &Rollout, then: impl FnOnce(&mut Said) -> T) -> Option<T> {
+        let mut judgements = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        judgements.get_mut(&rollout.id).filter(|said| said.stage == rollout.stage && said.settled_us == rollout.settled_us).map(then)
+    }
+}
+
+/// While it lives, the gates of a stage are being judged: however that ends, they can be judged again.
+struct Judging {
+    app: Arc<App>,
+    rollout: Rollout,
+}
+
+impl Drop for Judging {
+    fn drop(&mut self) {
+        self.app.judgements.of(&self.rollout, |said| said.running = false);
+    }
+}
+
 impl App {
     /// What the gates of a rollout's stage said last; `None` until they were judged for the first time. Judges them again, in a task, when
     /// that was a while ago. `robots` are all of the rollout's.
@@ -56,27 +76,19 @@ impl App {
             let rest = robots.iter().filter(|robot| matches!(robot.phase, RobotPhase::Pending | RobotPhase::Waiting)).map(in_short);
             // Those beyond are not read anyway; which they are says nothing of how they work, as stages are filled by hash.
             let (updated, rest) = (updated.collect(), rest.take(8 * EVIDENCE_ROBOTS).collect());
-            tokio::spawn(Arc::clone(self).judge_beside(organisation.clone(), rollout.clone(), updated, rest, now_us));
+            let judging = Judging { app: Arc::clone(self), rollout: rollout.clone() };
+            tokio::spawn(judging.judge(organisation.clone(), updated, rest, now_us));
         }
-        said.last.as_ref().map(|(_, results)| results.clone())
+        // What was said before somebody resumed it says nothing of now.
+        said.last.as_ref().filter(|(at_us, _)| *at_us >= rollout.since_us).map(|(_, results)| results.clone())
     }
+}
 
-    async fn judge_beside(
-        self: Arc<Self>,
-        organisation: OrganisationId,
-        rollout: Rollout,
-        updated: Vec<RobotProgress>,
-        rest: Vec<RobotProgress>,
-        now_us: i64,
-    ) {
-        let judged = self.rollout_gates(&organisation, &rollout, &updated, &rest, now_us).await;
-        let mut judgements = self.judgements.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = judgements.get_mut(&rollout.id).filter(|said| said.stage == rollout.stage && said.settled_us == rollout.settled_us);
-        let Some(said) = said else { return };
-        said.running = false;
-        match judged {
-            Ok(results) => said.last = Some((now_us, results)),
-            Err(error) => tracing::error!(%error, rollout.id, "the gates of a rollout were not judged; it is tried again"),
+impl Judging {
+    async fn judge(self, organisation: OrganisationId, updated: Vec<RobotProgress>, rest: Vec<RobotProgress>, now_us: i64) {
+        match self.app.rollout_gates(&organisation, &self.rollout, &updated, &rest, now_us).await {
+            Ok(results) => drop(self.app.judgements.of(&self.rollout, |said| said.last = Some((now_us, results)))),
+            Err(error) => tracing::error!(%error, self.rollout.id, "the gates of a rollout were not judged; it is tried again"),
         }
     }
 }

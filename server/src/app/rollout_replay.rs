@@ -44,28 +44,52 @@ const REMEMBERED: usize = 64;
 const USED_US: i64 = 60_000_000;
 
 /// Replays that run or ran, by rollout; `None` while it runs.
-#[derive(Default)]
-pub(crate) struct Replays(Mutex<BTreeMap<i64, Option<GateResult>>>);
+pub(crate) struct Replays {
+    results: Mutex<BTreeMap<i64, Option<GateResult>>>,
+    /// One at a time: each may take all the memory that a program which loads models is given.
+    turn: tokio::sync::Semaphore,
+}
+
+impl Default for Replays {
+    fn default() -> Self {
+        Self { results: Mutex::default(), turn: tokio::sync::Semaphore::new(1) }
+    }
+}
+
+/// While it lives, frames of a rollout are replayed: however that ends, they can be replayed again.
+struct Replaying {
+    app: Arc<App>,
+    id: i64,
+    result: Option<GateResult>,
+}
+
+impl Drop for Replaying {
+    fn drop(&mut self) {
+        let mut results = self.app.replays.results.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.result.take() {
+            Some(result) => drop(results.insert(self.id, Some(result))),
+            None => drop(results.remove(&self.id)),
+        }
+    }
+}
 
 impl Replays {
     /// What came of it; begins it by `begin` when nobody did.
     fn result(&self, id: i64, now_us: i64, begin: impl FnOnce()) -> Option<GateResult> {
-        let mut replays = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut replays = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         match replays.get(&id) {
             Some(Some(known)) if now_us < known.at_us.saturating_add(USED_US) => return Some(known.clone()),
             Some(None) => return None,
             _ => {}
         }
-        while replays.len() >= REMEMBERED {
-            replays.pop_first();
+        while replays.len() >= REMEMBERED
+            && let Some(old) = replays.iter().find(|(_, result)| result.is_some()).map(|(id, _)| *id)
+        {
+            replays.remove(&old);
         }
         replays.insert(id, None);
         begin();
         None
-    }
-
-    fn ended(&self, id: i64, result: GateResult) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Some(result));
     }
 }
 
@@ -85,6 +109,9 @@ impl App {
             let (app, organisation, rollout, replay, targets) =
                 (Arc::clone(self), organisation.clone(), rollout.clone(), replay.clone(), targets.to_vec());
             async move {
+                let mut replaying = Replaying { app: Arc::clone(&app), id: rollout.id, result: None };
+                // It is never closed.
+                let _turn = app.replays.turn.acquire().await;
                 let folder = app.data_dir.join("replays").join(rollout.id.to_string());
                 let result = app.replay_in(&folder, &organisation, &rollout, &replay, &targets).await;
                 if let Err(error) = tokio::fs::remove_dir_all(&folder).await
@@ -96,7 +123,7 @@ impl App {
                     tracing::warn!(%error, rollout.id, "frames were not replayed");
                     gate::not_replayed(format!("frames were not replayed: {error}"), Verdict::Inconclusive, app.now_us())
                 });
-                app.replays.ended(rollout.id, result);
+                replaying.result = Some(result);
             }
         };
         self.replays.result(rollout.id, self.now_us(), || drop(tokio::spawn(task)))

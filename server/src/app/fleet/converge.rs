@@ -58,8 +58,8 @@ impl App {
         let mut settled = due.clone();
         let mut keep = |declaration: &String, targets: &[TargetName]| {
             let waiting = waits.contains(declaration);
-            if waiting {
-                settled.retain(|target| !targets.contains(target));
+            for target in targets.iter().filter(|_| waiting) {
+                settled.remove(target);
             }
             !waiting
         };

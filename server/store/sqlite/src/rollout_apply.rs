@@ -3,7 +3,7 @@
 use edgeflow_core::{
     OrganisationId, TargetName,
     event::ROLLOUT_EVENTS,
-    rollout::{HistoryEntry, RobotProgress, Rollout, Step, WhenTaken},
+    rollout::{Actor, Happened, HistoryEntry, RobotPhase, RobotProgress, Rollout, Step, WhenTaken},
 };
 use edgeflow_store::{Applied, StoreError};
 use serde_json::json as value;
@@ -58,7 +58,7 @@ pub(crate) async fn create(
     .bind(organisation.as_str())
     .bind(slot)
     .bind(word(&new.phase)?)
-    .bind(standing(new.phase))
+    .bind(standing(new))
     .fetch_one(&mut *connection)
     .await
     .map_err(&create)?;
@@ -88,7 +88,7 @@ pub(crate) async fn apply(
     if get_u64(&row, "revision")? != revision {
         return Ok(Applied::Stale);
     }
-    if standing(step.rollout.phase) == HOLDS
+    if standing(&step.rollout) == HOLDS
         && get::<i64>(&row, "standing")? != HOLDS
         && let Some(by) = rollout_hold::taken_by(&mut *connection, organisation, id, false).await?
     {
@@ -96,19 +96,36 @@ pub(crate) async fn apply(
     }
     let mut robots: BTreeMap<TargetName, RobotProgress> = step.robots.iter().map(|robot| (robot.target.clone(), robot.clone())).collect();
     let told = tell(connection, organisation, &step, &mut robots, at_us).await?;
+    // Those that something else was declared for meanwhile are not told: that is a line of its own.
+    let left = step.tell.iter().filter_map(|tell| robots.get(&tell.target)).filter(|robot| robot.phase == RobotPhase::Skipped);
+    let left: Vec<HistoryEntry> = left.map(|robot| left_line(&step, robot, at_us)).collect();
     let robots: Vec<RobotProgress> = robots.into_values().collect();
     let rollout = Rollout { revision: revision + 1, ..step.rollout };
     keep(connection, &rollout).await?;
     keep_robots(connection, id, &robots, at_us).await?;
     let lines = keep_history(connection, organisation, id, &step.history).await?;
+    keep_history(connection, organisation, id, &left).await?;
     Ok(Applied::Done { rollout: Box::new(rollout), robots, told, lines })
+}
+
+fn left_line(step: &Step, robot: &RobotProgress, at_us: i64) -> HistoryEntry {
+    HistoryEntry {
+        at_us,
+        happened: Happened::RobotLeft,
+        phase: step.rollout.phase,
+        stage: step.rollout.stages.get(robot.stage).map(|stage| stage.name.clone()),
+        robot: Some(robot.target.to_string()),
+        actor: Actor::Controller,
+        cause: robot.reason.clone(),
+        evidence: Vec::new(),
+    }
 }
 
 async fn keep(connection: &mut SqliteConnection, rollout: &Rollout) -> Result<(), StoreError> {
     sqlx::query("UPDATE rollouts SET phase = ?2, standing = ?3, revision = ?4, state = ?5 WHERE id = ?1")
         .bind(rollout.id)
         .bind(word(&rollout.phase)?)
-        .bind(standing(rollout.phase))
+        .bind(standing(rollout))
         .bind(int(rollout.revision)?)
         .bind(state(rollout)?)
         .execute(connection)

@@ -1,6 +1,9 @@
 //! Which rollout holds a robot in a slot. Whoever declares something there asks first, in the transaction that declares it.
 
-use edgeflow_core::{OrganisationId, TargetName, rollout::Phase};
+use edgeflow_core::{
+    OrganisationId, TargetName,
+    rollout::{Phase, Rollout},
+};
 use edgeflow_store::StoreError;
 use sqlx::SqliteConnection;
 
@@ -19,11 +22,11 @@ pub(crate) const HOLDS: i64 = 1;
 /// It has ended.
 pub(crate) const ENDED: i64 = 2;
 
-/// Where a phase stands.
-pub(crate) fn standing(phase: Phase) -> i64 {
-    match phase {
-        Phase::Queued => QUEUED,
-        _ if phase.ended() => ENDED,
+/// Where a rollout stands. One that is paused while it waits for others has not begun.
+pub(crate) fn standing(rollout: &Rollout) -> i64 {
+    match (rollout.phase, rollout.paused_in) {
+        (Phase::Queued, _) | (Phase::Paused, Some(Phase::Queued)) => QUEUED,
+        (phase, _) if phase.ended() => ENDED,
         _ => HOLDS,
     }
 }

@@ -3,8 +3,8 @@
 use edgeflow_core::{
     TargetName,
     rollout::{
-        Act, Counts, HistoryEntry, NewRollout, Phase, Plan, Release, ReleaseKind, ReleaseRef, RobotPhase, RobotProgress, RobotSeen,
-        Rollout, RolloutSpec, Seen, StagePlan, Step, Tell, Told, WhenTaken, act, create, step,
+        Act, Counts, Happened, HistoryEntry, NewRollout, Phase, Plan, Release, ReleaseKind, ReleaseRef, RobotPhase, RobotProgress,
+        RobotSeen, Rollout, RolloutSpec, Seen, StagePlan, Step, Tell, Told, WhenTaken, act, create, step,
     },
     target::Target,
 };
@@ -144,6 +144,9 @@ pub async fn a_step_of_a_rollout_declares_and_is_made_once(stores: Stores) {
     };
     stores.targets.revoke_target(&org(), &target_name("r3"), 25).await.unwrap();
     let (told, changed, who) = apply(&stores, &told).await;
+    let lines = stores.rollouts.rollout_history(made.id, 100).await.unwrap();
+    let left = lines.iter().find(|line| line.happened == Happened::RobotLeft).map(|line| (line.robot.as_deref(), line.cause.as_str()));
+    assert_eq!(left, Some((Some("r3"), "it is gone from the fleet")), "it leaves a line");
     assert_eq!(who, [target_name("r1"), target_name("r2")]);
     assert_eq!(changed, robots(&stores, made.id).await);
     let [one, two, three] = changed.as_slice() else { panic!("{changed:?}") };
@@ -225,6 +228,14 @@ pub async fn a_robots_slot_is_held_by_one_rollout(stores: Stores) {
     let (second, third, fourth) = (queue(&["r2", "r3"]).await, queue(&["r3"]).await, queue(&["r1"]).await);
     let taken = async |id: i64| stores.rollouts.rollout_taken_by(&org(), id).await.unwrap();
     assert_eq!((taken(second.id).await, taken(third.id).await, taken(fourth.id).await), (Some(first.id), Some(second.id), Some(first.id)));
+    // One that is paused before it began holds nobody, and waits on when it is resumed.
+    let paused = act(&third, &Counts::of(&robots(&stores, third.id).await), &[], Act::Pause, "administrator", "", 30).unwrap();
+    let (paused, ..) = apply(&stores, &paused).await;
+    let holders = stores.rollouts.rollout_holders(&org(), "default", &[target_name("r3")]).await.unwrap();
+    assert_eq!(holders.iter().map(|(_, by)| *by).collect::<Vec<_>>(), [second.id, third.id]);
+    stores.deployments.create_deployment(&org(), &deployment("another", &["r3"])).await.unwrap();
+    let resumed = act(&paused, &Counts::of(&robots(&stores, third.id).await), &[], Act::Resume, "administrator", "", 31).unwrap();
+    assert_eq!(apply(&stores, &resumed).await.0.phase, Phase::Queued);
     let hasty = next(&stores, &second, 40).await;
     assert_eq!(stores.rollouts.apply_step(&org(), &hasty, 0, 40).await.unwrap(), Applied::Taken(first.id));
     assert_eq!(stores.rollouts.rollout(&org(), second.id).await.unwrap(), Some(second.clone()), "nothing of it happened");
