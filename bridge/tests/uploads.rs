@@ -429,7 +429,7 @@ async fn a_capture_of_a_robot_is_replayed_before_a_rollout_tells_any() {
     let result = world.capture().await;
     world.until("all of it", async |world: &World| (world.captures().await.first()?["place"] == "stored").then_some(())).await;
     let capture = world.captures().await.remove(0);
-    assert_eq!((&capture["id"], capture["messages"].as_u64()), (&result["id"], Some(FRAMES)), "{capture} {result}");
+    assert_eq!((&capture["id"], capture["messages"].as_u64()), (&result["capture"], Some(FRAMES)), "{capture} {result}");
 
     for version in ["v1", "v2"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sim/models").join(version);

@@ -131,7 +131,31 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A committed model that also fills a tensor of so many floats: a message that is appended to another is merged with it.
+/// A number of protobuf, and what comes after it.
+fn varint(bytes: &[u8]) -> (usize, &[u8]) {
+    let length = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    (bytes[..length].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f)), &bytes[length..])
+}
+
+/// A model with more in its graph: a message that is appended to another is merged with it.
+fn with_more(mut model: &[u8], more: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while !model.is_empty() {
+        let (tag, after) = varint(model);
+        let (number, after) = varint(after);
+        // The other fields of a model are numbers, or have a length as the graph has.
+        let end = if tag & 7 == 2 { number } else { 0 };
+        if tag == 7 << 3 | 2 {
+            bytes.extend(field(7, &[&after[..end], more].concat()));
+        } else {
+            bytes.extend_from_slice(&model[..model.len() - after.len() + end]);
+        }
+        model = &after[end..];
+    }
+    bytes
+}
+
+/// A committed model that also fills a tensor of so many floats.
 fn greedy(version: &str, folder: &Path, floats: i64) -> PathBuf {
     let node = |input: &str, output: &str, operator: &str| {
         let parts = [field(1, input.as_bytes()), field(2, output.as_bytes()), field(3, output.as_bytes()), field(4, operator.as_bytes())];
@@ -151,8 +175,8 @@ fn greedy(version: &str, folder: &Path, floats: i64) -> PathBuf {
     let target = folder.join("greedy");
     std::fs::create_dir(&target).unwrap();
     std::fs::copy(model(version).join("edgeflow.yaml"), target.join("edgeflow.yaml")).unwrap();
-    let bytes = [std::fs::read(model(version).join("model.onnx")).unwrap(), field(7, &graph.concat())].concat();
-    std::fs::write(target.join("model.onnx"), bytes).unwrap();
+    let bytes = std::fs::read(model(version).join("model.onnx")).unwrap();
+    std::fs::write(target.join("model.onnx"), with_more(&bytes, &graph.concat())).unwrap();
     target
 }
 
