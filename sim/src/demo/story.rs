@@ -59,6 +59,7 @@ pub(crate) async fn tell(stage: &mut Stage<'_>, models_dir: &Path) -> Result<(),
     step!("robot-3's uplink returns: it replays and converges", reconnect(&v1, cut));
     step!("the other robots' uplinks fail in turn, each of another kind", each_uplink());
     step!("v2 goes out by canary, half and all, while robot-3 is away", good(&v2));
+    show_evidence(stage);
     let v3 = step!("v3 is caught at its canary and rolled back by itself", bad(models_dir, &v2));
     show_evidence(stage);
     step!("robot-3's uplink returns: it was away through both and ends on v2", both_ends(&v2, &v3));
