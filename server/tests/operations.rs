@@ -86,6 +86,14 @@ async fn a_model_is_registered_deployed_and_attested() {
     assert_eq!(titles, ["runs label-reader 1 in default", "label-reader 1 active"]);
     let rest = server.get(&format!("/events?after={}", events["next"].as_str().unwrap())).await;
     assert_eq!((rest["items"][0]["title"].as_str(), &rest["next"]), (Some("downloading label-reader 1"), &json!(null)));
+    let filtered = async |query: &str| {
+        let events = server.get(&format!("/events?{query}")).await;
+        events["items"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(filtered("notable=true").await, ["deployment_status"; 2], "reports of state are routine");
+    assert_eq!(filtered("notable=true&target=robot-1&kind=state").await, [""; 0]);
+    assert_eq!(filtered("kind=state,fault").await, ["state"]);
+    assert_eq!(filtered("kind=rollout").await, [""; 0]);
 
     let log = server.get("/targets/robot-1/log").await;
     assert_eq!(log["entries"], json!({ "stored": 7, "duplicated": 0, "missing": 0, "lost_recorded": 0, "removed": 0 }));

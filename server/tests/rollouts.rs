@@ -7,7 +7,7 @@ mod common;
 use common::world::{Does, World, all, happened, of_version, with};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const FOUR: [&str; 4] = ["robot-1", "robot-2", "robot-3", "robot-4"];
 
@@ -64,6 +64,12 @@ async fn a_rollout_reaches_every_robot_stage_by_stage() {
         .collect();
     assert_eq!(of_rollout.len(), 2, "{of_rollout:?}");
     assert!(of_rollout[0].starts_with(&format!("rollout {id} of label-reader 2 succeeded")), "{of_rollout:?}");
+    let only = world.server.get("/events?kind=rollout").await;
+    assert!(only["items"].as_array().unwrap().iter().all(|event| event["kind"] == "rollout"), "{only}");
+    assert_eq!((only["items"].as_array().unwrap().len(), &only["next"]), (2, &serde_json::Value::Null));
+    let notable = world.server.get("/events?notable=true&limit=1000").await;
+    let kinds: BTreeSet<&str> = notable["items"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains("rollout") && !kinds.contains("state"), "{kinds:?}");
     let list = world.server.get("/rollouts?active=false&target=robot-3").await;
     assert_eq!((&list["items"][0]["id"], list["items"].as_array().unwrap().len()), (&json!(id), 1));
     assert_eq!(world.server.deploy("1", &["robot-1"]).await.0, StatusCode::CREATED, "it holds nobody any more");

@@ -78,8 +78,10 @@ pub struct EntryView {
 pub struct EntryFilter {
     /// Of this robot only.
     pub target: Option<TargetName>,
-    /// Of this kind only.
-    pub kind: Option<String>,
+    /// Of these kinds only; any when empty.
+    pub kinds: Vec<String>,
+    /// Only what [`crate::event::notable`] is.
+    pub notable: bool,
     /// Of these classes only; any when empty.
     pub classes: Vec<Class>,
     /// Beyond this id only, in the order asked for.

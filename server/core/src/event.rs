@@ -14,6 +14,18 @@ use crate::{
 /// Classes whose entries make the timeline.
 pub const TIMELINE_CLASSES: [Class; 2] = [Class::Critical, Class::Event];
 
+/// Kinds of entries that come all the time from a robot with which all is well: steps of missions, reports of its state, and numbers.
+pub const ROUTINE_KINDS: [&str; 7] = ["mission", "state", "points", "topic_window", "topic_sample", "evaluation", "inference_summary"];
+
+/// Whether an entry belongs on the timeline of somebody who wants to see what is not routine.
+pub fn notable(entry: &StoredEntry) -> bool {
+    let routine = match &entry.content {
+        Content::Known(EntryBody::Mission(mission)) => mission.step != MissionKind::Failed,
+        content => ROUTINE_KINDS.contains(&content.kind()),
+    };
+    TIMELINE_CLASSES.contains(&entry.class) && !routine
+}
+
 /// How much an event asks for attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -114,6 +126,9 @@ pub const ROLLOUT_EVENTS: [Happened; 11] = [
     Happened::Ended,
 ];
 
+/// Kind of a line about a rollout.
+pub const ROLLOUT_KIND: &str = "rollout";
+
 /// The line of something that happened to a rollout; `None` when it makes none. It is about no robot, and its number is negative, so
 /// that it is none of an entry.
 pub fn of_rollout(happened: &RolloutHappened) -> Option<EventView> {
@@ -146,7 +161,7 @@ pub fn of_rollout(happened: &RolloutHappened) -> Option<EventView> {
         id: -id,
         target: String::new(),
         class: Class::Critical.as_str().to_owned(),
-        kind: "rollout".to_owned(),
+        kind: ROLLOUT_KIND.to_owned(),
         t_us: entry.at_us,
         received_us: entry.at_us,
         title: format!("rollout {rollout}{what} {does}{cause}"),

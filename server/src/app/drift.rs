@@ -54,7 +54,7 @@ impl App {
     /// A robot's newest drift windows, in full, newest first.
     pub async fn target_drift(&self, principal: &Principal, name: &TargetName, limit: u32) -> Result<DriftReportsView, AppError> {
         self.readable(principal, name).await?;
-        let filter = EntryFilter { target: Some(name.clone()), kind: Some("drift_report".to_owned()), limit, ..EntryFilter::default() };
+        let filter = EntryFilter { target: Some(name.clone()), kinds: vec!["drift_report".to_owned()], limit, ..EntryFilter::default() };
         let entries = self.stores.entries.entries(&principal.organisation, &filter).await?;
         let reports = entries.into_iter().filter_map(|entry| match entry.content {
             Content::Known(EntryBody::DriftReport(report)) => Some(report),

@@ -1,7 +1,7 @@
 //! The timeline, and the stream of changes.
 
 use edgeflow_core::{
-    Page, Principal, TargetName,
+    Page, Principal,
     entry::{EntryFilter, StoredEntry},
     event::{self, EventView, TIMELINE_CLASSES},
     principal::{Action, Resource},
@@ -11,24 +11,27 @@ use tokio::sync::broadcast;
 use crate::app::{App, AppError, StreamItem};
 
 impl App {
-    /// The timeline, newest first: of the fleet, or of one robot.
-    pub async fn events(
-        &self,
-        principal: &Principal,
-        target: Option<TargetName>,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<Page<EventView>, AppError> {
-        match &target {
+    /// The timeline, newest first: of the fleet, or of one robot. Class and order of `filter` are those of a timeline, whatever it says.
+    pub async fn events(&self, principal: &Principal, filter: EntryFilter) -> Result<Page<EventView>, AppError> {
+        match &filter.target {
             Some(name) => drop(self.readable(principal, name).await?),
             None => self.permit(principal, Action::ReadTarget, Resource::Organisation).await?,
         }
-        let of_fleet = target.is_none();
-        let filter = EntryFilter { target, classes: TIMELINE_CLASSES.to_vec(), after, limit: limit + 1, ..EntryFilter::default() };
-        let entries = self.stores.entries.entries(&principal.organisation, &filter).await?;
-        let page = Page::cut(entries, limit, |entry| entry.id.to_string());
+        let (after, limit) = (filter.after, filter.limit);
+        let any = filter.kinds.is_empty();
+        let rollouts = filter.target.is_none() && (any || filter.kinds.iter().any(|kind| kind == event::ROLLOUT_KIND));
+        let mut page = Page { items: Vec::new(), next: None };
+        let kinds: Vec<String> = filter.kinds.into_iter().filter(|kind| kind != event::ROLLOUT_KIND).collect();
+        if any || !kinds.is_empty() {
+            // Where none of the kinds is routine, those that are need not be gone through.
+            let notable = filter.notable || (!any && !kinds.iter().any(|kind| event::ROUTINE_KINDS.contains(&kind.as_str())));
+            let filter =
+                EntryFilter { classes: TIMELINE_CLASSES.to_vec(), kinds, notable, ascending: false, limit: limit + 1, ..filter };
+            let entries = self.stores.entries.entries(&principal.organisation, &filter).await?;
+            page = Page::cut(entries, limit, |entry| entry.id.to_string());
+        }
         let mut items: Vec<EventView> = page.items.iter().filter_map(event::of).collect();
-        if of_fleet {
+        if rollouts {
             let span = self.span(principal, &page, after).await?;
             self.weave_rollouts(principal, &mut items, span, limit).await?;
         }

@@ -1,7 +1,7 @@
 //! `/events`: the timeline.
 
 use axum::{Json, extract::State};
-use edgeflow_core::{Page, event::EventView};
+use edgeflow_core::{Page, entry::EntryFilter, event::EventView};
 use serde::Deserialize;
 
 use crate::http::{
@@ -18,13 +18,20 @@ use crate::http::{
 pub(crate) struct EventsQuery {
     /// Of this robot only.
     target: Option<String>,
+    /// Of these kinds only, separated by commas, such as `rollout,fault`: an entry's kind, or `rollout` of what happened to rollouts.
+    kind: Option<String>,
+    /// `true` leaves out what comes all the time from robots with which all is well: steps of missions that did not fail, reports of
+    /// state, and numbers.
+    #[serde(default)]
+    notable: bool,
     /// `next` of the page before.
     after: Option<String>,
     /// At most so many items, 1 to 1000; 100 by default.
     limit: Option<u32>,
 }
 
-/// The timeline, newest first by arrival.
+/// The timeline, newest first by arrival. What happened to rollouts stands between robots' entries and takes no place of theirs: where
+/// only `rollout` is asked for, there is one page.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventsQuery), responses(
     (status = 200, body = Page<EventView>), (status = 404, body = ErrorBody)))]
 pub(crate) async fn list(
@@ -33,6 +40,8 @@ pub(crate) async fn list(
     Params(query): Params<EventsQuery>,
 ) -> Result<Json<Page<EventView>>, HttpError> {
     let target = query.target.as_deref().map(name).transpose()?;
-    let events = shared.app.events(&who, target, number(query.after.as_deref())?, limit(query.limit)?);
-    Ok(Json(events.await?))
+    let kinds = query.kind.as_deref().unwrap_or_default().split(',').filter(|kind| !kind.is_empty()).map(str::to_owned).collect();
+    let (after, limit) = (number(query.after.as_deref())?, limit(query.limit)?);
+    let filter = EntryFilter { target, kinds, notable: query.notable, after, limit, ..EntryFilter::default() };
+    Ok(Json(shared.app.events(&who, filter).await?))
 }

@@ -227,7 +227,8 @@ pub(crate) async fn entries(
     let class = query.class.as_deref().map(str::parse::<Class>).transpose().map_err(|error| HttpError::invalid(error.to_string()))?;
     let filter = EntryFilter {
         target: None,
-        kind: query.kind,
+        kinds: query.kind.into_iter().collect(),
+        notable: false,
         classes: class.into_iter().collect(),
         after: number(query.after.as_deref())?,
         ascending: query.order == Order::Asc,

@@ -23,28 +23,49 @@ use crate::{
 };
 
 macro_rules! list_entries {
-    ($of:literal, $order:literal) => {
+    ($of:expr, $order:literal) => {
         concat!(
             "SELECT e.id, r.target, p.epoch, e.class, e.seq, e.kind, e.t_us, e.received_us, e.body \
              FROM entries e JOIN robots r ON r.id = e.robot JOIN epochs p ON p.id = e.epoch WHERE ",
             $of,
-            " AND (?3 IS NULL OR e.kind = ?3) AND (?4 IS NULL OR e.class IN (SELECT value FROM json_each(?4))) AND ",
+            " AND (?3 IS NULL OR e.kind IN (SELECT value FROM json_each(?3))) AND (?4 IS NULL OR e.class IN (SELECT value FROM json_each(?4))) AND ",
             $order,
             " LIMIT ?6"
         )
     };
 }
 
-const OF_ROBOT: &str = list_entries!(
-    "e.organisation = ?1 AND e.robot = (SELECT id FROM robots WHERE organisation = ?1 AND target = ?2)",
-    "e.id < ?5 ORDER BY e.id DESC"
-);
-const OF_ROBOT_ASCENDING: &str = list_entries!(
-    "e.organisation = ?1 AND e.robot = (SELECT id FROM robots WHERE organisation = ?1 AND target = ?2)",
-    "e.id > ?5 ORDER BY e.id"
-);
-const OF_ALL: &str = list_entries!("e.organisation = ?1 AND ?2 IS NULL", "e.id < ?5 ORDER BY e.id DESC");
-const OF_ALL_ASCENDING: &str = list_entries!("e.organisation = ?1 AND ?2 IS NULL", "e.id > ?5 ORDER BY e.id");
+macro_rules! of_robot {
+    ($more:literal) => {
+        concat!("e.organisation = ?1 AND e.robot = (SELECT id FROM robots WHERE organisation = ?1 AND target = ?2)", $more)
+    };
+}
+
+macro_rules! of_all {
+    ($more:literal) => {
+        concat!("e.organisation = ?1 AND ?2 IS NULL", $more)
+    };
+}
+
+/// What `edgeflow_core::event::notable` says, word for word as in the indices over just these entries.
+macro_rules! notable {
+    ($of:ident) => {
+        $of!(
+            " AND e.class IN (0, 1) AND (e.kind NOT IN ('mission', 'state', 'points', 'topic_window', 'topic_sample', 'evaluation', \
+             'inference_summary') OR (e.kind = 'mission' AND e.body ->> 'step' = 'failed'))"
+        )
+    };
+}
+
+/// Newest first, and oldest first.
+const OF_ALL: [&str; 2] =
+    [list_entries!(of_all!(""), "e.id < ?5 ORDER BY e.id DESC"), list_entries!(of_all!(""), "e.id > ?5 ORDER BY e.id")];
+const OF_ROBOT: [&str; 2] =
+    [list_entries!(of_robot!(""), "e.id < ?5 ORDER BY e.id DESC"), list_entries!(of_robot!(""), "e.id > ?5 ORDER BY e.id")];
+const NOTABLE_OF_ALL: [&str; 2] =
+    [list_entries!(notable!(of_all), "e.id < ?5 ORDER BY e.id DESC"), list_entries!(notable!(of_all), "e.id > ?5 ORDER BY e.id")];
+const NOTABLE_OF_ROBOT: [&str; 2] =
+    [list_entries!(notable!(of_robot), "e.id < ?5 ORDER BY e.id DESC"), list_entries!(notable!(of_robot), "e.id > ?5 ORDER BY e.id")];
 
 const ACCOUNT: &str = "SELECT p.epoch, q.class, q.next_seq, \
      (SELECT COUNT(*) FROM entries e WHERE e.robot = q.robot AND e.epoch = q.epoch AND e.class = q.class) AS stored, \
@@ -113,18 +134,20 @@ impl EntryStore for Telemetry {
     }
 
     async fn entries(&self, organisation: &OrganisationId, filter: &EntryFilter) -> Result<Vec<StoredEntry>, StoreError> {
-        let sql = match (&filter.target, filter.ascending) {
-            (Some(_), false) => OF_ROBOT,
-            (Some(_), true) => OF_ROBOT_ASCENDING,
-            (None, false) => OF_ALL,
-            (None, true) => OF_ALL_ASCENDING,
+        let [descending, ascending] = match (filter.target.is_some(), filter.notable) {
+            (false, false) => OF_ALL,
+            (true, false) => OF_ROBOT,
+            (false, true) => NOTABLE_OF_ALL,
+            (true, true) => NOTABLE_OF_ROBOT,
         };
+        let sql = if filter.ascending { ascending } else { descending };
         let classes: Vec<i64> = filter.classes.iter().map(|class| class_number(*class)).collect();
         let classes = if classes.is_empty() { None } else { Some(json(&classes)?) };
+        let kinds = if filter.kinds.is_empty() { None } else { Some(json(&filter.kinds)?) };
         let rows = sqlx::query(sql)
             .bind(organisation.as_str())
             .bind(filter.target.as_ref().map(TargetName::as_str))
-            .bind(filter.kind.as_deref())
+            .bind(kinds)
             .bind(classes)
             .bind(filter.after.unwrap_or(if filter.ascending { 0 } else { i64::MAX }))
             .bind(filter.limit)

@@ -2,11 +2,12 @@
 
 use edgeflow_core::{
     entry::{EntryFilter, LogView, StoredEntry},
+    event,
     ingestion::{Position, body_of},
     lineage::{Interval, IntervalFilter},
 };
 use edgeflow_wire::{
-    Ack, AckOutcome, Batch, Class, Content, DeploymentStatusBody, EntryBody, EvaluationBody, FaultBody, InferenceSummaryBody, MissionBody,
+    Ack, AckOutcome, Batch, Class, Content, DeploymentStatusBody, EntryBody, EvaluationBody, FaultBody, InferenceSummaryBody, LinkBody, MissionBody,
     MissionKind, ObservedState, Point, PointsBody, SlotState, SlotStatus, StateBody, Version,
 };
 
@@ -125,8 +126,12 @@ pub async fn a_malformed_batch_leaves_nothing(stores: Stores) {
 }
 
 fn mission(sequence: u64) -> EntryBody {
+    mission_step(sequence, MissionKind::Waypoint)
+}
+
+fn mission_step(sequence: u64, step: MissionKind) -> EntryBody {
     let (mission_id, detail) = ("m1".to_owned(), String::new());
-    EntryBody::Mission(MissionBody { sequence, mission_id, step: MissionKind::Waypoint, progress: 0.5, detail })
+    EntryBody::Mission(MissionBody { sequence, mission_id, step, progress: 0.5, detail })
 }
 
 /// Lists of entries.
@@ -147,7 +152,8 @@ pub async fn entries_are_listed_by_arrival_kind_and_class(stores: Stores) {
     let newest_first = [one(Class::Critical, 1), one(Class::Event, 2), one(Class::Event, 1)];
     assert_eq!(list(r1.clone()).await, newest_first);
     assert_eq!(list(EntryFilter { ascending: true, limit: 1, ..r1.clone() }).await, [one(Class::Event, 1)]);
-    assert_eq!(list(EntryFilter { kind: Some("fault".into()), ..r1.clone() }).await, [one(Class::Critical, 1)]);
+    assert_eq!(list(EntryFilter { kinds: vec!["fault".into()], ..r1.clone() }).await, [one(Class::Critical, 1)]);
+    assert_eq!(list(EntryFilter { kinds: vec!["mission".into(), "fault".into()], ..r1.clone() }).await, newest_first);
     assert_eq!(list(EntryFilter { classes: vec![Class::Event, Class::Detail], ..r1.clone() }).await, newest_first[1..]);
     let everyone = EntryFilter { limit: 10, ..EntryFilter::default() };
     assert_eq!(list(everyone.clone()).await.len(), 4);
@@ -156,6 +162,37 @@ pub async fn entries_are_listed_by_arrival_kind_and_class(stores: Stores) {
     assert_eq!(list(EntryFilter { after: Some(ids[1]), ..everyone }).await, [one(Class::Event, 1)]);
     let theirs = EntryFilter { limit: 10, ..EntryFilter::default() };
     assert!(stores.entries.entries(&other_org(), &theirs).await.unwrap().is_empty());
+}
+
+/// What is not routine.
+pub async fn notable_entries_are_found_among_routine_ones(stores: Stores) {
+    let link = |connected| EntryBody::Link(LinkBody { connected, uplink: "mqtt".into(), reason: "cut".into() });
+    let steps = [MissionKind::Started, MissionKind::Failed, MissionKind::Succeeded];
+    let mut said: Vec<EntryBody> = (1..).zip(steps).map(|(sequence, step)| mission_step(sequence, step)).collect();
+    said.extend([link(false), state(1, SlotStatus::Active, "d1"), link(true), mission(4)]);
+    ingest(&stores, &known(Class::Event, 1, said)).await;
+    ingest(&stores, &known(Class::Critical, 1, vec![EntryBody::Fault(FaultBody { source: "log".into(), message: "full".into() })])).await;
+    let strange = Content::Unknown { kind: "gripper".into(), body: serde_json::json!({ "step": "failed" }) };
+    stores.entries.ingest_batch(&robot("r2"), &batch("e1", Class::Event, vec![entry_with(1, strange.clone())]), 500).await.unwrap();
+    stores.entries.ingest_batch(&robot("r2"), &batch("e1", Class::Detail, vec![entry_with(1, strange)]), 500).await.unwrap();
+    let everything = all(&stores).await;
+    let expected: Vec<i64> = everything.iter().filter(|entry| event::notable(entry)).map(|entry| entry.id).collect();
+    assert_eq!((everything.len(), expected.len()), (10, 5), "a failed mission, the link twice, a fault, and what nobody knows");
+    let list = |filter: EntryFilter| {
+        let entries = stores.entries.clone();
+        async move {
+            let found = entries.entries(&org(), &filter).await.unwrap();
+            found.into_iter().map(|entry| entry.id).collect::<Vec<_>>()
+        }
+    };
+    let notable = EntryFilter { notable: true, limit: 100, ..EntryFilter::default() };
+    assert_eq!(list(EntryFilter { ascending: true, ..notable.clone() }).await, expected);
+    let newest_first: Vec<i64> = expected.iter().rev().copied().collect();
+    assert_eq!(list(notable.clone()).await, newest_first);
+    assert_eq!(list(EntryFilter { after: Some(newest_first[0]), limit: 2, ..notable.clone() }).await, newest_first[1..3]);
+    let r1 = EntryFilter { target: Some(target_name("r1")), ..notable };
+    assert_eq!(list(r1.clone()).await, newest_first[1..]);
+    assert_eq!(list(EntryFilter { ascending: true, kinds: vec!["link".into()], ..r1 }).await.len(), 2);
 }
 
 /// Kinds of a later version.

@@ -102,6 +102,7 @@ macro_rules! conformance_tests {
             a_cloned_log_is_refused
             a_malformed_batch_leaves_nothing
             entries_are_listed_by_arrival_kind_and_class
+            notable_entries_are_found_among_routine_ones
             entries_of_kinds_nobody_knows_are_kept
             what_robots_attest_follows_from_their_entries
             a_new_epoch_is_newer_than_an_old_one

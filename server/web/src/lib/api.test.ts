@@ -35,8 +35,8 @@ describe('the API client', () => {
 
   it('asks for no more than was wanted', async () => {
     const { api, asked } = answering({ body: { items: [1, 2], next: '2' } });
-    expect(await api.events({ target: 'robot-1' }, 2)).toHaveLength(2);
-    expect(asked.map(({ url }) => url.search)).toEqual(['?target=robot-1&limit=2']);
+    expect(await api.targetCaptures('robot-1', 2)).toHaveLength(2);
+    expect(asked.map(({ url }) => url.search)).toEqual(['?limit=2']);
   });
 
   it('does not turn for ever on an empty page that names a next one', async () => {

@@ -13,7 +13,8 @@ import type { Model, ModelVersion } from './models';
 import type { RobotCell, RobotPhase, RolloutAction, RolloutMetric, RolloutPlan, RolloutSpec, RolloutSummary, RolloutView } from './rollouts';
 import type { Experiment, LoggedModel, Run, RunMetric } from './runs';
 import type { FleetSummary } from './fleet';
-import type { Certificate, Conflict, ConflictDecision, Loss, Target, TargetLog } from './targets';
+import type { Conflict, ConflictDecision } from './reconciliation';
+import type { Certificate, Loss, Target, TargetLog } from './targets';
 import type { Channels, Resolution, Telemetry } from './telemetry';
 
 export interface ServerInfo {
@@ -268,8 +269,9 @@ export class Api {
     return this.#request('GET', 'drift/fleet-verdict', { ...(signal && { signal }) });
   }
 
-  events(query: { target?: string }, max: number, signal?: AbortSignal): Promise<TimelineEvent[]> {
-    return this.#list('events', query, max, signal);
+  /** One page of the timeline, newest first. */
+  events(query: Query, signal?: AbortSignal): Promise<Page<TimelineEvent>> {
+    return this.#request('GET', 'events', { query, ...(signal && { signal }) });
   }
 
   /** Models with their versions, whether or not the list carries them. */

@@ -10,7 +10,6 @@ import type { Target } from './targets';
 
 const TOKEN_KEY = 'edgeflow.token';
 const BATCH_MS = 40;
-const EVENTS = 200;
 /** Many robots speak often: pages of a large fleet are painted less often. */
 const LARGE = 200;
 const LARGE_BATCH_MS = 250;
@@ -143,14 +142,13 @@ class App {
   }
 
   async #resync(api: Api, signal: AbortSignal): Promise<void> {
-    const [server, targets, models, deployments, drift, events] = await Promise.all([
+    const [server, targets, models, deployments, drift] = await Promise.all([
       api.server(signal),
       // One more, to know whether there are more.
       api.targets(WHOLE + 1, signal),
       api.models(signal),
       api.deployments(signal),
       api.drift(WHOLE, signal),
-      api.events({}, EVENTS, signal),
     ]);
     if (signal.aborted) return;
     this.server = server;
@@ -162,7 +160,8 @@ class App {
       deployments: new Map(deployments.map((deployment) => [deployment.id, deployment])),
       rollouts: new Map(),
       drift: new Map(drift.map((item) => [item.target, item])),
-      events: [...events].sort((a, b) => b.t_us - a.t_us),
+      // Lists of events fetch what was before.
+      events: [],
     };
     this.resyncs += 1;
   }

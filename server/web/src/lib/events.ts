@@ -29,13 +29,55 @@ export function mergeEvents(known: readonly TimelineEvent[], incoming: readonly 
 
 const RANK: Record<Severity, number> = { info: 0, warning: 1, error: 2 };
 
-export function atLeast(events: readonly TimelineEvent[], severity: Severity): TimelineEvent[] {
-  return events.filter((event) => RANK[event.severity] >= RANK[severity]);
-}
+/** Kinds that come all the time from a robot with which all is well; the control plane's `notable` leaves out the same. */
+const ROUTINE = new Set(['mission', 'state', 'points', 'topic_window', 'topic_sample', 'evaluation', 'inference_summary']);
 
 /** What an operator wants to see among everything that happens: not the steps of missions that go well. */
 export function notable(event: TimelineEvent): boolean {
-  return event.kind !== 'mission' || event.severity !== 'info';
+  return !ROUTINE.has(event.kind) || (event.kind === 'mission' && event.severity === 'error');
+}
+
+/** What can be asked for by its kind, most asked for first. */
+export const EVENT_KINDS: readonly [string, string][] = [
+  ['rollout', 'Rollouts'],
+  ['deployment_status', 'Deployments'],
+  ['fault', 'Faults'],
+  ['link', 'Uplinks'],
+  ['drift_report', 'Drift'],
+  ['mission', 'Missions'],
+  ['state', 'State reports'],
+  ['policy_status', 'Policies'],
+  ['command_status', 'Commands'],
+  ['trigger', 'Triggers'],
+  ['escalation', 'Escalations'],
+  ['capture', 'Captures'],
+  ['live', 'Live sessions'],
+  ['survival', 'Survival'],
+  ['application_event', 'Other software'],
+];
+
+export type EventView = 'notable' | 'warning' | 'error' | 'all';
+
+/** Which events a list shows. */
+export interface EventFilter {
+  /** Of this robot only; the fleet's when empty. */
+  target: string;
+  /** All when empty. */
+  kind: string;
+  view: EventView;
+}
+
+/** What to ask the control plane for. It knows no severities: what asks for attention is notable. */
+export function eventQuery({ target, kind, view }: EventFilter): Record<string, string | undefined> {
+  // A kind that is chosen is wanted, routine or not.
+  return { target: target || undefined, kind: kind || undefined, notable: view !== 'all' && kind === '' ? 'true' : undefined };
+}
+
+export function takesEvent({ target, kind, view }: EventFilter, event: TimelineEvent): boolean {
+  if (target !== '' && event.target !== target) return false;
+  if (kind !== '' && event.kind !== kind) return false;
+  if (view === 'warning' || view === 'error') return RANK[event.severity] >= RANK[view];
+  return view === 'all' || kind !== '' || notable(event);
 }
 
 const LATE_US = 10_000_000;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { errorFrom } from './api';
 import { newestDeployments, progressOf, stageOf, statusTone, type Deployment, type DeploymentTargetStatus } from './deployments';
-import { atLeast, lateness, mergeEvents, notable, type TimelineEvent } from './events';
+import { eventQuery, lateness, mergeEvents, notable, takesEvent, type EventFilter, type TimelineEvent } from './events';
 import { chooseParts, tensorType } from './models';
 import { parseQuery, parseRoute, links, tokenFromHash, withQuery } from './router';
 import { mergePoints, readPoints, resolutionNote } from './telemetry';
@@ -34,13 +34,27 @@ describe('events', () => {
     expect(mergeEvents([event(1), event(2)], [event(3), event(2)], 2).map(({ id }) => id)).toEqual([3, 2]);
   });
 
-  it('filter by severity and up', () => {
-    expect(atLeast([event(1), event(2, 'warning'), event(3, 'error')], 'warning').map(({ id }) => id)).toEqual([2, 3]);
+  it('filter by severity and up, by kind and by robot', () => {
+    const all = [event(1), event(2, 'warning'), event(3, 'error'), { ...event(4), kind: 'mission' }, { ...event(5), target: 's' }];
+    const shown = (filter: Partial<EventFilter>) => all.filter((one) => takesEvent({ target: '', kind: '', view: 'notable', ...filter }, one)).map(({ id }) => id);
+    expect(shown({})).toEqual([1, 2, 3, 5]);
+    expect(shown({ view: 'all' })).toEqual([1, 2, 3, 4, 5]);
+    expect(shown({ view: 'warning' })).toEqual([2, 3]);
+    expect(shown({ view: 'error', target: 's' })).toEqual([]);
+    expect(shown({ kind: 'mission' })).toEqual([4]);
+    expect(shown({ target: 's' })).toEqual([5]);
+  });
+
+  it('are asked for by kind, and without routine ones', () => {
+    expect(eventQuery({ target: '', kind: '', view: 'notable' })).toEqual({ notable: 'true' });
+    expect(eventQuery({ target: 'r', kind: '', view: 'error' })).toEqual({ target: 'r', notable: 'true' });
+    expect(eventQuery({ target: '', kind: 'mission', view: 'notable' })).toEqual({ kind: 'mission' });
+    expect(eventQuery({ target: 'r', kind: '', view: 'all' })).toEqual({ target: 'r' });
   });
 
   it('are notable unless they are a step of a mission that goes well', () => {
     const mission = (severity: TimelineEvent['severity']) => notable({ ...event(1, severity), kind: 'mission' });
-    expect([notable(event(1)), mission('info'), mission('error')]).toEqual([true, false, true]);
+    expect([notable(event(1)), mission('info'), mission('error'), notable({ ...event(1, 'warning'), kind: 'state' })]).toEqual([true, false, true, false]);
   });
 
   it('say when they waited in a log, not when the network was slow', () => {

@@ -15,6 +15,7 @@ export interface State {
   /** What the stream said of rollouts since the pages were fetched; the pages of rollouts fetch the rest. */
   rollouts: ReadonlyMap<string, RolloutSummary>;
   drift: ReadonlyMap<string, FleetDrift>;
+  /** What the stream told of the timeline since the pages were fetched, newest first. */
   events: readonly TimelineEvent[];
 }
 

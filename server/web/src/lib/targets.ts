@@ -1,5 +1,6 @@
 // Robots as the control plane sees them: what they shall run, what they say they run, and how far apart that is.
 
+import type { Difference } from './reconciliation';
 import { count, duration, toNumber, type WireCount, type WireNumber } from './format';
 
 export interface Version {
@@ -71,39 +72,6 @@ export interface Target {
   latency_p95_us: number | null;
   created_at_us: number;
 }
-
-/** Something that is otherwise than it was declared. */
-export interface Difference {
-  /** `slot:NAME`, `software:NAME`, `config:NAME` or `policy`. */
-  what: string;
-  declared: string;
-  actual: string;
-}
-
-/** One side of a slot that was changed on the robot. */
-export interface ConflictSide {
-  model: string;
-  version: string;
-  digest: string;
-  /** Changes made on the robot that this side knows of. */
-  changes: number;
-  /** Generation of the declaration that this side knows of. */
-  generation: number;
-}
-
-/** A slot that was changed on the robot. */
-export interface Conflict {
-  slot: string;
-  kind: string;
-  /** `conflict` when something else was declared meanwhile. */
-  standing: 'local' | 'conflict';
-  what: string;
-  since_us: number;
-  robot: ConflictSide;
-  control: ConflictSide;
-}
-
-export type ConflictDecision = { take: 'robot' | 'control' };
 
 /** A certificate that a robot was given. */
 export interface Certificate {
