@@ -112,7 +112,7 @@ export class Watched {
   }
 
   /** Opens a page in a context of its own (browsers share six connections to a host among the tabs of one). */
-  static async open(browser: Browser, hash: string, url?: string): Promise<Watched> {
+  static async open(browser: Browser, hash: string, url?: string, token = process.env.EDGEFLOW_TOKEN ?? 'none'): Promise<Watched> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, deviceScaleFactor: 2, colorScheme: 'light' });
     const page = await context.newPage();
     const watched = new Watched(context, page);
@@ -123,7 +123,7 @@ export class Watched {
     });
     await page.exposeFunction('edgeflowShown', (entry: Shown) => void watched.shown.push(entry));
     // What is no control plane asks for no token.
-    await page.goto(url === undefined ? `${environment.url}/#token=${encodeURIComponent(environment.token)}` : `${url}/#token=${encodeURIComponent(process.env.EDGEFLOW_TOKEN ?? 'none')}`);
+    await page.goto(url === undefined ? `${environment.url}/#token=${encodeURIComponent(environment.token)}` : `${url}/#token=${encodeURIComponent(token)}`);
     await page.locator('[data-link="live"]').first().waitFor();
     await page.evaluate((target) => (location.hash = target), hash);
     await page.evaluate(watch, MARK);

@@ -175,6 +175,7 @@ fn story() -> Result<Counts> {
     browser.args(["run", "--silent", "e2e"]);
     browser.env("EDGEFLOW_URL", format!("http://127.0.0.1:{port}")).env("EDGEFLOW_TOKEN", &token).env("EDGEFLOW_JUNIT", &junit);
     browser.env("EDGEFLOW_STORY_REPORT", &told).env("EDGEFLOW_SCREENSHOTS", folder.join("screenshots"));
+    browser.env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"));
     let browser = Running(browser.spawn().context("could not start the browser test")?).wait(STORY_LIMIT)?;
 
     demo.interrupt()?;
