@@ -127,7 +127,9 @@ pub(super) async fn checks(name: &str) -> Result<Vec<Check>, CliError> {
         }
         Err(error) => return Err(error),
     };
-    let events: Items<Event> = read(&client, "/events", &[("target", name.to_owned()), ("limit", "200".to_owned())]).await?;
+    // Its newest ones are mostly steps of missions.
+    let newest = [("target", name.to_owned()), ("notable", "true".to_owned()), ("limit", "200".to_owned())];
+    let events: Items<Event> = read(&client, "/events", &newest).await?;
     let mut checks = vec![link(&target, &events.items)];
     checks.push(software(&target));
     checks.extend(convergence(&target));

@@ -25,8 +25,7 @@ impl App {
         if any || !kinds.is_empty() {
             // Where none of the kinds is routine, those that are need not be gone through.
             let notable = filter.notable || (!any && !kinds.iter().any(|kind| event::ROUTINE_KINDS.contains(&kind.as_str())));
-            let filter =
-                EntryFilter { classes: TIMELINE_CLASSES.to_vec(), kinds, notable, ascending: false, limit: limit + 1, ..filter };
+            let filter = EntryFilter { classes: TIMELINE_CLASSES.to_vec(), kinds, notable, ascending: false, limit: limit + 1, ..filter };
             let entries = self.stores.entries.entries(&principal.organisation, &filter).await?;
             page = Page::cut(entries, limit, |entry| entry.id.to_string());
         }

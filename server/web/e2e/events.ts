@@ -63,8 +63,8 @@ export function events(world: () => World): void {
       await panel().getByLabel('Kind of event').selectOption('fault');
       await until('faults only', async () => new Set(await kinds()).size === 1 && (await kinds())[0] === 'fault', LIMIT_MS);
       await panel().getByLabel('Kind of event').selectOption('');
-      await press('Error');
-      await until('errors only', async () => (await kinds()).toSorted().join() === 'fault,mission', LIMIT_MS);
+      await press('Problems');
+      await until('problems only', async () => (await kinds()).toSorted().join() === 'fault,link,mission', LIMIT_MS);
       await press('Notable');
       await panel().getByLabel('Kind of event').selectOption('rollout');
       await panel().getByText('No such event').waitFor({ timeout: LIMIT_MS });

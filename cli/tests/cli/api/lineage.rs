@@ -11,6 +11,7 @@ async fn events_read_downwards() {
         table,
         "TIME                      ROBOT    SEVERITY  EVENT\n2023-11-14T22:13:20.000Z  robot-1  info      earlier\n2023-11-14T22:13:21.000Z  robot-1  error     later\n"
     );
+    ran(&url, &["events", "--kind", "rollout,fault", "--notable"]).await.ok();
 }
 
 #[tokio::test]

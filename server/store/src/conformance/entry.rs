@@ -7,8 +7,8 @@ use edgeflow_core::{
     lineage::{Interval, IntervalFilter},
 };
 use edgeflow_wire::{
-    Ack, AckOutcome, Batch, Class, Content, DeploymentStatusBody, EntryBody, EvaluationBody, FaultBody, InferenceSummaryBody, LinkBody, MissionBody,
-    MissionKind, ObservedState, Point, PointsBody, SlotState, SlotStatus, StateBody, Version,
+    Ack, AckOutcome, Batch, Class, Content, DeploymentStatusBody, EntryBody, EvaluationBody, FaultBody, InferenceSummaryBody, LinkBody,
+    MissionBody, MissionKind, ObservedState, Point, PointsBody, SlotState, SlotStatus, StateBody, Version,
 };
 
 use super::fixtures::{batch, deployment, entry, entry_with, hello, known, loss, org, other_org, robot, run, target, target_name};

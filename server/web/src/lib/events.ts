@@ -27,8 +27,6 @@ export function mergeEvents(known: readonly TimelineEvent[], incoming: readonly 
   return [...byId.values()].sort((a, b) => b.t_us - a.t_us || b.received_us - a.received_us).slice(0, limit);
 }
 
-const RANK: Record<Severity, number> = { info: 0, warning: 1, error: 2 };
-
 /** Kinds that come all the time from a robot with which all is well; the control plane's `notable` leaves out the same. */
 const ROUTINE = new Set(['mission', 'state', 'points', 'topic_window', 'topic_sample', 'evaluation', 'inference_summary']);
 
@@ -56,7 +54,8 @@ export const EVENT_KINDS: readonly [string, string][] = [
   ['application_event', 'Other software'],
 ];
 
-export type EventView = 'notable' | 'warning' | 'error' | 'all';
+/** `warning`: warnings and errors. */
+export type EventView = 'notable' | 'warning' | 'all';
 
 /** Which events a list shows. */
 export interface EventFilter {
@@ -76,7 +75,7 @@ export function eventQuery({ target, kind, view }: EventFilter): Record<string, 
 export function takesEvent({ target, kind, view }: EventFilter, event: TimelineEvent): boolean {
   if (target !== '' && event.target !== target) return false;
   if (kind !== '' && event.kind !== kind) return false;
-  if (view === 'warning' || view === 'error') return RANK[event.severity] >= RANK[view];
+  if (view === 'warning') return event.severity !== 'info';
   return view === 'all' || kind !== '' || notable(event);
 }
 

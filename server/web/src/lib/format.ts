@@ -89,14 +89,17 @@ export function duration(us: number | null | undefined): string {
 /** How long ago, in words short enough for a table. Times ahead of the clock (skew) are "now". */
 export function ago(tUs: number | null | undefined, nowMs: number): string {
   if (tUs === null || tUs === undefined) return 'never';
-  const seconds = Math.floor((nowMs - tUs / 1000) / 1000);
-  if (seconds < 2) return 'now';
-  if (seconds < 60) return `${seconds} s ago`;
+  return nowMs - tUs / 1000 < 2000 ? 'now' : `${lasting(tUs, nowMs)} ago`;
+}
+
+/** For how long it has lasted, to the same grain. */
+export function lasting(tUs: number, nowMs: number): string {
+  const seconds = Math.max(0, Math.floor((nowMs - tUs / 1000) / 1000));
+  if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ago`;
+  if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 48) return `${hours} h ago`;
-  return `${Math.floor(hours / 24)} d ago`;
+  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
 }
 
 const pad = (value: number, width = 2) => String(value).padStart(width, '0');

@@ -40,14 +40,14 @@ describe('events', () => {
     expect(shown({})).toEqual([1, 2, 3, 5]);
     expect(shown({ view: 'all' })).toEqual([1, 2, 3, 4, 5]);
     expect(shown({ view: 'warning' })).toEqual([2, 3]);
-    expect(shown({ view: 'error', target: 's' })).toEqual([]);
+    expect(shown({ view: 'warning', target: 's' })).toEqual([]);
     expect(shown({ kind: 'mission' })).toEqual([4]);
     expect(shown({ target: 's' })).toEqual([5]);
   });
 
   it('are asked for by kind, and without routine ones', () => {
     expect(eventQuery({ target: '', kind: '', view: 'notable' })).toEqual({ notable: 'true' });
-    expect(eventQuery({ target: 'r', kind: '', view: 'error' })).toEqual({ target: 'r', notable: 'true' });
+    expect(eventQuery({ target: 'r', kind: '', view: 'warning' })).toEqual({ target: 'r', notable: 'true' });
     expect(eventQuery({ target: '', kind: 'mission', view: 'notable' })).toEqual({ kind: 'mission' });
     expect(eventQuery({ target: 'r', kind: '', view: 'all' })).toEqual({ target: 'r' });
   });
