@@ -89,7 +89,7 @@ export function declarations(world: () => World): void {
       await open(bob, 1);
       await done(bob, 'approve', 'looks right');
       await becomes(bob, 'applied');
-      expect(await bob.page.locator('.head').innerText()).toContain('in force');
+      await bob.page.locator('.head').getByText('in force').waitFor({ timeout: LIMIT_MS });
       expect(await bob.page.locator('main').innerText()).toMatch(/Approved by bob/);
       expect(await declared()).toBe('1');
       expect((await robot.seen()).labels.zone).toBe('a');

@@ -55,7 +55,11 @@ export function storyRollouts(browser: () => Browser): void {
       expect(await page.locator('.head[data-rollout]').getAttribute('data-phase')).toBe('succeeded');
       expect(await page.locator('[data-stage-name]').evaluateAll((stages) => stages.map((stage) => `${(stage as HTMLElement).dataset.stageName} ${(stage as HTMLElement).dataset.stageState}`))).toEqual(['canary passed', 'half passed', 'all passed']);
       for (const name of ROBOTS) expect(await phaseOf(page, name), name).toBe('updated');
+      // Its last stage has nobody who could be judged: those before it were.
+      const verdicts = await page.locator('[data-evidence="half"] [data-gate]').evaluateAll((gates) => gates.map((gate) => [(gate as HTMLElement).dataset.gate, (gate as HTMLElement).dataset.verdict]));
+      expect(Object.fromEntries(verdicts)).toEqual({ accuracy: 'pass', inputs: 'pass' });
       await watched.picture('rollout-succeeded');
+      await watched.picture('rollout-succeeded-dark', 'dark');
     });
 
     it('v3 was caught at its canary by what it answered, not by what it saw, and the numbers are shown', async () => {

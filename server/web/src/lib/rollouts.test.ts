@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ACTIONS, ACTION_WORDS, byUrgency, cellRows, charted, countsText, happened, mergeCells, mergeRollouts, metricValue, newestChange, offered, ROBOT_PHASES, ROBOT_WORDS, selectorText, sentence, shares, told, total, type GateResult, type HistoryEntry, type RobotCell, type RolloutAction, type RolloutPhase, type RolloutSummary, type RolloutView, type StageView } from './rollouts';
+import { ACTIONS, ACTION_WORDS, byUrgency, cellRows, charted, countsText, happened, judgedStage, mergeCells, mergeRollouts, metricValue, newestChange, offered, ROBOT_PHASES, ROBOT_WORDS, selectorText, sentence, shares, told, total, type GateResult, type HistoryEntry, type RobotCell, type RolloutAction, type RolloutPhase, type RolloutSummary, type RolloutView, type StageView } from './rollouts';
 
 const NOW_MS = 1_800_000_000_000;
 const stage = (name: string, change: Partial<StageView> = {}): StageView => ({ name, state: 'waiting', robots: { pending: 2 }, soak_s: 600, approval: false, began_us: null, ended_us: null, evidence: [], ...change });
@@ -37,6 +37,15 @@ describe('what a rollout says', () => {
 
   it('ends a sentence once', () => {
     expect([sentence('held'), sentence(' Held. '), sentence(''), sentence('why?')]).toEqual(['Held.', 'Held.', '', 'Why?']);
+  });
+});
+
+describe('verdicts', () => {
+  it('are those of the present stage, or of the last that was judged where it has no gates', () => {
+    const plan = [stage('canary', { evidence: [gate('accuracy')] }), stage('half', { evidence: [gate('fps')] }), stage('all', { gates: [] })];
+    expect(judgedStage(view('succeeded', { plan, stage_index: 2 }))).toBe(1);
+    expect(judgedStage(view('soaking', { plan: [plan[0]!, stage('half', { gates: ['fps'] })], stage_index: 1 }))).toBe(1);
+    expect(judgedStage(view('progressing', { plan: [stage('canary', { gates: [] }), stage('all', { gates: [] })], stage_index: 1 }))).toBe(1);
   });
 });
 

@@ -429,6 +429,14 @@ export function charted(plan: readonly StageView[]): string[] {
   return [...new Set([...plan].reverse().flatMap((stage) => stage.evidence.flatMap((result) => (result.metric ? [result.metric] : metricsOf(result)))))];
 }
 
+/** The stage whose verdicts are worth a look: the present one; where it has no gates, the last before it that was judged. */
+export function judgedStage({ plan, stage_index }: RolloutView): number {
+  const present = plan[stage_index];
+  if (present && (present.evidence.length > 0 || present.gates === undefined || present.gates.length > 0)) return stage_index;
+  const judged = plan.findLastIndex(({ evidence }, index) => index <= stage_index && evidence.length > 0);
+  return judged < 0 ? stage_index : judged;
+}
+
 // ---- lists ----------------------------------------------------------------------------------------------------------
 
 /** Those that go on first, newest first; a summary that the stream brought replaces what was fetched. */
