@@ -18,12 +18,12 @@ pub const TIMELINE_CLASSES: [Class; 2] = [Class::Critical, Class::Event];
 pub const ROUTINE_KINDS: [&str; 7] = ["mission", "state", "points", "topic_window", "topic_sample", "evaluation", "inference_summary"];
 
 /// Whether an entry belongs on the timeline of somebody who wants to see what is not routine.
-pub fn notable(entry: &StoredEntry) -> bool {
-    let routine = match &entry.content {
+pub fn notable(class: Class, content: &Content) -> bool {
+    let routine = match content {
         Content::Known(EntryBody::Mission(mission)) => mission.step != MissionKind::Failed,
         content => ROUTINE_KINDS.contains(&content.kind()),
     };
-    TIMELINE_CLASSES.contains(&entry.class) && !routine
+    TIMELINE_CLASSES.contains(&class) && !routine
 }
 
 /// How much an event asks for attention.

@@ -47,13 +47,9 @@ macro_rules! of_all {
     };
 }
 
-/// What `edgeflow_core::event::notable` says, word for word as in the indices over just these entries.
 macro_rules! notable {
     ($of:ident) => {
-        $of!(
-            " AND e.class IN (0, 1) AND (e.kind NOT IN ('mission', 'state', 'points', 'topic_window', 'topic_sample', 'evaluation', \
-             'inference_summary') OR (e.kind = 'mission' AND e.body ->> 'step' = 'failed'))"
-        )
+        $of!(" AND e.notable = 1")
     };
 }
 

@@ -3,6 +3,7 @@
 use edgeflow_core::{
     RobotId,
     entry::StoredEntry,
+    event,
     ingestion::{self, Held, LostRange, Plan, Position, agrees, body_of},
 };
 use edgeflow_store::{Ingested, StoreError};
@@ -253,11 +254,12 @@ async fn insert(
     let mut rows = Vec::with_capacity(new.len());
     for entry in new {
         let (kind, body) = body_of(entry)?;
-        rows.push((entry.seq, kind, entry.t_us, entry.boot_us, body));
+        let notable = u8::from(event::notable(batch.class, &entry.content));
+        rows.push((entry.seq, kind, entry.t_us, entry.boot_us, body, notable));
     }
     let ids = sqlx::query(
-        "INSERT INTO entries (organisation, robot, epoch, class, seq, kind, t_us, boot_us, received_us, body) \
-         SELECT ?1, ?2, ?3, ?4, value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?5, value ->> 4 FROM json_each(?6) RETURNING id",
+        "INSERT INTO entries (organisation, robot, epoch, class, seq, kind, t_us, boot_us, received_us, body, notable) \
+         SELECT ?1, ?2, ?3, ?4, value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?5, value ->> 4, value ->> 5 FROM json_each(?6) RETURNING id",
     )
     .bind(robot.organisation.as_str())
     .bind(place.robot)

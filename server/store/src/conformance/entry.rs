@@ -176,7 +176,7 @@ pub async fn notable_entries_are_found_among_routine_ones(stores: Stores) {
     stores.entries.ingest_batch(&robot("r2"), &batch("e1", Class::Event, vec![entry_with(1, strange.clone())]), 500).await.unwrap();
     stores.entries.ingest_batch(&robot("r2"), &batch("e1", Class::Detail, vec![entry_with(1, strange)]), 500).await.unwrap();
     let everything = all(&stores).await;
-    let expected: Vec<i64> = everything.iter().filter(|entry| event::notable(entry)).map(|entry| entry.id).collect();
+    let expected: Vec<i64> = everything.iter().filter(|entry| event::notable(entry.class, &entry.content)).map(|entry| entry.id).collect();
     assert_eq!((everything.len(), expected.len()), (10, 5), "a failed mission, the link twice, a fault, and what nobody knows");
     let list = |filter: EntryFilter| {
         let entries = stores.entries.clone();
