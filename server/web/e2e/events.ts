@@ -15,7 +15,7 @@ export function events(world: () => World): void {
     let robot: Robot;
     let watched: Watched;
 
-    const mission = (n: number, step: string) => ({ kind: 'mission', body: { sequence: String(n), mission_id: `m${n}`, step, progress: 1, detail: step === 'failed' ? 'the shelf is blocked' : '' } });
+    const mission = (n: number, step: string) => ({ kind: 'mission', body: { sequence: n, mission_id: `m${n}`, step, progress: 1, detail: step === 'failed' ? 'the shelf is blocked' : '' } });
 
     beforeAll(async () => {
       const { browser, at } = world();

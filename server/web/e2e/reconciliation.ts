@@ -81,7 +81,7 @@ export function reconciliation(world: () => World): void {
 
     it('shows a change that was made on it, and one that something was declared against as a conflict', async () => {
       const { at, digests } = world();
-      const own = { digest: 'sha256:0123456789abcdef', version: '?', changes: 1, followed: 1, what: 'loaded by ~/load_model' };
+      const own = { digest: `sha256:${'ab'.repeat(32)}`, version: '?', changes: 1, followed: 1, what: 'loaded by ~/load_model' };
       const arm = { digest: digests[0]!, version: '1', followed: 2 };
       await robot.report({ default: own, arm });
       await conflict('default').waitFor({ timeout: LIMIT_MS });
@@ -139,7 +139,7 @@ export function reconciliation(world: () => World): void {
       // Both slots were changed there, and declared anew here.
       await at.deploy('2', 'default', [NAME]);
       await at.deploy('2', 'arm', [NAME]);
-      const own = { digest: 'sha256:fedcba9876543210', version: '?', changes: 3, what: 'loaded by ~/load_model' };
+      const own = { digest: `sha256:${'cd'.repeat(32)}`, version: '?', changes: 3, what: 'loaded by ~/load_model' };
       await robot.report({ default: { ...own, followed }, arm: { digest: digests[0]!, version: '1', changes: 1, followed: 2, what: 'files of it were edited' } });
       for (const slot of ['default', 'arm']) await conflict(slot).waitFor({ timeout: LIMIT_MS });
       const before = Number((await robot.seen()).desired.generation);
