@@ -139,14 +139,19 @@ impl Ask<'_> {
         gathered(&self.rows(&sql, Some(kind)).await?)
     }
 
-    /// Evaluations count from the first: what came between two of them is the difference. So the one before the window is read, too.
+    /// Evaluations of a bundle count from its first frame: what came between two of them is the difference. So the last one before the
+    /// window is read, too, of each bundle: one that ran before and runs again is not credited with what it did then.
     async fn evaluations(&self, windows: &[RobotWindow]) -> Result<BTreeMap<TargetName, Vec<Reported>>, StoreError> {
         let sql = format!(
-            "{WINDOWS} SELECT w.target, MAX(o.t_us) AS t_us, o.digest, o.frames, o.a AS value \
-             FROM w CROSS JOIN observations o ON o.robot = w.robot AND o.kind = ?6 \
-             AND o.t_us >= COALESCE((SELECT MAX(p.t_us) FROM observations p WHERE p.robot = w.robot AND p.kind = ?6 AND p.t_us < w.from_us), \
-             w.from_us) AND o.t_us <= w.to_us \
-             WHERE {FRAMES} GROUP BY w.target, o.digest, o.t_us < w.from_us, (o.t_us - w.from_us) / w.moment_us ORDER BY w.target, t_us"
+            "{WINDOWS}, seen AS MATERIALIZED (SELECT w.robot, w.target, w.from_us, MAX(o.t_us) AS t_us, o.digest, o.frames, o.a AS value \
+             FROM w CROSS JOIN observations o ON o.robot = w.robot AND o.kind = ?6 AND o.t_us BETWEEN w.from_us AND w.to_us \
+             WHERE {FRAMES} GROUP BY w.robot, o.digest, (o.t_us - w.from_us) / w.moment_us) \
+             SELECT target, t_us, digest, frames, value FROM seen \
+             UNION ALL SELECT d.target, o.t_us, o.digest, o.frames, o.a \
+             FROM (SELECT DISTINCT robot, target, from_us, digest FROM seen) d CROSS JOIN observations o \
+             ON o.kind = 'evaluation' AND o.robot = d.robot AND o.digest = d.digest AND o.t_us = (SELECT MAX(p.t_us) FROM observations p \
+             WHERE p.kind = 'evaluation' AND p.robot = d.robot AND p.digest = d.digest AND p.t_us < d.from_us) \
+             ORDER BY target, t_us"
         );
         let from: BTreeMap<&TargetName, i64> = windows.iter().map(|window| (&window.target, window.from_us)).collect();
         let mut told: BTreeMap<TargetName, Vec<Reported>> = BTreeMap::new();

@@ -69,6 +69,23 @@ async fn of_r1(stores: &Stores, metric: &str, frames: Frames, from_us: i64, to_u
     told.get(&target_name("r1")).into_iter().flatten().map(|report| (report.value, report.frames)).collect()
 }
 
+/// A bundle that ran before.
+pub async fn what_a_bundle_did_before_the_window_is_not_counted_again(stores: Stores) {
+    let entries = vec![
+        at(1, 10 * SECOND, evaluation("new", 100, 100)),
+        at(2, 11 * SECOND, evaluation("old", 50, 40)),
+        at(3, 12 * SECOND, evaluation("old", 60, 44)),
+        at(4, 14 * SECOND, evaluation("new", 120, 105)),
+        at(5, 15 * SECOND, evaluation("new", 130, 109)),
+    ];
+    take(&stores, "r1", Class::Summary, entries).await;
+    let of_new = of_r1(&stores, "accuracy", Frames::Of("new".into()), 13 * SECOND, 20 * SECOND).await;
+    assert_eq!(of_new, [(0.25, 20), (0.4, 10)], "not the hundred before");
+    let of_old = of_r1(&stores, "accuracy", Frames::NotOf("new".into()), 10_500_000, 20 * SECOND).await;
+    assert_eq!(of_old, [(0.8, 50), (0.4, 10)], "its first frames are in the window");
+    assert_eq!(of_r1(&stores, "accuracy", Frames::All, 12_500_000, 14 * SECOND).await, [(0.25, 20)]);
+}
+
 /// Metrics of robots.
 pub async fn what_robots_report_is_read_of_many_at_once(stores: Stores) {
     let entries = vec![

@@ -110,6 +110,7 @@ macro_rules! conformance_tests {
             steps_of_deployments_are_found_by_what_was_asked
             samples_are_read_as_series
             channels_that_robots_name_keep_their_unit
+            what_a_bundle_did_before_the_window_is_not_counted_again
             what_robots_report_is_read_of_many_at_once
             what_robots_report_goes_with_its_entries
             many_robots_at_once_lose_nothing

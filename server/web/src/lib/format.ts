@@ -95,6 +95,7 @@ export function ago(tUs: number | null | undefined, nowMs: number): string {
 /** For how long it has lasted, to the same grain. */
 export function lasting(tUs: number, nowMs: number): string {
   const seconds = Math.max(0, Math.floor((nowMs - tUs / 1000) / 1000));
+  if (seconds < 2) return 'a moment';
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min`;

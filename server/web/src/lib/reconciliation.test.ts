@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decisionOf, partText, sideText, type Conflict, type ConflictSide } from './reconciliation';
+import { decisionOf, partText, shortened, sideText, type Conflict, type ConflictSide } from './reconciliation';
 
 const side = (version: string): ConflictSide => ({ model: 'nav', version, digest: `sha256:${version}`, changes: 1, generation: 2 });
 const conflict = (slot: string): Conflict => ({ slot, kind: 'model', standing: 'conflict', what: '', since_us: 0, robot: side('1'), control: side('2') });
@@ -25,6 +25,11 @@ describe('sides and parts in words', () => {
     expect(sideText(side('3'))).toBe('nav v3');
     expect(sideText({ ...side(''), model: '', digest: '' })).toBe('nothing');
     expect(sideText({ ...side(''), model: '' })).toBe('something that is not registered');
+  });
+
+  it('shortens digests, and nothing that only looks like one', () => {
+    expect(shortened(`nav version 3 (sha256:${'ab'.repeat(32)})`)).toBe('nav version 3 (abababab)');
+    expect(shortened('nav version 3 (sha256:abc)')).toBe('nav version 3 (sha256:abc)');
   });
 
   it('names the part of a robot', () => {

@@ -57,6 +57,9 @@ export function sideText(side: ConflictSide): string {
   return side.model === '' ? 'something that is not registered' : `${side.model} v${side.version}`;
 }
 
+/** Digests in a text to their first digits, as people compare them. */
+export const shortened = (text: string) => text.replace(/sha256:([0-9a-f]{8})[0-9a-f]{56}/g, '$1');
+
 const PARTS: Record<string, string> = { slot: 'Slot', software: 'Software', config: 'Configuration', policy: 'Policy' };
 
 /** `slot:default` for people. */
