@@ -20,6 +20,8 @@ use crate::{BridgeError, Result, converge::SLOT};
 const MOST_WORDS: u64 = 4_096;
 /// How long a command may take to say what is installed.
 const SAY: Duration = Duration::from_secs(10);
+/// How long what applies a slot is waited for before it counts as absent.
+const FIND: Duration = Duration::from_secs(2);
 /// Most files of a watched folder that are read.
 const MAX_FILES: usize = 1_000;
 
@@ -116,6 +118,15 @@ impl Applier {
         Duration::from_secs_f64(self.setup.timeout_s)
     }
 
+    /// Whether somebody is there to be asked.
+    ///
+    /// # Errors
+    /// Who is not.
+    pub(crate) async fn there(&self) -> std::result::Result<(), String> {
+        let Some(service) = &self.service else { return Ok(()) };
+        service.wait_for_service(FIND).await.map_err(|_| format!("nobody serves {}, which applies it", service.name()))
+    }
+
     /// Brings a bundle about whose files are in `folder`.
     ///
     /// # Errors
@@ -132,7 +143,12 @@ impl Applier {
             digest: spec.digest.clone(),
         };
         let answer = service.call(&request, self.timeout()).await.map_err(|error| error.to_string())?;
-        if answer.success { Ok(()) } else { Err(answer.message) }
+        match answer {
+            LoadModel::Response { success: true, digest, .. } if digest.is_empty() || digest == spec.digest => Ok(()),
+            LoadModel::Response { success: true, digest, .. } => Err(format!("{} says that it applied {digest} instead", service.name())),
+            LoadModel::Response { message, .. } if message.is_empty() => Err(format!("{} refused it without a reason", service.name())),
+            LoadModel::Response { message, .. } => Err(message),
+        }
     }
 
     /// Takes away what is there.

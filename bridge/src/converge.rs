@@ -16,7 +16,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -40,6 +40,8 @@ const ASK: Duration = Duration::from_secs(2);
 const LOAD: Duration = Duration::from_secs(120);
 /// What can change without a word is looked at this often: watched files, the policy that rules.
 const LOOK: Duration = Duration::from_secs(5);
+/// What the node said it runs is believed for so long, unless it or the graph says anything: each change of it is told on its status.
+const BELIEVE: Duration = Duration::from_secs(60);
 /// A load that goes unanswered this often has brought the node down: the bundle is given up.
 const MAX_UNANSWERED: u32 = 3;
 
@@ -133,6 +135,8 @@ pub(crate) struct Progress {
     pub(crate) suspect: Option<String>,
     /// How often the node had left when it was last looked at.
     pub(crate) departures: u64,
+    /// What the node had said of itself, counted, and when, as it was last asked and answered.
+    answered: Option<(u64, Instant)>,
 }
 
 impl Progress {
@@ -156,6 +160,7 @@ impl Progress {
             applied: BTreeMap::new(),
             suspect: None,
             departures: 0,
+            answered: None,
         }
     }
 
@@ -242,7 +247,11 @@ impl Converger {
                 changed = self.node.changed() => if changed.is_err() { return },
                 changed = self.accepted.changed() => if changed.is_err() { return },
                 changed = self.hold.changed() => if changed.is_err() { return },
-                changed = self.activity.changed() => if changed.is_err() { return },
+                changed = self.activity.changed() => match changed {
+                    // Its lifecycle is among it, and a node that is configured anew may have lost its model.
+                    Ok(()) => self.progress.answered = None,
+                    Err(_) => return,
+                },
                 Some(slot) = self.given_up.recv() => self.give_up(&slot).await,
                 () = tokio::time::sleep(LOOK), if !again => {}
                 () = tokio::time::sleep(backoff.delay()), if again => {}
@@ -441,8 +450,19 @@ impl Converger {
         Ok(response.swap_gap_us)
     }
 
-    /// Asks the node what it runs.
+    /// What the node runs: it is asked unless it has answered since it last said anything.
     pub(crate) async fn ask(&mut self) -> Answer {
+        let said = *self.node.borrow();
+        if self.progress.answered.is_some_and(|(then, at)| then == said && at.elapsed() < BELIEVE) {
+            return Answer::Known;
+        }
+        let answer = self.ask_now().await;
+        self.progress.answered = (answer == Answer::Known).then(|| (said, Instant::now()));
+        answer
+    }
+
+    /// Asks the node what it runs, whatever it said.
+    pub(crate) async fn ask_now(&mut self) -> Answer {
         if self.info.wait_for_service(ASK).await.is_err() {
             self.progress.running = Running::default();
             return Answer::Absent;
@@ -510,7 +530,7 @@ impl Converger {
         if slot == SLOT {
             self.progress.settled = None;
             self.progress.unanswered = 0;
-            self.ask().await;
+            self.ask_now().await;
         }
         self.step(version, slot, spec, SlotStatus::Failed, reason, 0).await;
     }

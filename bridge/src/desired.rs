@@ -91,8 +91,8 @@ impl DesiredStore {
         if self.accepted.as_ref() == Some(&state) {
             return Ok(Offer::Known);
         }
-        let json = serde_json::to_vec_pretty(&state).map_err(BridgeError::Encode)?;
-        write_durably(&self.path, &json)?;
+        // As it came: what this version does not understand, a later one that finds the file may.
+        write_durably(&self.path, payload.as_bytes())?;
         self.accepted = Some(state.clone());
         Ok(Offer::Accepted(state))
     }
@@ -178,12 +178,28 @@ mod tests {
         let mut store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
         assert!(refused(store.offer(&envelope(&state("robot-2", 1, 9))).unwrap()).contains("robot-2"));
         assert!(refused(store.offer(b"{").unwrap()).contains("cannot be read"));
-        let unknown_kind = r#"{"v":1,"target":"robot-1","server_epoch":"1","generation":"1","slots":{"a":{"kind":"gripper"}}}"#;
-        let envelope_of = |payload: &str| edgeflow_wire::encode(&Envelope { v: 1, payload: payload.into(), signatures: vec![] }).unwrap();
-        assert!(refused(store.offer(&envelope_of(unknown_kind)).unwrap()).contains("gripper"));
-        let later = unknown_kind.replace("\"v\":1", "\"v\":2").replace(r#"{"a":{"kind":"gripper"}}"#, "{}");
+        let later = OF_LATER.replace("\"v\":1", "\"v\":2");
         assert!(refused(store.offer(&envelope_of(&later)).unwrap()).contains("wire version 2"));
         assert_eq!(store.accepted(), None);
+    }
+
+    /// What a control plane of a later version may say: a kind of slot and a field that nobody here knows.
+    const OF_LATER: &str =
+        r#"{"v":1,"target":"robot-1","server_epoch":"1","generation":"1","dock":{"at":7},"slots":{"a":{"kind":"gripper"}}}"#;
+
+    fn envelope_of(payload: &str) -> Vec<u8> {
+        edgeflow_wire::encode(&Envelope { v: 1, payload: payload.into(), signatures: vec![] }).unwrap()
+    }
+
+    #[test]
+    fn what_a_later_control_plane_says_is_taken_up_and_kept_as_it_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
+        let Offer::Accepted(state) = store.offer(&envelope_of(OF_LATER)).unwrap() else { panic!("it was refused") };
+        assert_eq!(state.slots["a"].kind, edgeflow_wire::SlotKind::Unknown);
+        assert_eq!(fs::read_to_string(dir.path().join("desired.json")).unwrap(), OF_LATER, "a later bridge reads all of it");
+        let mut store = DesiredStore::open(dir.path(), "robot-1", Trust::Anyone).unwrap();
+        assert_eq!(store.offer(&envelope_of(OF_LATER)).unwrap(), Offer::Known);
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(crate) struct Record {
     pub(crate) local_digest: String,
     /// Digest of what the node has when it begins; empty: nothing. `None` while that is not known.
     pub(crate) own: Option<String>,
-    /// Digest of what was handed to the node last.
+    /// Digest of what was handed to the node last. Of a slot that is applied: of what is being applied, empty when nothing is; a bridge
+    /// that finds it at its start was stopped meanwhile, and nobody knows how far that came.
     pub(crate) intended: String,
     /// What was applied and stands.
     pub(crate) applied: Option<Applied>,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use edgeflow_ros::{
     Message, Node, Publisher, QosProfile, Queue, Subscription,
+    diagnostic_msgs::msg::DiagnosticArray,
     edgeflow_msgs::{
         msg::{DeploymentStatus, DriftReport, Evaluation, InferenceResult, MissionEvent, UplinkStatus},
         srv::{GetModelInfo, LoadModel},
@@ -36,6 +37,7 @@ use crate::{
     converge::{Converger, Progress},
     diagnostics::Diagnostics,
     escalate::Escalator,
+    failures::Failures,
     held::{Followed, LocalHold},
     hold::Rollback,
     ledger::Ledger,
@@ -223,8 +225,10 @@ impl Bridge {
             limits: Limits::default(),
             bandwidth,
         };
+        let diagnosed =
+            (subscribe::<DiagnosticArray>(node, "/diagnostics", reliable())?, Failures::new(status_topic.trim_end_matches("/status")));
         let recording = vec![
-            tokio::spawn(summarise(results, recorder.clone(), config.summary_period, stop.subscribe())),
+            tokio::spawn(summarise(results, diagnosed, recorder.clone(), config.summary_period, stop.subscribe())),
             tokio::spawn(watch_drift(drift, recorder.clone(), config.drift_period, stop.subscribe())),
             tokio::spawn(each(evaluations, recorder.clone(), stop.subscribe(), |evaluation| {
                 (evaluation.header.stamp.clone(), record::evaluation(evaluation))
@@ -308,7 +312,13 @@ async fn each<T: Message>(
 }
 
 /// Sums up results, an entry per period and a last one when told to stop.
-async fn summarise(mut results: Subscription<InferenceResult>, recorder: Recorder, period: Duration, mut stop: watch::Receiver<bool>) {
+async fn summarise(
+    mut results: Subscription<InferenceResult>,
+    (mut diagnostics, mut failures): (Subscription<DiagnosticArray>, Failures),
+    recorder: Recorder,
+    period: Duration,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut summariser = Summariser::default();
     let mut dropped = Dropped::default();
     let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
@@ -318,6 +328,10 @@ async fn summarise(mut results: Subscription<InferenceResult>, recorder: Recorde
         let stopping = tokio::select! {
             biased;
             _ = ticks.tick() => false,
+            Some(said) = diagnostics.next() => {
+                failures.hear(&said, Instant::now().into_std());
+                continue;
+            }
             result = results.next() => match result {
                 Some(result) => {
                     summariser.add(&result);
@@ -327,7 +341,8 @@ async fn summarise(mut results: Subscription<InferenceResult>, recorder: Recorde
             },
             _ = stop.wait_for(|stop| *stop) => true,
         };
-        if let Some(summary) = summariser.close(since.elapsed()) {
+        let failed = failures.close(Instant::now().into_std());
+        if let Some(summary) = summariser.close(since.elapsed(), failed) {
             recorder.record_now(Class::Summary, EntryBody::InferenceSummary(summary)).await;
         }
         since = Instant::now();

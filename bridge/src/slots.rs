@@ -2,10 +2,11 @@
 //! which nothing is declared any more.
 
 use edgeflow_ros::{constants::lifecycle_msgs::msg::Transition as transition, lifecycle_msgs::srv::ChangeState};
-use edgeflow_wire::{ConfigurationState, LocalChange, SlotSpec, SlotState, SlotStatus, Version, VersionVector};
+use edgeflow_wire::{ConfigurationState, LocalChange, SlotKind, SlotSpec, SlotState, SlotStatus, Version, VersionVector};
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use crate::{
+    SOFTWARE,
     converge::{Answer, Converger, SLOT, Short},
     download::Wanted,
     ledger::{Applied, Record},
@@ -128,7 +129,7 @@ impl Converger {
                 return Ok(());
             }
             self.restart_node().await?;
-            self.ask().await;
+            self.ask_now().await;
             record.own = Some(self.progress.running.digest.clone());
             self.ledger.put(SLOT, record).await;
         }
@@ -172,6 +173,10 @@ impl Converger {
         slot: &str,
         spec: &SlotSpec,
     ) -> Result<(), Short> {
+        if spec.kind == SlotKind::Unknown {
+            let reason = format!("slot {slot:?} holds something that this bridge ({SOFTWARE}) does not know: update the bridge");
+            return Err(Short::Failed(reason));
+        }
         let Some(applier) = self.appliers.get(slot).filter(|applier| applier.setup.kind == spec.kind) else {
             return Err(Short::Failed(format!(
                 "this robot has no slot {slot:?} of kind {}: declare it in its bridge's slots_file",
@@ -180,12 +185,16 @@ impl Converger {
         };
         let now = applier.files().await;
         let mut record = self.ledger.get(slot);
-        self.notice_files(slot, &mut record, declared, &now).await;
+        let interrupted = !record.intended.is_empty();
+        if !interrupted {
+            // Files that were being written when the bridge stopped are nobody's change.
+            self.notice_files(slot, &mut record, declared, &now).await;
+        }
         if record.keeps(declared) {
             self.ledger.put(slot, record).await;
             return Ok(());
         }
-        let stands = |applied: &Applied| applied.spec.digest == spec.digest && applied.files == now;
+        let stands = |applied: &Applied| !interrupted && applied.spec.digest == spec.digest && applied.files == now;
         if record.applied.as_ref().is_some_and(stands) {
             self.ledger.put(slot, record).await;
             return self.settle_applied(version, declared, slot, spec).await;
@@ -193,6 +202,7 @@ impl Converger {
         if !now.is_empty() && now == spec.digest {
             // What somebody made here is what is declared now.
             record.applied = Some(Applied { spec: spec.clone(), files: now });
+            record.intended.clear();
             self.ledger.put(slot, record).await;
             return self.settle_applied(version, declared, slot, spec).await;
         }
@@ -209,11 +219,21 @@ impl Converger {
                 _ = newer.changed() => return Err(Short::Later("a newer desired state came".to_owned())),
             }
         }
+        if let Some(applier) = self.appliers.get(slot)
+            && let Err(reason) = applier.there().await
+        {
+            self.note(slot, SlotStatus::Pending, reason.clone());
+            return Err(Short::Later(reason));
+        }
         self.step(version, slot, spec, SlotStatus::Verifying, String::new(), 0).await;
         let folder = self.downloader.verify(&wanted).await?;
         self.step(version, slot, spec, SlotStatus::Warming, String::new(), 0).await;
+        record.intended.clone_from(&spec.digest);
+        self.ledger.put(slot, record.clone()).await;
         let Some(applier) = self.appliers.get(slot) else { return Ok(()) };
-        match applier.apply(slot, spec, &folder).await {
+        let applied = applier.apply(slot, spec, &folder).await;
+        record.intended.clear();
+        match applied {
             Ok(()) => {
                 record.software = applier.software(slot).await;
                 record.applied = Some(Applied { spec: spec.clone(), files: applier.files().await });
@@ -227,7 +247,10 @@ impl Converger {
     /// What was applied before is applied again, since nobody knows how far its successor came. Answers the whole reason.
     async fn put_back(&mut self, slot: &str, mut record: Record, reason: String) -> String {
         let Some(applier) = self.appliers.get(slot) else { return reason };
-        let Some(before) = record.applied.clone() else { return reason };
+        let Some(before) = record.applied.clone() else {
+            self.ledger.put(slot, record).await;
+            return reason;
+        };
         let again = async {
             let wanted = Wanted::new(&before.spec).map_err(|error| error.to_string())?;
             let folder = self.downloader.verify(&wanted).await.map_err(|error| error.to_string())?;
@@ -283,9 +306,9 @@ impl Converger {
             return Ok(());
         }
         let Some(applier) = self.appliers.get(slot) else { return Ok(()) };
-        if record.applied.is_some() {
+        if record.applied.is_some() || !record.intended.is_empty() {
             applier.remove(slot).await.map_err(|reason| Short::Failed(format!("nothing is declared any more, but: {reason}")))?;
-            (record.applied, record.software) = (None, String::new());
+            (record.applied, record.software, record.intended) = (None, String::new(), String::new());
             self.ledger.put(slot, record).await;
         }
         self.progress.applied.insert(slot.to_owned(), AppliedProgress::default());
@@ -300,9 +323,14 @@ impl Converger {
         (progress.status, progress.reason) = (status, reason);
     }
 
-    /// Digest of what a slot has that is applied: of the files, when somebody changed them.
+    /// Digest of what a slot has that is applied: of the files, when somebody changed them. Empty where nobody knows, since the bridge
+    /// stopped while something was applied.
     pub(crate) fn applied_digest(&self, slot: &str) -> String {
         let record = self.ledger.get(slot);
+        let applying = self.progress.applied.get(slot).is_some_and(|progress| progress.status == SlotStatus::Warming);
+        if !record.intended.is_empty() && !applying {
+            return String::new();
+        }
         match (&record.local, &record.applied) {
             (Some(_), _) => record.local_digest,
             (None, Some(applied)) => applied.spec.digest.clone(),
@@ -313,10 +341,11 @@ impl Converger {
     /// The slots that are applied, as they are told.
     pub(crate) fn applied_states(&self) -> BTreeMap<String, SlotState> {
         let nothing = AppliedProgress::default();
-        let state = |(slot, kind): (&String, edgeflow_wire::SlotKind)| {
+        let state = |(slot, kind): (&String, SlotKind)| {
             let record = self.ledger.get(slot);
             let progress = self.progress.applied.get(slot).unwrap_or(&nothing);
-            let applied = record.applied.as_ref().filter(|_| record.local.is_none());
+            let digest = self.applied_digest(slot);
+            let applied = record.applied.as_ref().filter(|applied| applied.spec.digest == digest);
             let status = match progress.status {
                 SlotStatus::Pending | SlotStatus::Active => {
                     if applied.is_some() || record.local.is_some() {
@@ -332,7 +361,7 @@ impl Converger {
                 status,
                 model: applied.map(|applied| applied.spec.model.clone()).unwrap_or_default(),
                 version: applied.map(|applied| applied.spec.version.clone()).unwrap_or_default(),
-                digest: self.applied_digest(slot),
+                digest,
                 reason: progress.reason.clone(),
                 software: record.software.clone(),
                 vector: Some(record.vector()),

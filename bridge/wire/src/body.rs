@@ -118,7 +118,7 @@ pub struct DeploymentStatusBody {
     /// Slot.
     pub slot: String,
     /// What the slot holds.
-    #[serde(default, skip_serializing_if = "SlotKind::is_model")]
+    #[serde(default, skip_serializing_if = "SlotKind::is_model", deserialize_with = "SlotKind::any")]
     pub kind: SlotKind,
     /// Step reached.
     pub status: SlotStatus,

@@ -1,6 +1,6 @@
 //! What a robot shall be: declared by the control plane, taken up by the robot at its own pace.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, fmt};
 
 use crate::{Hold, VersionVector, VersionedPolicy, u64_string};
@@ -42,7 +42,8 @@ pub struct DesiredState {
     pub hold: Option<Hold>,
 }
 
-/// What a slot holds. A robot that does not know a kind refuses the whole document.
+/// What a slot holds. Read by itself, a kind nobody here knows is an error; in a document to or from a robot of another version it is
+/// [`SlotKind::Unknown`], and concerns its slot alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotKind {
@@ -55,10 +56,13 @@ pub enum SlotKind {
     Package,
     /// Configuration, applied by what the robot declares for it.
     Config,
+    /// Something that a later version knows.
+    #[serde(skip_deserializing)]
+    Unknown,
 }
 
 impl SlotKind {
-    /// All of them.
+    /// All that this version knows.
     pub const ALL: [SlotKind; 4] = [SlotKind::Model, SlotKind::Map, SlotKind::Package, SlotKind::Config];
 
     /// Its name on the wire.
@@ -68,7 +72,18 @@ impl SlotKind {
             SlotKind::Map => "map",
             SlotKind::Package => "package",
             SlotKind::Config => "config",
+            SlotKind::Unknown => "unknown",
         }
+    }
+
+    /// Of this name; [`SlotKind::Unknown`] of one that only a later version knows.
+    pub fn named(name: &str) -> Self {
+        SlotKind::ALL.into_iter().find(|kind| kind.as_str() == name).unwrap_or(SlotKind::Unknown)
+    }
+
+    /// For documents between versions: reads any name.
+    pub(crate) fn any<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Self::named(&String::deserialize(from)?))
     }
 
     /// Whether it is what every robot knows.
@@ -83,18 +98,24 @@ impl fmt::Display for SlotKind {
     }
 }
 
-/// What shall be in one slot.
+/// What shall be in one slot. What is missing of it fails the slot, not the document: a kind of a later version may have something
+/// else in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotSpec {
     /// What the slot holds.
+    #[serde(deserialize_with = "SlotKind::any")]
     pub kind: SlotKind,
     /// Registry name of the model (or map, package, configuration).
+    #[serde(default)]
     pub model: String,
     /// Registry version of it.
+    #[serde(default)]
     pub version: String,
     /// Bundle digest, `sha256:` and 64 hex digits. It is the digest of `files`, so a robot checks it without trust.
+    #[serde(default)]
     pub digest: String,
     /// Files of the bundle, fetched one by one by their own digest.
+    #[serde(default)]
     pub files: Vec<BundleFileRef>,
 }
 
@@ -155,4 +176,27 @@ pub struct Signature {
     pub key_id: String,
     /// The signature, base64.
     pub signature: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_a_later_version_is_unknown_in_documents_and_an_error_by_itself() {
+        let later = r#"{"v":1,"target":"r","server_epoch":"1","generation":"2","slots":{
+            "arm":{"kind":"gripper","firmware":{"image":7}},"default":{"kind":"model","model":"m","version":"1","digest":"d","files":[]}}}"#;
+        let state: DesiredState = serde_json::from_str(later).unwrap();
+        assert_eq!((state.slots["arm"].kind, state.slots["default"].kind), (SlotKind::Unknown, SlotKind::Model));
+        assert_eq!((state.slots["arm"].digest.as_str(), state.slots["default"].digest.as_str()), ("", "d"));
+        let written = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<DesiredState>(&written).unwrap(), state);
+        // Where a person says which kind it is, there is no such leniency.
+        for name in ["\"gripper\"", "\"unknown\"", "7"] {
+            assert!(serde_json::from_str::<SlotKind>(name).is_err(), "{name}");
+        }
+        for kind in SlotKind::ALL {
+            assert_eq!((SlotKind::named(kind.as_str()), serde_json::from_str(&format!("\"{kind}\"")).unwrap()), (kind, kind));
+        }
+    }
 }

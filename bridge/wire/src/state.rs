@@ -72,7 +72,7 @@ impl PartialOrd for VersionVector {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotState {
     /// What the slot holds.
-    #[serde(default, skip_serializing_if = "SlotKind::is_model")]
+    #[serde(default, skip_serializing_if = "SlotKind::is_model", deserialize_with = "SlotKind::any")]
     pub kind: SlotKind,
     /// Where it is on its way.
     pub status: SlotStatus,
@@ -198,6 +198,9 @@ mod tests {
         assert_eq!((state.slots["default"].kind, state.activity.mission, &state.held), (SlotKind::Model, None, &None));
         let written = serde_json::to_value(&state).unwrap();
         assert_eq!(written, serde_json::from_str::<serde_json::Value>(FIRST).unwrap());
+        let later = FIRST.replace(r#"{"status""#, r#"{"kind":"gripper","status""#);
+        let state: StateBody = serde_json::from_str(&later).unwrap();
+        assert_eq!(state.slots["default"].kind, SlotKind::Unknown, "a robot of a later version is understood but for that");
     }
 
     #[test]

@@ -226,7 +226,7 @@ pub fn difference(desired: &DesiredState, attested: &Attested) -> Vec<Difference
         let (wanted, there) = (spec.map_or("", |spec| &spec.digest), now.map_or("", |now| &now.digest));
         let kind = spec.map(|spec| spec.kind).or(now.map(|now| now.kind)).unwrap_or_default();
         let prefix = match kind {
-            SlotKind::Model | SlotKind::Map => "slot",
+            SlotKind::Model | SlotKind::Map | SlotKind::Unknown => "slot",
             SlotKind::Package => "software",
             SlotKind::Config => "config",
         };

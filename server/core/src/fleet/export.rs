@@ -20,7 +20,8 @@ pub fn export(robots: &[Target]) -> FleetSpec {
         if !robot.labels.is_empty() {
             spec.labels.insert(name.clone(), robot.labels.clone());
         }
-        for (slot, held) in &robot.desired.slots {
+        // What only a later version can declare is not for this one to write down.
+        for (slot, held) in robot.desired.slots.iter().filter(|(_, held)| held.kind != SlotKind::Unknown) {
             let place = (slot.clone(), held.kind, held.model.clone(), held.version.clone());
             slots.entry(place).or_default().insert(name.clone());
         }
@@ -41,7 +42,7 @@ pub fn export(robots: &[Target]) -> FleetSpec {
             let kind = match kind {
                 SlotKind::Map => ReleaseKind::Map,
                 SlotKind::Package => ReleaseKind::Package,
-                SlotKind::Model | SlotKind::Config => ReleaseKind::Model,
+                SlotKind::Model | SlotKind::Config | SlotKind::Unknown => ReleaseKind::Model,
             };
             let release = Release { kind, name, version, alias: None };
             let part = free(part, &spec.slots);
