@@ -35,7 +35,6 @@ mod record;
 mod recorder;
 mod renew;
 mod secure;
-mod slots;
 mod status;
 mod summarise;
 mod survive;

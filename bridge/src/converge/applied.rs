@@ -1,21 +1,14 @@
-//! The slots beside the inference node's, and what both kinds have in common: changes that somebody made on the robot, and slots for
-//! which nothing is declared any more.
+//! The slots beside the inference node's: applied by what the robot declares for them, on record in its [`Ledger`](crate::ledger::Ledger).
 
-use edgeflow_ros::{constants::lifecycle_msgs::msg::Transition as transition, lifecycle_msgs::srv::ChangeState};
-use edgeflow_wire::{ConfigurationState, LocalChange, SlotKind, SlotSpec, SlotState, SlotStatus, Version, VersionVector};
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Duration};
+use edgeflow_wire::{ConfigurationState, SlotKind, SlotSpec, SlotState, SlotStatus, Version, VersionVector};
+use std::collections::BTreeMap;
 
+use super::{Converger, Short};
 use crate::{
     SOFTWARE,
-    converge::{Answer, Converger, SLOT, Short},
     download::Wanted,
     ledger::{Applied, Record},
 };
-
-/// How long a node may take for one step of its lifecycle; configuring loads a model.
-const STEP: Duration = Duration::from_secs(120);
-/// How long the services of a node's lifecycle are waited for.
-const FIND: Duration = Duration::from_secs(2);
 
 /// What is known of a slot that is applied, beside what is on record.
 #[derive(Debug, Default)]
@@ -38,135 +31,8 @@ impl AppliedProgress {
 }
 
 impl Converger {
-    /// Whether the model slot keeps what somebody loaded on the robot. Called when something else runs than is declared.
-    pub(crate) async fn keeps_local_model(&mut self, answer: Answer, declared: &VersionVector, spec: &SlotSpec) -> Result<bool, Short> {
-        let mut record = self.ledger.get(SLOT);
-        let running = self.progress.running.clone();
-        if answer != Answer::Known {
-            return Ok(record.keeps(declared));
-        }
-        if running.digest.is_empty() {
-            if let Some(local) = record.local.take() {
-                self.ledger.put(SLOT, record).await;
-                let message = format!("{} is gone: the node restarted without it, and what is declared is loaded", local.what);
-                self.recorder.fault("slot default", message).await;
-            }
-            return Ok(false);
-        }
-        let good = self.progress.good_digest();
-        let departures = self.departures.load(Relaxed);
-        let begun = departures != self.progress.departures;
-        self.progress.departures = departures;
-        if begun || record.own.is_none() {
-            // What a node has that has just begun, nobody loaded.
-            let known = good.as_ref() == Some(&running.digest) || record.intended == running.digest;
-            if !known {
-                record.own = Some(running.digest.clone());
-                record.local = None;
-            } else if record.own.is_none() {
-                record.own = Some(String::new());
-            }
-            self.ledger.put(SLOT, record.clone()).await;
-        }
-        let ours = [good.as_deref(), Some(record.intended.as_str()), record.own.as_deref()];
-        if ours.contains(&Some(running.digest.as_str())) {
-            return Ok(false);
-        }
-        if record.local_digest != running.digest {
-            if self.progress.suspect.as_ref() != Some(&running.digest) {
-                // A rollback by the node's own service says so, a moment later perhaps.
-                self.progress.suspect = Some(running.digest);
-                return Err(Short::Later("the node runs another bundle than it did".to_owned()));
-            }
-            let what = format!("{} version {} ({}) was loaded on the robot", running.model, running.version, running.digest);
-            self.changed_here(SLOT, &mut record, declared, running.digest.clone(), what, &spec.digest).await;
-            self.progress.settled = None;
-        }
-        let keeps = record.keeps(declared);
-        if keeps {
-            (self.progress.status, self.progress.reason) = (Some(SlotStatus::Active), String::new());
-        } else {
-            // Somebody decided for what is declared.
-            record.local = None;
-        }
-        self.ledger.put(SLOT, record).await;
-        Ok(keeps)
-    }
-
-    /// Puts a change on record and tells of it.
-    async fn changed_here(&mut self, slot: &str, record: &mut Record, declared: &VersionVector, digest: String, what: String, from: &str) {
-        let local = LocalChange { since_us: self.recorder.clock().now().t_us, what: what.clone(), from: from.to_owned() };
-        record.change(declared.robot, digest, local);
-        let message = format!("{what}: it stands until an operator settles it, with `edgeflow targets resolve`");
-        self.recorder.fault(&format!("slot {slot}"), message).await;
-    }
-
-    /// The declaration of a slot is followed: whatever was changed here is no more.
-    pub(crate) async fn follows(&mut self, slot: &str, version: Version, declared: &VersionVector) {
-        let mut record = self.ledger.get(slot);
-        record.followed = if *declared == VersionVector::default() { version } else { declared.control };
-        record.local = None;
-        record.local_digest = String::new();
-        if slot == SLOT && record.own.is_none() {
-            record.own = Some(String::new());
-        }
-        self.ledger.put(slot, record).await;
-    }
-
-    /// Nothing is declared for the model slot any more: the node is as it would be had nothing ever been.
-    pub(crate) async fn withdraw_model(&mut self, version: Version, declared: &VersionVector) -> Result<(), Short> {
-        let mut record = self.ledger.get(SLOT);
-        if record.followed >= declared.control || record.keeps(declared) {
-            return Ok(());
-        }
-        let answer = self.ask().await;
-        let running = self.progress.running.digest.clone();
-        if answer == Answer::Silent {
-            return Err(Short::Later("the inference node does not say what it runs".to_owned()));
-        }
-        if !running.is_empty() && record.own.as_ref() != Some(&running) {
-            if self.could_not_withdraw(version, SLOT) {
-                return Ok(());
-            }
-            self.restart_node().await?;
-            self.ask_now().await;
-            record.own = Some(self.progress.running.digest.clone());
-            self.ledger.put(SLOT, record).await;
-        }
-        self.progress.forget_good().await;
-        self.follows(SLOT, declared.control, declared).await;
-        tracing::info!("nothing is declared for the model slot any more");
-        Ok(())
-    }
-
-    /// Takes the node through its lifecycle: it forgets the model and configures itself as from its start.
-    async fn restart_node(&mut self) -> Result<(), Short> {
-        if self.lifecycle.wait_for_service(FIND).await.is_err() {
-            return Err(Short::Failed(
-                "nothing is declared any more, but the inference node has no lifecycle: restart it to take its model out".to_owned(),
-            ));
-        }
-        for (id, name) in [
-            (transition::TRANSITION_DEACTIVATE, "deactivate"),
-            (transition::TRANSITION_CLEANUP, "cleanup"),
-            (transition::TRANSITION_CONFIGURE, "configure"),
-            (transition::TRANSITION_ACTIVATE, "activate"),
-        ] {
-            let mut request = ChangeState::Request::default();
-            request.transition.id = id;
-            match self.lifecycle.call(&request, STEP).await {
-                Ok(answer) if answer.success => {}
-                // One that is inactive already cannot be deactivated; the next steps show whether that matters.
-                Ok(_) if id == transition::TRANSITION_DEACTIVATE => {}
-                Ok(_) => return Err(Short::Failed(format!("nothing is declared any more, but the inference node refuses to {name}"))),
-                Err(error) => return Err(Short::Later(format!("the inference node did not answer to {name}: {error}"))),
-            }
-        }
-        Ok(())
-    }
-
     /// One attempt at a slot that is applied.
-    pub(crate) async fn converge_applied(
+    pub(super) async fn converge_applied(
         &mut self,
         version: Version,
         declared: &VersionVector,
@@ -300,7 +166,7 @@ impl Converger {
     }
 
     /// Nothing is declared for a slot any more that was applied.
-    pub(crate) async fn withdraw_applied(&mut self, version: Version, slot: &str, declared: &VersionVector) -> Result<(), Short> {
+    pub(super) async fn withdraw_applied(&mut self, version: Version, slot: &str, declared: &VersionVector) -> Result<(), Short> {
         let mut record = self.ledger.get(slot);
         if record.followed >= declared.control || record.keeps(declared) || self.could_not_withdraw(version, slot) {
             return Ok(());
@@ -318,14 +184,14 @@ impl Converger {
     }
 
     /// What a slot is at, for people and the control plane.
-    pub(crate) fn note(&mut self, slot: &str, status: SlotStatus, reason: String) {
+    pub(super) fn note(&mut self, slot: &str, status: SlotStatus, reason: String) {
         let progress = self.progress.applied.entry(slot.to_owned()).or_default();
         (progress.status, progress.reason) = (status, reason);
     }
 
     /// Digest of what a slot has that is applied: of the files, when somebody changed them. Empty where nobody knows, since the bridge
     /// stopped while something was applied.
-    pub(crate) fn applied_digest(&self, slot: &str) -> String {
+    pub(super) fn applied_digest(&self, slot: &str) -> String {
         let record = self.ledger.get(slot);
         let applying = self.progress.applied.get(slot).is_some_and(|progress| progress.status == SlotStatus::Warming);
         if !record.intended.is_empty() && !applying {
@@ -339,7 +205,7 @@ impl Converger {
     }
 
     /// The slots that are applied, as they are told.
-    pub(crate) fn applied_states(&self) -> BTreeMap<String, SlotState> {
+    pub(super) fn applied_states(&self) -> BTreeMap<String, SlotState> {
         let nothing = AppliedProgress::default();
         let state = |(slot, kind): (&String, SlotKind)| {
             let record = self.ledger.get(slot);
@@ -373,21 +239,12 @@ impl Converger {
     }
 
     /// The watched files of slots, as they are told.
-    pub(crate) fn configurations(&self) -> BTreeMap<String, ConfigurationState> {
+    pub(super) fn configurations(&self) -> BTreeMap<String, ConfigurationState> {
         let watched = self.appliers.iter().filter(|(_, applier)| applier.setup.watch.is_some());
         let state = |slot: &String| ConfigurationState {
             digest: self.progress.applied.get(slot).map(|progress| progress.files.clone()).unwrap_or_default(),
             applied: self.ledger.get(slot).applied.map(|applied| applied.files).unwrap_or_default(),
         };
         watched.map(|(slot, _)| (slot.clone(), state(slot))).collect()
-    }
-
-    /// Somebody at the robot gives up what was changed here: what is declared is applied.
-    pub(crate) async fn give_up(&mut self, slot: &str) {
-        let mut record = self.ledger.get(slot);
-        if record.local.take().is_some() {
-            self.ledger.put(slot, record).await;
-            tracing::info!(slot, "what was changed on the robot is given up");
-        }
     }
 }
