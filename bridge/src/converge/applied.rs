@@ -91,6 +91,9 @@ impl Converger {
             self.note(slot, SlotStatus::Pending, reason.clone());
             return Err(Short::Later(reason));
         }
+        if self.desired.has_changed().unwrap_or(false) {
+            return Err(Short::Later("a newer desired state came".to_owned()));
+        }
         self.step(version, slot, spec, SlotStatus::Verifying, String::new(), 0).await;
         let folder = self.downloader.verify(&wanted).await?;
         self.step(version, slot, spec, SlotStatus::Warming, String::new(), 0).await;

@@ -227,6 +227,7 @@ async fn what_was_being_applied_when_the_bridge_stopped_is_applied_again_whateve
     world.plane.until("it attests nothing", unknown).await;
     // What was there before is wanted again: on record as applied, and yet not to be trusted.
     world.plane.declare(declared(3, &[("nav-stack", &one, 0, 3)]));
+    world.plane.until("it is taken up", |held| last_state(held).is_some_and(|state| state.observed.version.generation == 3)).await;
     let manager = PackageManager::start(&world, &asked, &[("1", Answers::Done)]);
     world.plane.until("it is applied", |held| has(held, 3, SlotStatus::Active)).await;
     assert_eq!(*asked.borrow(), ["1", "5", "1"]);

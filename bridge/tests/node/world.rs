@@ -162,7 +162,7 @@ pub(crate) struct World {
     pub(crate) plane: ControlPlane,
     pub(crate) artifacts: Artifacts,
     http: SocketAddr,
-    loads: Loads,
+    pub(crate) loads: Loads,
     pub(crate) slots_file: PathBuf,
 }
 

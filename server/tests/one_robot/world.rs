@@ -264,7 +264,7 @@ impl World {
 
 fn start(program: &Program) -> Child {
     let mut command = Command::new(&program.path);
-    command.args(&program.args).envs(program.env.iter().cloned()).env("RUST_LOG", "info").stdin(Stdio::null());
+    command.args(&program.args).envs(program.env.iter().cloned()).env("RUST_LOG", "warn,edgeflow_bridge=info").stdin(Stdio::null());
     command.kill_on_drop(true).spawn().unwrap()
 }
 
