@@ -104,10 +104,10 @@ impl Ros {
         Ok(bash)
     }
 
-    /// Cargo for the nodes on r2r.
+    /// Cargo for the nodes on r2r, with the features that colcon builds them with (`edgeflow_cargo_build.cmake`).
     pub(super) fn cargo(&self, over: Option<&Path>, rmw: &str, command: &[&str]) -> Result<Command> {
         let mut cargo = self.sourced(over, rmw, &["ros_ws/src/edgeflow_ros/cmake/with_interfaces.sh", "cargo"])?;
-        cargo.args(command).args(["--no-default-features", "--features", "edgeflow_ros/r2r"]);
+        cargo.args(command).args(["--no-default-features", "--features", "edgeflow_ros/r2r,edgeflow_bridge/zenoh"]);
         cargo.arg("--target-dir").arg(self.folder.join("build/cargo"));
         // The features of all nodes, as colcon builds them: r2r is compiled once.
         cargo.args(NODES.iter().flat_map(|package| ["--package", package]));

@@ -6,7 +6,10 @@
 # SELECT      cargo packages that decide the features, separated by commas
 # BINARIES    executables to build, separated by commas
 # PROFILE     cargo profile
-set(arguments build --locked --profile "${PROFILE}" --target-dir "${TARGET_DIR}" --no-default-features --features edgeflow_ros/r2r)
+#
+# The stack is r2r; the bridge keeps its uplink zenoh, and with it live sessions, whatever the RMW is.
+set(features edgeflow_ros/r2r,edgeflow_bridge/zenoh)
+set(arguments build --locked --profile "${PROFILE}" --target-dir "${TARGET_DIR}" --no-default-features --features "${features}")
 string(REPLACE "," ";" SELECT "${SELECT}")
 foreach(package IN LISTS SELECT)
   list(APPEND arguments --package "${package}")
