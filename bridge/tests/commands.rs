@@ -6,7 +6,7 @@ mod common;
 
 use common::{ControlPlane, Held, TOKEN};
 use edgeflow_ros::{
-    Context, Node, QosProfile, Queue, router,
+    Context, Node, QosProfile, Queue, registry, router,
     std_msgs::msg::String as Text,
     std_srvs::srv::{SetBool, Trigger},
 };
@@ -63,6 +63,7 @@ impl World {
         ] {
             command.args(["-p", &format!("{name}:={value}")]);
         }
+        command.env("AMENT_PREFIX_PATH", self.dir.path().join("ros"));
         Program(command.env(router::ENVIRONMENT, self.router.to_string()).stdin(Stdio::null()).spawn().unwrap())
     }
 
@@ -175,5 +176,29 @@ async fn only_what_is_allowed_in_time_and_understood_is_done() {
     }
     let heard = tokio::time::timeout(std::time::Duration::from_secs(20), said.next()).await.unwrap().unwrap();
     assert_eq!(heard.data, "hello", "nothing else was published");
+    world.context.shutdown().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_type_that_is_only_installed_is_published_with_its_defaults() {
+    let world = World::new().await;
+    let prefix = world.dir.path().join("ros");
+    let share = prefix.join("share/squeeze_msgs");
+    std::fs::create_dir_all(share.join("msg")).unwrap();
+    std::fs::write(share.join("package.xml"), "<package/>").unwrap();
+    std::fs::write(share.join("msg/Squeeze.msg"), "float64 force_n 2.5\nstring hand \"left\"\nuint8[] fingers [1, 2]\n").unwrap();
+    let ty = registry::resolve_in(&[prefix], "squeeze_msgs/msg/Squeeze", None).unwrap();
+    let mut said = world.robot.subscribe_dynamic("said", ty.name, QosProfile::default(), Queue::all()).unwrap();
+    let _bridge = world.bridge();
+    let publish = |ty: &str| json!({"kind": "publish", "topic": "said", "type": ty, "message": {"hand": "right"}});
+    world.give("squeeze", SOON, publish(ty.name));
+    world.give("unknown", SOON, publish("squeeze_msgs/msg/Press"));
+    for (id, outcome) in [("squeeze", CommandOutcome::Done), ("unknown", CommandOutcome::Refused)] {
+        world.plane.until(id, |held| ended(held, id).is_some()).await;
+        let word = words(&world.plane.held.lock().unwrap(), id).remove(0);
+        assert_eq!(word.outcome, outcome, "{word:?}");
+    }
+    let heard = tokio::time::timeout(std::time::Duration::from_secs(20), said.next()).await.unwrap().unwrap();
+    assert_eq!(heard, json!({"force_n": 2.5, "hand": "right", "fingers": [1, 2]}));
     world.context.shutdown().unwrap();
 }

@@ -101,7 +101,7 @@ def attempt(world, *words):
     return done.stdout if done.returncode == 0 else ""
 
 
-def test_a_policy_reads_it_and_a_command_publishes_it(world, edgeflow, bridge):
+def test_a_policy_reads_it(world, edgeflow, bridge):
     pub(world, "/grip", {"count": 4711, "thumb": {"strain": 0.125}, "label": "mug"})
     policy = {"routes": [{
         "name": "gripper", "allow": ["/grip"], "fields": ["count", "thumb.strain"], "samples": {"max_hz": 5}, "class": "event"}]}
@@ -111,16 +111,20 @@ def test_a_policy_reads_it_and_a_command_publishes_it(world, edgeflow, bridge):
     world.until(lambda: "4711" in series(world, "/grip:count"), "the count at the control plane")
     assert "0.125" in series(world, "/grip:thumb.strain")
 
+
+def test_a_command_publishes_it_with_the_defaults_of_its_definition(world, edgeflow, bridge):
     heard = echo(world, "/squeeze")
 
     def told():
         # At most once, and a topic that nobody hears yet takes it away.
-        edgeflow("command", "publish", "robot-1", "/squeeze", GRIP, "{count: 9, force_n: [1.0, 2.0, 3.0], fingers: [{name: index}]}")
+        edgeflow("command", "publish", "robot-1", "/squeeze", GRIP, "{count: 9, held: true, torques_nm: [1.0], fingers: [{name: index}]}")
         return "count: 9\n" in heard.output()
 
     world.until(told, "the command's message on the robot")
     message = next(document for document in yaml.safe_load_all(heard.output()) if document)
-    assert message["force_n"] == [1.0, 2.0, 3.0] and message["fingers"][0]["name"] == "index"
+    assert message["held"] and message["torques_nm"] == [1.0] and message["fingers"][0]["name"] == "index"
+    assert (message["label"], message["force_n"]) == ('it is "held"', [1.5, 0.0, -1.5])
+    assert message["fingers"][0]["position"] == message["thumb"]["position"] == -7
 
 
 def test_it_is_forwarded_live_and_back(world, edgeflow, bridge):

@@ -1,12 +1,15 @@
 //! What a command does on the ROS graph.
 
-use edgeflow_ros::{Error, Node, QosProfile};
+use edgeflow_ros::{
+    Error, Node, QosProfile,
+    registry::{self, TypeDescription},
+};
 use edgeflow_wire::{CommandOutcome, CommandStatusBody};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::capture;
+use crate::{capture, types};
 
 /// How long a publisher waits until somebody subscribes.
 const SUBSCRIBERS: Duration = Duration::from_secs(3);
@@ -83,9 +86,21 @@ pub(crate) async fn capture(
     }
 }
 
+/// The type that a command names: known or installed here, or as a node tells that publishes the topic.
+async fn the_type(node: &Node, topic: &str, name: &str) -> Result<&'static TypeDescription, String> {
+    let unknown = matches!(registry::resolve(name, None), Err(Error::UnknownType { .. }));
+    let publishers = if unknown { node.get_publishers_info(topic).unwrap_or_default() } else { Vec::new() };
+    let hash = publishers.into_iter().find(|one| one.type_name == name).and_then(|one| one.type_hash);
+    types::resolve(node, topic, name, hash.as_deref()).await
+}
+
 /// Publishes a message once somebody subscribes.
 pub(crate) async fn publish(node: &Node, id: &str, topic: &str, type_name: &str, message: &Value) -> CommandStatusBody {
-    let publisher = match node.create_dynamic_publisher(topic, type_name, QosProfile::default()) {
+    let ty = match the_type(node, topic, type_name).await {
+        Ok(ty) => ty,
+        Err(reason) => return status(id, CommandOutcome::Refused, reason),
+    };
+    let publisher = match node.publish_described(topic, ty, QosProfile::default()) {
         Ok(publisher) => publisher,
         Err(error) => return ended(id, &error),
     };

@@ -1,6 +1,9 @@
 //! This program's place on the graph, and waiting for the graph to become known.
 
-use edgeflow_ros::{Context, Node};
+use edgeflow_ros::{
+    Context, Error, Node, RawType,
+    registry::{self, TypeDescription},
+};
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use tokio::{
     net::TcpStream,
@@ -66,6 +69,24 @@ impl Graph {
     pub(super) async fn topic_type(&self, topic: &str, given: Option<String>) -> Result<String, CliError> {
         let name = self.node.resolve_topic(topic)?;
         self.type_of("topic", name, given, Node::get_topic_names_and_types).await
+    }
+
+    /// What the messages of a topic consist of, or those of the type `given`: compiled in, installed, or as a node tells that
+    /// publishes them.
+    pub(super) async fn message_type(&self, topic: &str, given: Option<String>) -> Result<&'static TypeDescription, CliError> {
+        let name = self.topic_type(topic, given).await?;
+        let mut unknown = match registry::resolve(&name, None) {
+            Err(unknown @ Error::UnknownType { .. }) => unknown,
+            known => return Ok(known?),
+        };
+        for publisher in self.node.get_publishers_info(topic)?.into_iter().filter(|one| one.type_name == name) {
+            let Some(hash) = publisher.type_hash else { continue };
+            match self.node.fetch_type(&RawType { name: name.clone(), hash }, &publisher.node, PATIENCE).await {
+                Ok(ty) => return Ok(ty),
+                Err(error) => unknown = error,
+            }
+        }
+        Err(unknown.into())
     }
 
     /// The type of a service, or `given`.

@@ -35,7 +35,7 @@ fn parts(name: &str) -> Result<Vec<&'static TypeDescription>, CliError> {
     if let Ok(action) = registry::action(name) {
         return Ok(vec![action.goal(), action.result(), action.feedback()]);
     }
-    Ok(vec![registry::message(name)?])
+    Ok(vec![registry::resolve(name, None)?])
 }
 
 /// A type as an interface file would define it, without its comments.

@@ -1,7 +1,7 @@
 //! `edgeflow ros topic`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use edgeflow_ros::{QosProfile, Queue, registry};
+use edgeflow_ros::{QosProfile, Queue};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::{net::SocketAddr, pin::pin, time::Duration};
@@ -230,8 +230,7 @@ pub(super) fn list(names: &[(String, Vec<String>)], show_types: bool, count: boo
 }
 
 async fn echo(graph: &Graph, arguments: EchoArguments) -> Result<(), CliError> {
-    let type_name = graph.topic_type(&arguments.topic, arguments.type_name).await?;
-    let ty = registry::message(&type_name)?;
+    let ty = graph.message_type(&arguments.topic, arguments.type_name).await?;
     let style = arguments.show.style();
     let field = match &arguments.field {
         Some(path) => {
@@ -242,7 +241,7 @@ async fn echo(graph: &Graph, arguments: EchoArguments) -> Result<(), CliError> {
     };
     // What was latched is shown too; publishers that keep nothing are heard as well.
     let qos = arguments.qos.over(QosProfile::default().transient_local());
-    let mut messages = graph.node.subscribe_dynamic(&arguments.topic, &type_name, qos, Queue::all())?;
+    let mut messages = graph.node.subscribe_dynamic(&arguments.topic, ty.name, qos, Queue::all())?;
     let dropped = messages.drop_counter();
     let mut stop = pin!(edgeflow_ros::shutdown_signal());
     loop {
@@ -267,8 +266,8 @@ async fn echo(graph: &Graph, arguments: EchoArguments) -> Result<(), CliError> {
 }
 
 async fn hz(graph: &Graph, topic: &str, type_name: Option<String>, window: usize) -> Result<(), CliError> {
-    let type_name = graph.topic_type(topic, type_name).await?;
-    let mut messages = graph.node.subscribe_dynamic(topic, &type_name, QosProfile::default(), Queue::all())?;
+    let ty = graph.message_type(topic, type_name).await?;
+    let mut messages = graph.node.subscribe_dynamic(topic, ty.name, QosProfile::default(), Queue::all())?;
     let begin = Instant::now();
     let mut rate = Rate::new(window);
     let mut news = 0_u64;
@@ -300,10 +299,9 @@ async fn hz(graph: &Graph, topic: &str, type_name: Option<String>, window: usize
 async fn publish(graph: &Graph, arguments: PubArguments) -> Result<(), CliError> {
     let (given, message) = split(arguments.rest);
     let value = yaml::read(message.as_deref())?;
-    let type_name = graph.topic_type(&arguments.topic, given).await?;
-    let ty = registry::message(&type_name)?;
+    let ty = graph.message_type(&arguments.topic, given).await?;
     let times = if arguments.once { Some(1) } else { arguments.times };
-    let publisher = graph.node.create_dynamic_publisher(&arguments.topic, &type_name, arguments.qos.over(QosProfile::default()))?;
+    let publisher = graph.node.publish_described(&arguments.topic, ty, arguments.qos.over(QosProfile::default()))?;
     let message = || {
         let mut value = value.clone();
         let now = graph.node.now();
@@ -335,7 +333,7 @@ async fn publish(graph: &Graph, arguments: PubArguments) -> Result<(), CliError>
         let value = message()?;
         publisher.publish(&value)?;
         count += 1;
-        output::text(&format!("publishing #{count}: {type_name}\n{}\n", yaml::print(ty, &value, Style::DEFAULT)))?;
+        output::text(&format!("publishing #{count}: {}\n{}\n", ty.name, yaml::print(ty, &value, Style::DEFAULT)))?;
     }
     tokio::time::sleep(Duration::from_secs_f64(arguments.keep_alive)).await;
     Ok(())

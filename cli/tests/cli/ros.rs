@@ -1,10 +1,11 @@
 //! Looking, listening, publishing, calling.
 
-use edgeflow_ros::{QosProfile, Queue, edgeflow_msgs, sensor_msgs, std_msgs};
+use edgeflow_ros::{QosProfile, Queue, edgeflow_msgs, registry, sensor_msgs, std_msgs};
 use futures::StreamExt;
+use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{Graph, PATIENCE, Running, frame, program};
+use crate::support::{Graph, PATIENCE, Running, frame, program, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_the_graph_and_not_ourselves() {
@@ -87,6 +88,36 @@ async fn what_was_printed_can_be_published() {
     let out = graph.run(&["ros", "topic", "pub", "-1", "/back", &format!("@{}", file.display())]).await.ok();
     assert!(out.starts_with("publisher: beginning loop\npublishing #1: edgeflow_msgs/msg/InferenceResult\nheader:\n"), "{out}");
     assert_eq!(timeout(PATIENCE, back.next()).await.unwrap().unwrap(), sent);
+}
+
+/// A robot's own types: as the node tells that publishes them, or as they are installed.
+#[tokio::test(flavor = "multi_thread")]
+async fn types_that_were_not_compiled_in_are_shown_and_published() {
+    let graph = Graph::start();
+    let prefix = tempfile::tempdir().unwrap();
+    let share = prefix.path().join("share/grip_msgs");
+    std::fs::create_dir_all(share.join("msg")).unwrap();
+    std::fs::write(share.join("package.xml"), "<package/>").unwrap();
+    std::fs::write(share.join("msg/Grip.msg"), "uint8 state 3\nstring label\n").unwrap();
+    let ty = registry::resolve_in(&[prefix.path().to_owned()], "grip_msgs/msg/Grip", None).unwrap();
+    let latched = QosProfile::default().keep_last(1).transient_local();
+    let publisher = graph.node.publish_described("grip", ty, latched).unwrap();
+    publisher.publish(&json!({"label": "mug"})).unwrap();
+    assert_eq!(graph.run(&["ros", "topic", "echo", "--once", "/robot_1/grip"]).await.ok(), "state: 3\nlabel: mug\n---\n");
+
+    let publish = ["ros", "topic", "pub", "-1", "/squeeze", "grip_msgs/Grip", "{label: cup}"];
+    let said = graph.run(&publish).await.failed();
+    assert!(said.contains("grip_msgs/Grip"), "nobody on /squeeze tells what it is: {said}");
+    let mut heard = graph.node.subscribe_dynamic("/squeeze", ty.name, QosProfile::default(), Queue::all()).unwrap();
+    let installed = |arguments: &[&str]| {
+        let mut command = graph.program(arguments);
+        command.env("AMENT_PREFIX_PATH", prefix.path());
+        run(command)
+    };
+    installed(&publish).await.ok();
+    let message = timeout(PATIENCE, heard.next()).await.unwrap().unwrap();
+    assert_eq!(message, json!({"state": 3, "label": "cup"}), "what is left out has its default");
+    assert_eq!(installed(&["ros", "interface", "show", ty.name]).await.ok(), "uint8 state\nstring label\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

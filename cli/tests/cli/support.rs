@@ -39,6 +39,7 @@ impl Ran {
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgeflow"));
     for name in [
+        "AMENT_PREFIX_PATH",
         "EDGEFLOW_ROS_ROUTER",
         "EDGEFLOW_URL",
         "EDGEFLOW_TOKEN",

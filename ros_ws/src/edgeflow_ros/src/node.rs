@@ -208,7 +208,7 @@ impl Node {
     /// # Errors
     /// As [`Node::create_publisher`], and an unknown type.
     pub fn create_dynamic_publisher(&self, topic: &str, type_name: &str, qos: QosProfile) -> Result<DynamicPublisher> {
-        self.publish_described(topic, registry::message(type_name)?, qos)
+        self.publish_described(topic, registry::resolve(type_name, None)?, qos)
     }
 
     /// Publishes values of a type that was found at run time, see [`registry::resolve`].
@@ -227,7 +227,7 @@ impl Node {
     /// # Errors
     /// As [`Node::subscribe`], and an unknown type.
     pub fn subscribe_dynamic(&self, topic: &str, type_name: &str, qos: QosProfile, queue: Queue) -> Result<DynamicSubscription> {
-        let (topic, ty) = (self.topic("subscribe", topic)?, registry::message(type_name)?);
+        let (topic, ty) = (self.topic("subscribe", topic)?, registry::resolve(type_name, None)?);
         let inbox = Inbox::new(queue);
         let inner = self.0.inner.raw_subscribe(topic.for_stack(), ty.name, ty.hash, qos, inbox.clone())?;
         let endpoint = Endpoint::new(self, Side::Subscription, topic.absolute, Some(TypeId::of(ty.name, ty.hash)), qos);

@@ -85,14 +85,10 @@ fn to_wire(ty: Type) -> IndividualTypeDescription {
 }
 
 fn from_wire(ty: IndividualTypeDescription) -> Type {
-    let field = |field: msg::Field| Field {
-        name: field.name,
-        ty: FieldType {
-            type_id: field.type_.type_id,
-            capacity: field.type_.capacity,
-            string_capacity: field.type_.string_capacity,
-            nested_type_name: field.type_.nested_type_name,
-        },
+    let field = |field: msg::Field| {
+        let msg::FieldType { type_id, capacity, string_capacity, nested_type_name } = field.type_;
+        // Its default is left out: no hash covers it, so it could be a lie.
+        Field::new(field.name, FieldType { type_id, capacity, string_capacity, nested_type_name })
     };
     Type { type_name: ty.type_name, fields: ty.fields.into_iter().map(field).collect() }
 }

@@ -1,7 +1,7 @@
 //! Types as REP 2016 describes them (`type_description_interfaces`), and the hash of a description (RIHS01, REP 2011): the SHA-256
 //! of what a type and all it consists of are, so that whoever tells it need not be believed.
 
-use super::{Array, Element, FieldDescription, TypeDescription, find};
+use super::{Array, Element, FieldDescription, TypeDescription, default, find};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +34,9 @@ pub(crate) struct Field {
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) ty: FieldType,
+    /// As rosidl writes it; no part of the hash.
+    #[serde(default, skip_serializing)]
+    pub(crate) default_value: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -45,6 +48,13 @@ pub(crate) struct FieldType {
     pub(crate) string_capacity: u64,
     #[serde(default)]
     pub(crate) nested_type_name: String,
+}
+
+impl Field {
+    /// Without a default of its own.
+    pub(crate) fn new(name: impl Into<String>, ty: FieldType) -> Self {
+        Self { name: name.into(), ty, default_value: String::new() }
+    }
 }
 
 impl Type {
@@ -161,7 +171,9 @@ pub(super) fn field_of(field: &Field, nested: impl Fn(&str) -> bool) -> Result<F
         }
         other => return Err(format!("type id {other} (wide strings and the like) is not supported")),
     };
-    Ok(FieldDescription { name: field.name.clone().leak(), ty, array, string_bound, default: None })
+    let mut made = FieldDescription { name: field.name.clone().leak(), ty, array, string_bound, default: None };
+    made.default = default::json(&field.default_value, &made)?.map(|json| &*json.leak());
+    Ok(made)
 }
 
 /// The number of a plain type by its name in interface files.
@@ -208,16 +220,13 @@ pub(super) fn field_type(element: &str, array: Array, string_bound: Option<usize
 
 /// A type of these fields; without any it has the placeholder.
 pub(super) fn described(type_name: String, fields: Vec<Field>) -> Type {
-    let placeholder = || vec![Field { name: PLACEHOLDER.to_owned(), ty: field_type("uint8", Array::Single, None) }];
+    let placeholder = || vec![Field::new(PLACEHOLDER, field_type("uint8", Array::Single, None))];
     Type { type_name, fields: if fields.is_empty() { placeholder() } else { fields } }
 }
 
 impl From<&TypeDescription> for Type {
     fn from(ty: &TypeDescription) -> Self {
-        let field = |field: &FieldDescription| Field {
-            name: field.name.to_owned(),
-            ty: field_type(field.ty.name(), field.array, field.string_bound),
-        };
+        let field = |field: &FieldDescription| Field::new(field.name, field_type(field.ty.name(), field.array, field.string_bound));
         described(ty.name.to_owned(), ty.fields.iter().map(field).collect())
     }
 }
@@ -261,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_too_much_is_told() {
-        let field = |name: &str| Field { name: "f".into(), ty: field_type(name, Array::Single, None) };
+        let field = |name: &str| Field::new("f", field_type(name, Array::Single, None));
         let ty = |name: &str, of: &str| described(name.into(), vec![field(of)]);
         let hashes = |main: Type, parts: Vec<Type>| Described { type_description: main, referenced_type_descriptions: parts }.hashes();
         assert!(hashes(ty("a/msg/A", "a/msg/B"), vec![]).unwrap_err().contains("a/msg/B is not described"));

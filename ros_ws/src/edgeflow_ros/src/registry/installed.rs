@@ -42,7 +42,7 @@ pub fn resolve(name: &str, hash: Option<&str>) -> Result<&'static TypeDescriptio
 pub fn resolve_in(prefixes: &[PathBuf], name: &str, hash: Option<&str>) -> Result<&'static TypeDescription> {
     let ty = match super::message(name) {
         Ok(ty) => ty,
-        Err(unknown) => match load(prefixes, name)? {
+        Err(unknown) => match load(prefixes, &super::full(name, "msg"))? {
             Some(ty) => ty,
             None => return Err(unknown),
         },
@@ -229,7 +229,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let prefixes = [dir.path().to_owned()];
         let header_hash = crate::registry::message("std_msgs/msg/Header").unwrap().hash;
-        let fields = [field("header", 1, "std_msgs/msg/Header"), field("grip", 3, ""), field("force_n", 11 + 144, "")];
+        let mut fields = [field("header", 1, "std_msgs/msg/Header"), field("grip", 3, ""), field("force_n", 11 + 144, "")];
+        fields[1]["default_value"] = json!("1");
+        fields[2]["default_value"] = json!("(0.5, -1.0)");
         let (name, hash) = ("gripper_msgs/msg/Grip", "RIHS01_00");
         install(dir.path(), name, &description(name, hash, &fields, header_hash), "uint8 OPEN = 0 # wide\nuint8 SHUT=1\nuint8 grip\n");
         assert!(resolve_in(&[], name, None).is_err());
@@ -237,6 +239,8 @@ mod tests {
         let value = json!({"header": {"stamp": {"sec": 1, "nanosec": 2}, "frame_id": "hand"}, "grip": 1, "force_n": [0.5, 1.5]});
         let body = ty.encode(&value).unwrap();
         assert_eq!(ty.decode(&body).unwrap(), value);
+        let default = ty.default_value();
+        assert_eq!((&default["grip"], &default["force_n"]), (&json!(1), &json!([0.5, -1.0])));
         assert_eq!(ty.constants.iter().map(|constant| (constant.name, constant.value)).collect::<Vec<_>>(), [("OPEN", "0"), ("SHUT", "1")]);
         assert!(std::ptr::eq(ty, resolve_in(&[], name, None).unwrap()), "it is known from now on");
         let other = resolve_in(&prefixes, name, Some("RIHS01_01")).unwrap_err().to_string();
@@ -248,6 +252,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let prefixes = [dir.path().to_owned()];
         let header_hash = crate::registry::message("std_msgs/msg/Header").unwrap().hash;
+        let mut default = field("on", 15, "");
+        default["default_value"] = json!("perhaps");
         for (name, fields, hash, reason) in [
             ("bad_msgs/msg/Header", vec![field("header", 1, "std_msgs/msg/Header")], "RIHS01_ff", "std_msgs/msg/Header"),
             ("bad_msgs/msg/Nested", vec![field("part", 1, "bad_msgs/msg/Missing")], header_hash, "bad_msgs/msg/Missing is not described"),
@@ -257,6 +263,7 @@ mod tests {
                 header_hash,
                 "bad_msgs/msg/Endless consists of itself",
             ),
+            ("bad_msgs/msg/Default", vec![default], header_hash, "bad_msgs/msg/Default.on: default \"perhaps\""),
             ("bad_msgs/msg/Wide", vec![field("text", 18, "")], header_hash, "type id 18"),
         ] {
             install(dir.path(), name, &description(name, "RIHS01_00", &fields, hash), "");
@@ -278,14 +285,16 @@ mod tests {
         let share = dir.path().join("share/plain_msgs");
         std::fs::create_dir_all(share.join("msg")).unwrap();
         std::fs::write(share.join("package.xml"), "<package/>").unwrap();
-        std::fs::write(share.join("msg/Inner.msg"), "uint8 LOW=1\nfloat32[2] levels\n").unwrap();
-        std::fs::write(share.join("msg/Outer.msg"), "std_msgs/Header header\nInner[] parts # of this package\nstring<=4 name\n").unwrap();
+        std::fs::write(share.join("msg/Inner.msg"), "uint8 LOW=1\nfloat32[2] levels [0.5, 1] # both\n").unwrap();
+        std::fs::write(share.join("msg/Outer.msg"), "std_msgs/Header header\nInner[] parts # of this package\nstring<=4 name \"abc\"\n")
+            .unwrap();
         let prefixes = [dir.path().to_owned()];
         let ty = resolve_in(&prefixes, "plain_msgs/msg/Outer", None).unwrap();
         let value =
             json!({"header": {"stamp": {"sec": 1, "nanosec": 2}, "frame_id": "a"}, "parts": [{"levels": [0.5, 1.5]}], "name": "abcd"});
         assert_eq!(ty.decode(&ty.encode(&value).unwrap()).unwrap(), value);
         let inner = find("plain_msgs/msg/Inner").unwrap();
+        assert_eq!((&inner.default_value()["levels"], &ty.default_value()["name"]), (&json!([0.5, 1.0]), &json!("abc")));
         assert_eq!(inner.constants.iter().map(|constant| constant.name).collect::<Vec<_>>(), ["LOW"]);
         // Whoever publishes it with rosidl's hash of it is understood, and with another one not.
         assert!(std::ptr::eq(ty, resolve_in(&[], "plain_msgs/msg/Outer", Some(ty.hash)).unwrap()));
@@ -296,8 +305,8 @@ mod tests {
     fn what_somebody_says_of_a_type_is_believed_for_its_hash_only() {
         let header = crate::registry::message("std_msgs/msg/Header").unwrap();
         let fields = vec![
-            Field { name: "header".into(), ty: field_type(header.name, Array::Single, None) },
-            Field { name: "force_n".into(), ty: field_type("float64", Array::Unbounded, None) },
+            Field::new("header", field_type(header.name, Array::Single, None)),
+            Field::new("force_n", field_type("float64", Array::Unbounded, None)),
         ];
         let told = |fields: Vec<Field>| {
             let parts = header.described();

@@ -5,6 +5,7 @@
 //! have their ROS names, without Rust's escapes.
 
 mod cdr;
+mod default;
 mod definition;
 mod described;
 mod installed;

@@ -2,7 +2,7 @@
 //! Iron, and those that were put there by hand. See "About ROS 2 interfaces" for the grammar.
 
 use super::{
-    Array,
+    Array, default,
     described::{Described, Field, Type, described, field_type, type_id},
 };
 use crate::installed;
@@ -110,7 +110,9 @@ fn field(line: &str, package: &str) -> Result<Option<Field>, String> {
         (None, [package, name] | [package, "msg", name]) if is_name(package) && is_name(name) => format!("{package}/msg/{name}"),
         _ => return Err(format!("{ty:?} is no type")),
     };
-    Ok(Some(Field { name: name.to_owned(), ty: field_type(&element, array, bound) }))
+    let string = element == "string" && array == Array::Single;
+    let default_value = default::of_file(behind, string);
+    Ok(Some(Field { default_value, ..Field::new(name, field_type(&element, array, bound)) }))
 }
 
 fn is_name(text: &str) -> bool {

@@ -77,7 +77,11 @@ mod sourced {
             described.publish(&json!({"count": count})).unwrap();
         }
         for count in 0..300 {
-            assert_eq!(next(&mut values).await["count"], json!(count));
+            let value = next(&mut values).await;
+            assert_eq!(value["count"], json!(count));
+            // What is left out has the default of its definition.
+            let defaults = (&value["label"], &value["force_n"], &value["thumb"]["position"]);
+            assert_eq!(defaults, (&json!("it is \"held\""), &json!([1.5, 0.0, -1.5]), &json!(-7)));
         }
         let skin: Vec<u8> = (0..1_000_000).map(|n| (n % 251) as u8).collect();
         described.publish(&json!({"skin": skin})).unwrap();
