@@ -51,10 +51,10 @@ def plane(world, overlay):
 
 @pytest.fixture
 def edgeflow(world, plane):
-    def run(*words):
+    def run(*words, check=True):
         done = subprocess.run([BIN / "edgeflow", *map(str, words)], env=world.env, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}\n{world.outputs()}"
-        return done.stdout
+        assert done.returncode == 0 or not check, f"{words}: {done.stdout}{done.stderr}\n{world.outputs()}"
+        return done.stdout + done.stderr
 
     return run
 
@@ -115,9 +115,12 @@ def test_a_policy_reads_it(world, edgeflow, bridge):
 def test_a_command_publishes_it_with_the_defaults_of_its_definition(world, edgeflow, bridge):
     heard = echo(world, "/squeeze")
 
+    message = "{count: 9, held: true, torques_nm: [1.0], fingers: [{name: index}]}"
+
     def told():
-        # At most once, and a topic that nobody hears yet takes it away.
-        edgeflow("command", "publish", "robot-1", "/squeeze", GRIP, "{count: 9, held: true, torques_nm: [1.0], fingers: [{name: index}]}")
+        # A robot publishes once somebody subscribes, and does not wait long for that.
+        said = edgeflow("command", "publish", "robot-1", "/squeeze", GRIP, message, check=False)
+        assert "done" in said or "nobody subscribes" in said, said
         return "count: 9\n" in heard.output()
 
     world.until(told, "the command's message on the robot")

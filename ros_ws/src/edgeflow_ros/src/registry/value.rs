@@ -56,7 +56,7 @@ impl FieldDescription {
         }
     }
 
-    fn complete(&self, value: &Value, path: &str) -> Result<Value> {
+    pub(super) fn complete(&self, value: &Value, path: &str) -> Result<Value> {
         if self.array == Array::Single {
             return self.element(value, path);
         }
