@@ -131,7 +131,8 @@ def test_a_command_publishes_it_with_the_defaults_of_its_definition(world, edgef
 
 
 def test_it_is_forwarded_live_and_back(world, edgeflow, bridge):
-    world.start(BIN / "edgeflow", "ros", "router", name="desk-router")
+    router = world.start(BIN / "edgeflow", "ros", "router", name="desk-router")
+    world.until(lambda: "listening on" in router.output(), "a router at the desk")
     pub(world, "/grip", {"count": 4712, "label": "cup"})
     there = echo(world, "/squeeze")
     session = world.start(BIN / "edgeflow", "live", "robot-1", "/grip", "--to-robot", f"/squeeze:{GRIP}", "--for", "2m", name="live")
