@@ -31,9 +31,12 @@ def test_parameters_are_listed_described_set_and_dumped(world, node):
         assert name in listed
     assert world.ros2("param", "get", NODE, "queue_depth").strip() == "Integer value is: 1000"
     described = world.ros2("param", "describe", NODE, "queue_depth")
-    assert "Frames that may wait" in described and "Max value: 100000" in described and "Read only: true" in described
-    refused = world.ros2("param", "set", NODE, "queue_depth", "5", check=False)
-    assert "parameter queue_depth is read-only" in refused
+    assert "Frames that may wait" in described and "Max value: 100000" in described and "Read only: true" not in described
+    assert "Set parameter successful" in world.ros2("param", "set", NODE, "queue_depth", "5")
+    assert world.ros2("param", "get", NODE, "queue_depth").strip() == "Integer value is: 5"
+    assert "Read only: true" in world.ros2("param", "describe", NODE, "slots")
+    refused = world.ros2("param", "set", NODE, "slots", "[other]", check=False)
+    assert "parameter slots is read-only" in refused
     assert "Set parameter successful" in world.ros2("param", "set", NODE, "use_sim_time", "true")
     dumped = yaml.safe_load(world.ros2("param", "dump", NODE))
     parameters = dumped[NODE]["ros__parameters"]
