@@ -124,6 +124,24 @@ async fn a_worse_model_is_caught_at_the_canary_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_last_stage_without_gates_leaves_the_numbers_of_the_one_before_in_sight() {
+    let mut judged = Judged::of(5, &[("1", 9), ("2", 9)]).await;
+    let stages = json!([{ "name": "canary", "count": 1, "soak_s": 30 }, { "name": "all", "rest": true, "gates": [] }]);
+    let spec = json!({ "release": { "kind": "model", "name": "label-reader", "version": "2" },
+        "strategy": { "max_unavailable": "100%", "stages": stages }, "gates": accuracy("rest", 0.15) });
+    let id = judged.world.make(spec).await;
+    judged.until(&id, "succeeded").await;
+    let chart = judged.world.server.get(&format!("/rollouts/{id}/metrics?metric=accuracy")).await;
+    assert_eq!(chart["stage"], "canary", "{chart}");
+    let ended = chart["updated"].as_array().unwrap().last().unwrap()[0].as_i64().unwrap();
+    for arm in ["updated", "before", "rest"] {
+        let points = chart[arm].as_array().unwrap();
+        assert!(points.len() > 3 && points.iter().all(|point| point[0].as_i64().unwrap() <= ended + 2_000_000), "{arm}: {chart}");
+    }
+    judged.world.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_that_is_as_good_goes_on_to_the_last_robot() {
     // In the last stage nobody is left who is not updated: robots are held against themselves.
     let mut judged = Judged::of(5, &[("1", 9), ("2", 9)]).await;

@@ -4,7 +4,7 @@ use edgeflow_core::{
     Principal,
     observation::{Source, unit},
     principal::{Action, Resource},
-    rollout::{Reported, RobotPhase},
+    rollout::{Reported, RobotPhase, StagePlan},
 };
 use edgeflow_store::RobotFilter;
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub struct RolloutMetricsView {
     pub metric: String,
     /// Its unit; empty when it has none or it is not known.
     pub unit: String,
-    /// Name of the stage it is of: the one the rollout is in.
+    /// Name of the stage it is of: the one the rollout is in, or the last before it that was judged where that one has no gates.
     pub stage: String,
     /// Bound that a gate of the stage named last; `null` when none did.
     pub threshold: Option<f64>,
@@ -37,7 +37,7 @@ pub struct RolloutMetricsView {
 }
 
 impl App {
-    /// A metric of the stage that a rollout is in, or ended in.
+    /// A metric of the stage that a rollout is in, or ended in; of the last before it that was judged where it has no gates.
     pub async fn rollout_metrics(&self, principal: &Principal, id: &str, metric: &str) -> Result<RolloutMetricsView, AppError> {
         self.permit(principal, Action::ReadRollout, Resource::Organisation).await?;
         let organisation = &principal.organisation;
@@ -51,7 +51,8 @@ impl App {
             before: Vec::new(),
             rest: Vec::new(),
         };
-        let Some(stage) = rollout.stages.get(rollout.stage) else { return Ok(view) };
+        let index = looked_at(&rollout.stages, rollout.stage);
+        let Some(stage) = rollout.stages.get(index) else { return Ok(view) };
         view.stage.clone_from(&stage.name);
         view.threshold = stage.evidence.iter().find(|result| result.metric == metric).and_then(|result| result.threshold);
         if stage.began_us.is_none() {
@@ -59,10 +60,12 @@ impl App {
         }
         let robots = self.stores.rollouts.rollout_robots(rollout.id, &RobotFilter::default()).await?;
         let untold = |phase| matches!(phase, RobotPhase::Pending | RobotPhase::Waiting | RobotPhase::Skipped);
-        let rest: Vec<_> = robots.iter().filter(|robot| untold(robot.phase)).cloned().collect();
-        let updated = robots.into_iter().filter(|robot| robot.stage == rollout.stage && !untold(robot.phase) && robot.told.is_some());
+        // While a stage is under way, robots of later ones are not told yet.
+        let rest: Vec<_> = robots.iter().filter(|robot| untold(robot.phase) || robot.stage > index).cloned().collect();
+        let updated = robots.into_iter().filter(|robot| robot.stage == index && !untold(robot.phase) && robot.told.is_some());
         let updated: Vec<_> = updated.collect();
-        let until_us = stage.ended_us.filter(|_| rollout.phase.ended()).unwrap_or_else(|| self.now_us());
+        let over = rollout.phase.ended() || index < rollout.stage;
+        let until_us = stage.ended_us.filter(|_| over).unwrap_or_else(|| self.now_us());
         let arms = self.rollout_arms(organisation, &rollout, stage, &updated, &rest, until_us).await?;
         let [updated, before, rest] = self.arm_reported(organisation, &Source::of(metric), &arms).await?;
         view.updated = points(updated.into_values().flatten());
@@ -70,6 +73,14 @@ impl App {
         view.rest = points(rest.into_values().flatten());
         Ok(view)
     }
+}
+
+/// Index of the stage whose numbers are worth a look when a rollout is in stage `now`.
+fn looked_at(stages: &[StagePlan], now: usize) -> usize {
+    if stages.get(now).is_none_or(|stage| !stage.gates.is_empty() || !stage.evidence.is_empty()) {
+        return now;
+    }
+    stages.iter().take(now).rposition(|stage| !stage.evidence.is_empty()).unwrap_or(now)
 }
 
 /// Means over equal parts of the time in which anything was reported, weighted by frames.
