@@ -1,7 +1,8 @@
 //! Documents to bytes and back: JSON, zstd-compressed, with a cap on what a few hostile bytes may unfold to.
 
 use serde::{Serialize, de::DeserializeOwned};
-use std::io::Read;
+use std::{cell::RefCell, io::Read};
+use zstd::bulk::{Compressor, Decompressor};
 
 /// Most bytes a document may take once decompressed.
 pub const MAX_DECODED_BYTES: usize = 16 * 1024 * 1024;
@@ -10,6 +11,8 @@ pub const MAX_DECODED_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
 const LEVEL: i32 = 3;
+/// What documents up to this size are read and written with is kept by each thread: to make it anew takes longer than the document.
+const KEPT_BYTES: usize = 256 * 1024;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// What can be wrong with a document.
@@ -47,7 +50,31 @@ pub enum WireError {
 /// Writes a document as zstd-compressed JSON.
 pub fn encode<T: Serialize>(document: &T) -> Result<Vec<u8>, WireError> {
     let json = serde_json::to_vec(document).map_err(WireError::Encode)?;
-    zstd::bulk::compress(&json, LEVEL).map_err(WireError::Decompress)
+    if json.len() > KEPT_BYTES {
+        return zstd::bulk::compress(&json, LEVEL).map_err(WireError::Decompress);
+    }
+    let mut kept = COMPRESSOR.take();
+    let compressor = match &mut kept {
+        Some(compressor) => compressor,
+        none => none.insert(Compressor::new(LEVEL).map_err(WireError::Decompress)?),
+    };
+    let written = compressor.compress(&json).map_err(WireError::Decompress);
+    COMPRESSOR.set(kept);
+    written
+}
+
+thread_local! {
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// A small document that says how large it is, as ours do; anything else is read as a stream.
+fn unfold(bytes: &[u8]) -> Option<Vec<u8>> {
+    let size = Decompressor::upper_bound(bytes).filter(|size| *size <= KEPT_BYTES)?;
+    let mut kept = DECOMPRESSOR.take().or_else(|| Decompressor::new().ok())?;
+    let unfolded = kept.decompress(bytes, size).ok();
+    DECOMPRESSOR.set(Some(kept));
+    unfolded
 }
 
 /// Reads a document from zstd-compressed or plain JSON (so that a person can publish one by hand).
@@ -57,6 +84,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
             return Err(WireError::TooLarge { limit_bytes: MAX_DECODED_BYTES });
         }
         return serde_json::from_slice(bytes).map_err(WireError::Decode);
+    }
+    if let Some(json) = unfold(bytes) {
+        return serde_json::from_slice(&json).map_err(WireError::Decode);
     }
     let decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(WireError::Decompress)?;
     let mut json = Vec::new();

@@ -20,7 +20,7 @@ use crate::app::{App, AppError, rollout_evidence::EVIDENCE_ROBOTS};
 /// Most steps of one rollout in a round: the others have their turn, too.
 const MOST_STEPS: usize = 32;
 /// Robots whose turn it is are looked at, and told, so many at a time: nobody waits long for a round, and the next one follows at once.
-const LOT: usize = 250;
+const LOT: usize = 100;
 /// Robots that were not heard of are looked at this often all the same, microseconds: another server may have heard of them.
 const LOOK_AGAIN_US: i64 = 60_000_000;
 /// The rollouts that are followed, by number.
@@ -160,7 +160,9 @@ impl App {
             let rows = followed.rows(&wants, if all { None } else { Some(heard) });
             self.presence
                 .interested(followed.interest.iter().map(|name| RobotId { organisation: one.organisation.clone(), name: name.clone() }));
-            self.see(followed, &rows, heard, turn == 0 && all).await?;
+            // Those heard of are read once: whoever says something meanwhile is heard of in the next round.
+            let again = if turn == 0 { heard } else { &HashSet::new() };
+            self.see(followed, &rows, again, turn == 0 && all).await?;
             let taken_by = match followed.rollout.phase {
                 Phase::Queued => self.stores.rollouts.rollout_taken_by(&one.organisation, one.id).await?,
                 _ => None,

@@ -13,6 +13,8 @@ use crate::app::{App, AppError};
 
 /// Entries that say it.
 const KINDS: [&str; 2] = ["state", "policy_status"];
+/// Robots that are read at once.
+const CHUNK: usize = 500;
 /// After a start robots may take so long to come back before they count as offline, microseconds.
 pub(crate) const COME_BACK_US: i64 = 30_000_000;
 
@@ -24,9 +26,19 @@ impl App {
         rollout: &Rollout,
         names: &[TargetName],
     ) -> Result<BTreeMap<TargetName, RobotSeen>, AppError> {
-        if names.is_empty() {
-            return Ok(BTreeMap::new());
+        let mut seen = BTreeMap::new();
+        for names in names.chunks(CHUNK) {
+            seen.extend(self.see_some(organisation, rollout, names).await?);
         }
+        Ok(seen)
+    }
+
+    async fn see_some(
+        &self,
+        organisation: &OrganisationId,
+        rollout: &Rollout,
+        names: &[TargetName],
+    ) -> Result<BTreeMap<TargetName, RobotSeen>, AppError> {
         let (targets, attested) = tokio::try_join!(
             self.stores.targets.targets_named(organisation, names),
             self.stores.entries.attested_of(organisation, names, &KINDS)

@@ -52,12 +52,20 @@ pub(crate) fn class_number(class: Class) -> i64 {
 
 /// The class stored as that number.
 pub(crate) fn get_class(row: &SqliteRow) -> Result<Class, StoreError> {
-    let number: i64 = get(row, "class")?;
+    class_of(get(row, "class")?)
+}
+
+/// The class of that number.
+pub(crate) fn class_of(number: i64) -> Result<Class, StoreError> {
     Class::ALL.into_iter().find(|class| class_number(*class) == number).ok_or_else(|| corrupt("class")(&number))
 }
 
 /// An entry's content from its kind and the JSON of its body.
 pub(crate) fn content(kind: &str, body: &str) -> Result<Content, StoreError> {
+    // Most are of a kind that is known, and read in one pass.
+    if let Ok(known) = serde_json::from_str(&format!("{{\"kind\":{},\"body\":{body}}}", json(&kind)?)) {
+        return Ok(Content::Known(known));
+    }
     let body: Value = serde_json::from_str(body).map_err(|error| corrupt("entry")(&error))?;
     serde_json::from_value(serde_json::json!({ "kind": kind, "body": body })).map_err(|error| corrupt("entry")(&error))
 }

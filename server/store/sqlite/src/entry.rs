@@ -6,20 +6,20 @@ use edgeflow_core::{
     deployment::{Attestation, Deployment},
     entry::{ClassAccount, EntryFilter, LossView, StoredEntry},
     ingestion::LossCause,
-    target::{Attested, Newest},
+    target::Attested,
 };
 use edgeflow_store::{EntryStore, Ingested, StoreError};
 use edgeflow_wire::{Batch, Hello, Version};
 use futures::FutureExt;
+use rusqlite::Connection;
 use sqlx::sqlite::SqliteRow;
 use std::collections::BTreeMap;
 
 use crate::{
-    Telemetry,
+    Telemetry, attested,
     connect::{each, failed},
     decode::{class_number, content, corrupt, get, get_class, get_json, get_name, get_u64, int, json},
     ingest,
-    project::{moment_of, slot_of},
 };
 
 macro_rules! list_entries {
@@ -76,17 +76,6 @@ const ACCOUNT: &str = "SELECT p.epoch, q.class, q.next_seq, \
       WHERE m.robot = q.robot AND m.epoch = q.epoch AND m.what = 'entries' AND m.class = q.class) AS removed \
      FROM robots r JOIN positions q ON q.robot = r.id JOIN epochs p ON p.id = q.epoch \
      WHERE r.organisation = ?1 AND r.target = ?2 ORDER BY q.epoch, q.class";
-
-/// What robots whose names are in a JSON array attested: when they were heard of, newest entries, slots. CROSS JOIN keeps the order: from
-/// the names to the robots, never through all robots of the organisation with all names for each.
-const ATTESTED: [&str; 3] = [
-    "SELECT r.target, r.last_seen_us FROM json_each(?2) k CROSS JOIN robots r ON r.organisation = ?1 AND r.target = k.value",
-    "SELECT r.target, n.* FROM json_each(?2) k CROSS JOIN robots r ON r.organisation = ?1 AND r.target = k.value \
-     CROSS JOIN newest n ON n.robot = r.id \
-     WHERE ?3 IS NULL OR n.kind IN (SELECT value FROM json_each(?3))",
-    "SELECT r.target, s.* FROM json_each(?2) k CROSS JOIN robots r ON r.organisation = ?1 AND r.target = k.value \
-     CROSS JOIN slots s ON s.robot = r.id",
-];
 
 /// The last row of each key of a JSON array `[target, slot, digest, epoch, generation, superseding epoch, superseding generation]`.
 const ATTESTATIONS: &str = "SELECT a.id, r.target, a.slot, a.server_epoch, a.generation, a.digest, a.status, a.reason, a.at_us \
@@ -229,31 +218,9 @@ impl Telemetry {
         targets: &[TargetName],
         kinds: Option<String>,
     ) -> Result<BTreeMap<TargetName, Attested>, StoreError> {
-        const WHAT: &str = "reading what robots attested";
-        let names = json(&targets)?;
-        let mut reader = self.0.readers.begin().await.map_err(failed(WHAT))?;
-        let mut attested: BTreeMap<TargetName, Attested> = BTreeMap::new();
-        let [robots, newest, slots] = ATTESTED;
-        let ask = |sql| sqlx::query(sql).bind(organisation.as_str()).bind(&names);
-        let seen = |row: &SqliteRow| {
-            attested.entry(get_name(row, "target")?).or_default().last_seen_us = get(row, "last_seen_us")?;
-            Ok(())
-        };
-        each(ask(robots).fetch(&mut *reader), WHAT, seen).await?;
-        let said = |row: &SqliteRow| {
-            let kind: String = get(row, "kind")?;
-            let newest = Newest { at: moment_of(row)?, received_us: get(row, "received_us")?, content: content(&kind, get(row, "body")?)? };
-            attested.entry(get_name(row, "target")?).or_default().newest.insert(kind, newest);
-            Ok(())
-        };
-        each(ask(newest).bind(&kinds).fetch(&mut *reader), WHAT, said).await?;
-        let has = |row: &SqliteRow| {
-            let (slot, now) = slot_of(row)?;
-            attested.entry(get_name(row, "target")?).or_default().slots.insert(slot, now);
-            Ok(())
-        };
-        each(ask(slots).fetch(&mut *reader), WHAT, has).await?;
-        Ok(attested)
+        let (organisation, names) = (organisation.to_string(), json(&targets)?);
+        let read = move |connection: &Connection| attested::read(connection, &organisation, &names, kinds.as_deref());
+        self.1.read_much("reading what robots attested", read).await
     }
 }
 

@@ -6,6 +6,7 @@
 //! so what was answered survives a power cut. No transaction spans two files.
 
 mod artifact;
+mod attested;
 mod audit;
 mod capture;
 mod command;
@@ -60,10 +61,10 @@ pub struct Sqlite {
 
 /// `registry.db`, and the lane on which runs log.
 struct Registry(Database, log::Lane);
-/// `fleet.db`, and how single robots are looked up.
-struct Fleet(Database, point::Point);
-/// `telemetry.db`.
-struct Telemetry(Database);
+/// `fleet.db`, and how robots are looked up.
+struct Fleet(Database, Arc<point::Point>);
+/// `telemetry.db`, and how it is looked up what robots attest.
+struct Telemetry(Database, Arc<point::Point>);
 
 impl Sqlite {
     /// Opens the files in `dir`, making and migrating them as needed. The folder must exist.
@@ -72,10 +73,12 @@ impl Sqlite {
         let lane = log::Lane::start(registry.path(), registry.turn.clone())?;
         let fleet = Database::open(&dir.join("fleet.db"), sqlx::migrate!("./migrations/fleet")).await?;
         let robots = point::Point::new(fleet.path());
+        let telemetry = Database::open(&dir.join("telemetry.db"), sqlx::migrate!("./migrations/telemetry")).await?;
+        let attested = point::Point::new(telemetry.path());
         Ok(Self {
             registry: Arc::new(Registry(registry, lane)),
             fleet: Arc::new(Fleet(fleet, robots)),
-            telemetry: Arc::new(Telemetry(Database::open(&dir.join("telemetry.db"), sqlx::migrate!("./migrations/telemetry")).await?)),
+            telemetry: Arc::new(Telemetry(telemetry, attested)),
         })
     }
 
@@ -114,6 +117,7 @@ impl Sqlite {
     pub async fn close(&self) {
         self.registry.1.close().await;
         self.fleet.1.close();
+        self.telemetry.1.close();
         for database in [&self.registry.0, &self.fleet.0, &self.telemetry.0] {
             database.close().await;
         }

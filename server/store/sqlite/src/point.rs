@@ -1,14 +1,15 @@
-//! Single rows by their key, read on the thread that asks.
+//! Reads on one thread, without the pool.
 //!
 //! Every request of a robot looks up who it is and what is declared for it. Such a look takes microseconds, of pages that are at hand; to
 //! hand it to a thread of the pool and to wait for its answer costs ten times as much and, with thousands of robots, the pool's places
-//! for those who read much. What is read is never kept: whatever was committed before is seen.
+//! for those who read much. Sets of robots are read as a whole beside the tasks, where the pool would hand over row by row. What is read
+//! is never kept: whatever was committed before is seen.
 
 use edgeflow_store::StoreError;
 use rusqlite::{CachedStatement, Connection, OpenFlags};
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,8 +26,8 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::new(Some(Vec::new())) }
+    pub(crate) fn new(path: &Path) -> Arc<Self> {
+        Arc::new(Self { path: path.to_owned(), idle: Mutex::new(Some(Vec::new())) })
     }
 
     fn idle(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
@@ -41,10 +42,26 @@ impl Point {
         read: impl FnOnce(&mut CachedStatement<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let failed = |source| StoreError::Failed { operation, source: Box::new(source) };
+        self.with(operation, |connection| connection.prepare_cached(sql).and_then(|mut statement| read(&mut statement)).map_err(failed))
+    }
+
+    /// Reads much, on a thread where that holds up nobody.
+    pub(crate) async fn read_much<T: Send + 'static>(
+        self: &Arc<Self>,
+        operation: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let point = self.clone();
+        let done = tokio::task::spawn_blocking(move || point.with(operation, read)).await;
+        done.map_err(|source| StoreError::Failed { operation, source: Box::new(source) })?
+    }
+
+    fn with<T>(&self, operation: &'static str, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let closed = || StoreError::Failed { operation, source: "the store is closed".into() };
         let known = self.idle().as_mut().ok_or_else(closed)?.pop();
-        let connection = known.map_or_else(|| open(&self.path), Ok).map_err(failed)?;
-        let found = connection.prepare_cached(sql).and_then(|mut statement| read(&mut statement)).map_err(failed);
+        let opened = known.map_or_else(|| open(&self.path), Ok);
+        let connection = opened.map_err(|source| StoreError::Failed { operation, source: Box::new(source) })?;
+        let found = read(&connection);
         if let Some(idle) = self.idle().as_mut().filter(|idle| idle.len() < KEPT) {
             idle.push(connection);
         }

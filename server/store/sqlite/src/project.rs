@@ -55,7 +55,7 @@ pub(crate) async fn project(
 }
 
 /// The place an entry had, from a row that kept it.
-pub(crate) fn moment_of(row: &SqliteRow) -> Result<Moment, StoreError> {
+fn moment_of(row: &SqliteRow) -> Result<Moment, StoreError> {
     Ok(Moment { epoch_ordinal: get(row, "epoch")?, class: get_class(row)?, seq: get_u64(row, "seq")?, t_us: get(row, "t_us")? })
 }
 
@@ -98,7 +98,7 @@ async fn slots(connection: &mut SqliteConnection, robot: i64) -> Result<BTreeMap
 }
 
 /// One slot from its row.
-pub(crate) fn slot_of(row: &SqliteRow) -> Result<(String, SlotNow), StoreError> {
+fn slot_of(row: &SqliteRow) -> Result<(String, SlotNow), StoreError> {
     let now = SlotNow { state: get_json(row, "state")?, since_us: get(row, "since_us")?, at: moment_of(row)? };
     Ok((get(row, "slot")?, now))
 }

@@ -9,7 +9,7 @@ use edgeflow_core::{
 use edgeflow_store::{StoreError, TargetStore};
 use edgeflow_wire::{DesiredState, Hold, Version, WIRE_VERSION};
 use futures::FutureExt;
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use serde_json::Value;
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,22 @@ use crate::{
 /// Robots whose names are in a JSON array. CROSS JOIN keeps the order: from the names to the robots.
 pub(crate) const NAMED: &str = "SELECT t.* FROM json_each(?2) k CROSS JOIN targets t ON t.name = k.value \
      WHERE t.organisation = ?1 AND t.revoked_at_us IS NULL ORDER BY t.name";
+
+/// What [`looked_up`] reads, in this order.
+macro_rules! looked_up {
+    ($from:literal) => {
+        concat!(
+            "SELECT t.name, t.organisation, t.labels, t.token_hash, t.created_at_us, t.server_epoch, t.generation, t.slots, t.policy, \
+             t.vectors, t.hold FROM ",
+            $from
+        )
+    };
+}
+
+const ONE: &str = looked_up!("targets t WHERE t.name = ?1 AND t.revoked_at_us IS NULL");
+const SOME: &str = looked_up!(
+    "json_each(?2) k CROSS JOIN targets t ON t.name = k.value WHERE t.organisation = ?1 AND t.revoked_at_us IS NULL ORDER BY t.name"
+);
 
 #[async_trait]
 impl TargetStore for Fleet {
@@ -65,11 +81,9 @@ impl TargetStore for Fleet {
     }
 
     async fn target_anywhere(&self, name: &TargetName) -> Result<Option<Target>, StoreError> {
-        const ONE: &str = "SELECT organisation, labels, token_hash, created_at_us, server_epoch, generation, slots, policy, vectors, hold \
-             FROM targets WHERE name = ?1 AND revoked_at_us IS NULL";
         self.1.read("reading a robot", ONE, |statement| {
             let mut rows = statement.query([name.as_str()])?;
-            rows.next()?.map(|row| looked_up(name, row)).transpose()
+            rows.next()?.map(looked_up).transpose()
         })
     }
 
@@ -84,8 +98,13 @@ impl TargetStore for Fleet {
     }
 
     async fn targets_named(&self, organisation: &OrganisationId, names: &[TargetName]) -> Result<Vec<Target>, StoreError> {
-        let rows = sqlx::query(NAMED).bind(organisation.as_str()).bind(json(&names)?).fetch(&self.0.readers);
-        each(rows, "reading robots", target_of).await
+        const WHAT: &str = "reading robots";
+        let (organisation, names) = (organisation.to_string(), json(&names)?);
+        let read = move |connection: &Connection| -> rusqlite::Result<Vec<Target>> {
+            connection.prepare_cached(SOME)?.query_map([&organisation, &names], looked_up)?.collect()
+        };
+        let wrap = |source| StoreError::Failed { operation: WHAT, source: Box::new(source) };
+        self.1.read_much(WHAT, move |connection| read(connection).map_err(wrap)).await
     }
 
     async fn set_labels(
@@ -300,25 +319,25 @@ pub(crate) async fn redeclare(
     Ok((Target { desired: next, ..target }, true))
 }
 
-/// One robot from the row of its name.
-fn looked_up(name: &TargetName, row: &Row<'_>) -> rusqlite::Result<Target> {
+/// A robot from its row.
+fn looked_up(row: &Row<'_>) -> rusqlite::Result<Target> {
+    let text = |column: usize| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str_or_null()?);
     let count = |column: usize| u64::try_from(row.get::<_, i64>(column)?).map_err(unread(column));
-    let version = Version { server_epoch: count(4)?, generation: count(5)? };
-    let policy = row.get_ref(7)?.as_str_or_null()?.map(|text| read(7, text)).transpose()?;
+    let name: TargetName = row.get_ref(0)?.as_str()?.parse().map_err(unread(0))?;
     Ok(Target {
-        id: RobotId { organisation: row.get_ref(0)?.as_str()?.parse().map_err(unread(0))?, name: name.clone() },
-        labels: read(1, row.get_ref(1)?.as_str()?)?,
-        token_hash: row.get(2)?,
-        created_at_us: row.get(3)?,
         desired: DesiredState {
             v: WIRE_VERSION,
             target: name.to_string(),
-            version,
-            slots: read(6, row.get_ref(6)?.as_str()?)?,
-            policy,
-            vectors: read(8, row.get_ref(8)?.as_str()?)?,
-            hold: row.get_ref(9)?.as_str_or_null()?.map(|text| read(9, text)).transpose()?,
+            version: Version { server_epoch: count(5)?, generation: count(6)? },
+            slots: read(7, row.get_ref(7)?.as_str()?)?,
+            policy: text(8)?.map(|text| read(8, text)).transpose()?,
+            vectors: read(9, row.get_ref(9)?.as_str()?)?,
+            hold: text(10)?.map(|text| read(10, text)).transpose()?,
         },
+        id: RobotId { organisation: row.get_ref(1)?.as_str()?.parse().map_err(unread(1))?, name },
+        labels: read(2, row.get_ref(2)?.as_str()?)?,
+        token_hash: row.get(3)?,
+        created_at_us: row.get(4)?,
     })
 }
 
