@@ -379,7 +379,7 @@ mod tests {
         let annotated = with_file(include_str!("../edgeflow-server.toml"), Args::default()).unwrap();
         assert_eq!(annotated, Config::load(Args::default()).unwrap());
         let keys = include_str!("../edgeflow-server.toml").lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(keys.count(), 15 + 9 + 3 + 4, "one line per field of `File`, `Retention`, `Captures` and `OpenLineage`");
+        assert_eq!(keys.count(), 16 + 9 + 3 + 4, "one line per field of `File`, `Retention`, `Captures` and `OpenLineage`");
     }
 
     #[test]
