@@ -141,3 +141,8 @@ export function absolute(tUs: number | null | undefined): string {
   const zone = `UTC${offset < 0 ? '−' : '+'}${pad(Math.floor(Math.abs(offset) / 60))}:${pad(Math.abs(offset) % 60)}`;
   return `${day} ${clockTime(tUs)}.${pad(date.getMilliseconds(), 3)} (${zone})\n${date.toISOString()}`;
 }
+
+/** What went wrong, in the words of whoever noticed. */
+export function problem(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,6 +1,8 @@
 // The live stream: server-sent events read by fetch (EventSource cannot send an Authorization header), with
 // reconnection, and with honesty: whoever shows the data always knows since when it is stale.
 
+import { problem } from './format';
+
 export interface StreamMessage {
   event: string;
   data: string;
@@ -178,7 +180,7 @@ export class LiveStream {
         return;
       }
       const cause: unknown = controller.signal.aborted ? controller.signal.reason : error;
-      reason = cause instanceof Error ? cause.message : String(cause);
+      reason = problem(cause);
     }
     this.#timers.clearTimeout(this.#watchdog);
     controller.abort();
