@@ -9,7 +9,7 @@ from conftest import RMW, ROOT
 
 pytestmark = pytest.mark.skipif(RMW != "rmw_zenoh_cpp", reason="the embedded stack speaks as rmw_zenoh_cpp does")
 
-BIN = pathlib.Path(os.environ.get("EDGEFLOW_BIN_DIR", ROOT / "target" / "release"))
+BIN = pathlib.Path(os.environ.get("EDGEFLOW_BIN_DIR", ROOT / "target" / "debug"))
 NODE = "/robot_1/inference_node"
 ROUTER = {"EDGEFLOW_ROS_ROUTER": "127.0.0.1:7447"}
 

@@ -14,7 +14,7 @@ import yaml
 
 from conftest import ROOT
 
-BIN = pathlib.Path(os.environ.get("EDGEFLOW_BIN_DIR", ROOT / "target" / "release"))
+BIN = pathlib.Path(os.environ.get("EDGEFLOW_BIN_DIR", ROOT / "target" / "debug"))
 SOURCES = ROOT / "ros_ws" / "src" / "edgeflow_ros" / "tests" / "foreign_msgs"
 GRIP = "foreign_msgs/msg/Grip"
 TOKEN = "admin-token-of-this-test"

@@ -19,7 +19,7 @@ use tokio::{
 /// The program, beside this test, where cargo puts those of the workspace.
 fn edgeflow(server: &Server, arguments: &[&str]) -> Command {
     let path = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("edgeflow");
-    assert!(path.exists(), "{} is not built: cargo build --release --workspace --bin edgeflow", path.display());
+    assert!(path.exists(), "{} is not built: cargo build --workspace --bin edgeflow", path.display());
     let mut command = Command::new(path);
     command.args(arguments).env("EDGEFLOW_URL", &server.base).env("EDGEFLOW_TOKEN", TOKEN).env("XDG_CONFIG_HOME", "/nonexistent");
     command.env_remove("RUST_LOG").env_remove("EDGEFLOW_OUTPUT");

@@ -35,14 +35,14 @@ pub(crate) fn prepared() -> Result<Command> {
     command(&onnxruntime)
 }
 
-/// The release build that the demo and the tests share.
+/// The build that the demo and the tests share.
 pub(crate) fn build_programs() -> Result<()> {
-    repo::run(repo::cargo()?.args(["build", "--release", "--workspace", "--bins"]))
+    repo::run(repo::cargo()?.args(["build", "--workspace", "--bins"]))
 }
 
 /// The command that starts the demo's program.
 pub(crate) fn command(onnxruntime: &PathBuf) -> Result<Command> {
-    let (root, bins) = (repo::root()?, repo::target()?.join("release"));
+    let (root, bins) = (repo::root()?, repo::programs()?);
     let mut demo = Command::new(bins.join("edgeflow_demo"));
     demo.arg("--bin-dir").arg(&bins).arg("--onnxruntime").arg(onnxruntime);
     demo.arg("--models-dir").arg(root.join("sim/models")).arg("--data-file").arg(root.join("sim/data/digits.csv"));

@@ -287,7 +287,7 @@ impl Drop for Node<'_> {
 }
 
 fn built(program: &str) -> Result<PathBuf> {
-    let path = repo::target()?.join("release").join(program);
+    let path = repo::programs()?.join(program);
     if !Path::new(&path).is_file() {
         bail!("{} is not built", path.display());
     }

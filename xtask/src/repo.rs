@@ -24,6 +24,11 @@ pub(crate) fn target() -> Result<PathBuf> {
     }
 }
 
+/// What `cargo build` leaves there: the `dev` profile, which the demo and the tests share.
+pub(crate) fn programs() -> Result<PathBuf> {
+    Ok(target()?.join("debug"))
+}
+
 /// Where fetched things live: ONNX Runtime, Node, the Python environment, tools.
 pub(crate) fn fetched() -> Result<PathBuf> {
     Ok(target()?.join("edgeflow"))

@@ -31,7 +31,7 @@ pub(crate) fn prepared() -> Result<Command> {
         eprintln!("{error:#}");
     }
     demo::build_programs()?;
-    let bins = repo::target()?.join("release");
+    let bins = repo::programs()?;
     let mut engine = Command::new(bins.join("edgeflow_faults"));
     engine.arg("--bin-dir").arg(&bins);
     Ok(engine)

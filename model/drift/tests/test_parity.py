@@ -25,7 +25,7 @@ from evidently.legacy.core import ColumnType
 from scipy import special, stats
 from scipy.spatial.distance import jensenshannon
 
-PROGRAM = Path(os.environ.get("EDGEFLOW_DRIFT_STATISTICS", Path(__file__).parents[3] / "target/release/examples/statistics"))
+PROGRAM = Path(os.environ.get("EDGEFLOW_DRIFT_STATISTICS", Path(__file__).parents[3] / "target/debug/examples/statistics"))
 
 
 def ask(baseline, window, categories=False, chances=()):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-PROGRAM = Path(os.environ.get("EDGEFLOW_GATE_COMPARISON", Path(__file__).parents[3] / "target/release/examples/comparison"))
+PROGRAM = Path(os.environ.get("EDGEFLOW_GATE_COMPARISON", Path(__file__).parents[3] / "target/debug/examples/comparison"))
 
 
 def ask(updated, others, paired=False, measure="amount", bound=0.0, frames=1):

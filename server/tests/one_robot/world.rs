@@ -105,7 +105,7 @@ impl World {
         }
         let programs = [launch.inference_node("robot-1"), bridge];
         for program in &programs {
-            assert!(program.path.exists(), "{} is not built: cargo build --release --workspace --bins", program.path.display());
+            assert!(program.path.exists(), "{} is not built: cargo build --workspace --bins", program.path.display());
         }
 
         let context = Context::builder().router(router.addr()).build().unwrap();

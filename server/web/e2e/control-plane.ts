@@ -39,9 +39,9 @@ export class ControlPlane {
   }
 
   static async start(): Promise<ControlPlane> {
-    const bins = process.env.EDGEFLOW_BIN_DIR ?? path.join(ROOT, 'target/release');
+    const bins = process.env.EDGEFLOW_BIN_DIR ?? path.join(ROOT, 'target/debug');
     const program = path.join(bins, 'edgeflow-server');
-    if (!existsSync(program)) throw new Error(`${program} is not there: build it (cargo build --release --workspace --bins), or set EDGEFLOW_BIN_DIR`);
+    if (!existsSync(program)) throw new Error(`${program} is not there: build it (cargo build --workspace --bins), or set EDGEFLOW_BIN_DIR`);
     const folder = mkdtempSync(path.join(tmpdir(), 'edgeflow-e2e-'));
     const child = spawn(program, ['--data-dir', folder, '--listen', '127.0.0.1:0', '--mqtt-listen', '127.0.0.1:0'], {
       env: { ...process.env, EDGEFLOW_ADMIN_TOKEN: TOKEN },

@@ -143,7 +143,7 @@ impl Ros {
         if let Some(only) = only {
             tests.args(["-k", only]);
         }
-        let status = tests.env("EDGEFLOW_BIN_DIR", repo::target()?.join("release")).status()?;
+        let status = tests.env("EDGEFLOW_BIN_DIR", repo::programs()?).status()?;
         reports::counted(&report, status.success())
     }
 

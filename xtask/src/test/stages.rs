@@ -73,7 +73,7 @@ fn web() -> Result<Counts> {
 }
 
 fn lint() -> Result<Counts> {
-    repo::run(repo::cargo()?.args(["clippy", "--release", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    repo::run(repo::cargo()?.args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     Ok(Counts::ONE)
 }
 
@@ -85,7 +85,7 @@ fn rust() -> Result<Counts> {
     let report = repo::target()?.join("nextest/default/junit.xml");
     let _ = fs::remove_file(&report);
     let status = repo::without_own_package(repo::command(nextest)?)?
-        .args(["nextest", "run", "--cargo-profile", "release", "--workspace", "--no-fail-fast", "--status-level", "slow"])
+        .args(["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "slow"])
         .env("ORT_DYLIB_PATH", onnxruntime)
         .status()?;
     counted(&report, status.success())
@@ -124,7 +124,7 @@ fn python_tests() -> Result<Counts> {
     // `edgeflow doctor` is shown clocks that are wrong.
     debian::ensure(&["faketime"], "faketime")?;
     demo::build_programs()?;
-    repo::run(repo::cargo()?.args(["build", "--release", "--workspace", "--example", "statistics", "--example", "comparison"]))?;
+    repo::run(repo::cargo()?.args(["build", "--workspace", "--example", "statistics", "--example", "comparison"]))?;
     let report = fresh("python")?;
     let status = repo::command(python)?
         .args([
@@ -144,11 +144,11 @@ fn python_tests() -> Result<Counts> {
             "cli/tests",
         ])
         .arg(format!("--junitxml={}", report.display()))
-        .env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"))
+        .env("EDGEFLOW_BIN_DIR", repo::programs()?)
         .env("ORT_DYLIB_PATH", wheel::onnxruntime()?)
-        .env("EDGEFLOW_DRIFT_STATISTICS", repo::target()?.join("release/examples/statistics"))
-        .env("EDGEFLOW_GATE_COMPARISON", repo::target()?.join("release/examples/comparison"))
-        .env("EDGEFLOW_RENDER_FRAMES", repo::target()?.join("release/render_frames"))
+        .env("EDGEFLOW_DRIFT_STATISTICS", repo::programs()?.join("examples/statistics"))
+        .env("EDGEFLOW_GATE_COMPARISON", repo::programs()?.join("examples/comparison"))
+        .env("EDGEFLOW_RENDER_FRAMES", repo::programs()?.join("render_frames"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()?;
     counted(&report, status.success())
@@ -175,7 +175,7 @@ fn story() -> Result<Counts> {
     browser.args(["run", "--silent", "e2e"]);
     browser.env("EDGEFLOW_URL", format!("http://127.0.0.1:{port}")).env("EDGEFLOW_TOKEN", &token).env("EDGEFLOW_JUNIT", &junit);
     browser.env("EDGEFLOW_STORY_REPORT", &told).env("EDGEFLOW_SCREENSHOTS", folder.join("screenshots"));
-    browser.env("EDGEFLOW_BIN_DIR", repo::target()?.join("release"));
+    browser.env("EDGEFLOW_BIN_DIR", repo::programs()?);
     let browser = Running(browser.spawn().context("could not start the browser test")?).wait(STORY_LIMIT)?;
 
     demo.interrupt()?;

@@ -156,7 +156,7 @@ struct Live {
 fn edgeflow(world: &World, desk: &Graph, arguments: &[&str]) -> Command {
     // Beside this test, where cargo puts the programs of the workspace.
     let path = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("edgeflow");
-    assert!(path.exists(), "{} is not built: cargo build --release --workspace --bin edgeflow", path.display());
+    assert!(path.exists(), "{} is not built: cargo build --workspace --bin edgeflow", path.display());
     let mut command = Command::new(path);
     command.arg("live").args(arguments).env("EDGEFLOW_URL", &world.server.base).env("EDGEFLOW_TOKEN", crate::common::TOKEN);
     command.env("EDGEFLOW_ROS_ROUTER", desk.router.addr().to_string()).env_remove("RUST_LOG");
