@@ -16,6 +16,8 @@ pub(crate) struct Counts {
 pub(crate) struct Failure {
     pub(crate) test: String,
     pub(crate) said: String,
+    /// It held when it was tried again, so it counts as passed and is a race to be found.
+    pub(crate) held_again: bool,
 }
 
 impl Counts {
@@ -32,14 +34,17 @@ impl Counts {
         let document = roxmltree::Document::parse(xml)?;
         let (mut counts, mut failures) = (Counts::default(), Vec::new());
         for case in document.descendants().filter(|node| node.has_tag_name("testcase")) {
-            let failed = case.children().find(|child| child.has_tag_name("failure") || child.has_tag_name("error"));
-            if let Some(failed) = failed {
-                counts.failed += 1;
+            let first = |tags: &[&str]| case.children().find(|child| tags.iter().any(|tag| child.has_tag_name(*tag)));
+            let failed = first(&["failure", "error"]);
+            if let Some(told) = failed.or_else(|| first(&["flakyFailure", "flakyError"])) {
                 let name = [case.attribute("classname"), case.attribute("name")];
-                let said = [failed.attribute("message"), failed.text()];
+                let said = [told.attribute("message"), told.text()];
                 let all = |parts: [Option<&str>; 2], between: &str| parts.into_iter().flatten().collect::<Vec<_>>().join(between);
-                failures.push(Failure { test: all(name, " "), said: all(said, "\n") });
-            } else if case.children().any(|child| child.has_tag_name("skipped")) {
+                failures.push(Failure { test: all(name, " "), said: all(said, "\n"), held_again: failed.is_none() });
+            }
+            if failed.is_some() {
+                counts.failed += 1;
+            } else if first(&["skipped"]).is_some() {
                 counts.skipped += 1;
             } else {
                 counts.passed += 1;
@@ -77,9 +82,11 @@ mod tests {
     #[test]
     fn cases_are_counted_by_what_they_hold() {
         let xml = r#"<testsuites><testsuite name="a"><testcase name="1"/><testcase classname="a" name="2"><failure message="x">y</failure></testcase>
-            <testcase name="3"><skipped/></testcase></testsuite><testsuite><testcase name="4"><system-out/></testcase></testsuite></testsuites>"#;
-        let failure = Failure { test: "a 2".into(), said: "x\ny".into() };
-        assert_eq!(Counts::of_xml(xml).unwrap(), (Counts { passed: 2, failed: 1, skipped: 1 }, vec![failure]));
+            <testcase name="3"><skipped/></testcase></testsuite><testsuite><testcase name="4"><system-out/></testcase>
+            <testcase name="5"><flakyFailure message="once"/></testcase></testsuite></testsuites>"#;
+        let failed = Failure { test: "a 2".into(), said: "x\ny".into(), held_again: false };
+        let flaky = Failure { test: "5".into(), said: "once".into(), held_again: true };
+        assert_eq!(Counts::of_xml(xml).unwrap(), (Counts { passed: 3, failed: 1, skipped: 1 }, vec![failed, flaky]));
     }
 
     #[test]

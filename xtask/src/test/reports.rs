@@ -35,13 +35,14 @@ pub(super) fn counted(report: &Path, succeeded: bool) -> Result<Counts> {
     Ok(counts)
 }
 
-/// What failed in all the stages, for the end of the output: the stages that follow bury it.
+/// What failed in all the stages, if only once, for the end of the output: the stages that follow bury it.
 pub(super) fn failures() -> String {
     let failures = FAILURES.lock().unwrap_or_else(PoisonError::into_inner);
-    let tell = |Failure { test, said }: &Failure| {
+    let tell = |Failure { test, said, held_again }: &Failure| {
+        let how = if *held_again { "flaky, held when tried again" } else { "failed" };
         let lines: Vec<&str> = said.lines().collect();
         let last: String = lines.iter().skip(lines.len().saturating_sub(SAID_LINES)).map(|line| format!("    {line}\n")).collect();
-        format!("failed: {test}\n{last}")
+        format!("{how}: {test}\n{last}")
     };
     failures.iter().map(tell).collect()
 }

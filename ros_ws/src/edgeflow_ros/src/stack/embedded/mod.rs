@@ -6,6 +6,7 @@
 
 mod client;
 mod codec;
+mod latched;
 mod log;
 mod raw;
 mod typed;

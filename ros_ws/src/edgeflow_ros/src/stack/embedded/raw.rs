@@ -3,7 +3,7 @@
 use super::{Node, client::RawClient, codec::ENCAPSULATION, quality};
 use crate::{
     error::{Error, Result},
-    qos::QosProfile,
+    qos::{Durability, QosProfile},
     queue::Inbox,
     registry::{ServiceDescription, TypeDescription},
 };
@@ -19,6 +19,7 @@ use hiroz::{
 use hiroz_cdr::{CdrBuffer, CdrDeserialize, CdrReader, CdrSerialize, CdrSerializedSize, CdrWriter};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
+use zenoh::sample::Sample;
 
 /// The body of a message, without encapsulation.
 pub(super) struct Raw(pub(super) Vec<u8>);
@@ -68,6 +69,12 @@ pub(crate) struct Subscription {
     _inner: Box<dyn Send + Sync>,
 }
 
+impl Subscription {
+    pub(super) fn new(inner: impl Send + Sync + 'static) -> Self {
+        Self { _inner: Box::new(inner) }
+    }
+}
+
 impl Node {
     pub(crate) fn raw_publisher(&self, topic: &str, name: &str, hash: &str, qos: QosProfile) -> Result<RawPublisher> {
         let builder = self.0.create_pub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos));
@@ -88,9 +95,17 @@ impl Node {
         S: for<'a> ZDeserializer<Input<'a> = &'a [u8]> + 'static,
         ZSub<Raw, (), S>: Send + Sync,
     {
-        let builder = self.0.create_sub_impl::<Raw>(topic, Some(type_info(name, hash)?)).with_qos(quality(qos)).with_serdes::<S>();
-        let inner = builder.build_with_callback(deliver).map_err(|e| Error::stack(format!("subscribe {topic}"), e))?;
-        Ok(Subscription { _inner: Box::new(inner) })
+        let (type_info, fail) = (type_info(name, hash)?, |e| Error::stack(format!("subscribe {topic}"), e));
+        if qos.durability == Durability::TransientLocal {
+            let of = topic.to_owned();
+            let read = move |sample: Sample| match S::deserialize(&sample.payload().to_bytes()) {
+                Ok(message) => deliver(message),
+                Err(error) => tracing::warn!(topic = %of, %error, "skipped a malformed message"),
+            };
+            return self.subscribe_latched(topic, type_info, qos, read).map_err(fail);
+        }
+        let builder = self.0.create_sub_impl::<Raw>(topic, Some(type_info)).with_qos(quality(qos)).with_serdes::<S>();
+        builder.build_with_callback(deliver).map(Subscription::new).map_err(fail)
     }
 
     pub(super) fn raw_service(&self, service: &str, name: &str, hash: &str) -> Result<BoxStream<'static, (Vec<u8>, RawReply)>> {
