@@ -166,6 +166,13 @@ async fn what_to_whom_and_how_comes_from_arguments_a_file_or_both() {
         assert!(planned.contains(line), "{line:?} is not in\n{planned}");
     }
     assert_eq!(plane.asked.lock().unwrap()[1]["query"], "dry_run=true");
+    for (share, targets) in
+        [(&["--percent", "10"][..], json!({ "percent": 10.0, "seed": "autumn" })), (&["--to", "robot-1"], json!({ "names": ["robot-1"] }))]
+    {
+        edgeflow(&url, &[&["start", "reader", "3", "--seed", "autumn"], share].concat()).await.ok();
+        let body = plane.asked.lock().unwrap().last().unwrap()["body"].clone();
+        assert_eq!((&body["targets"], &body["strategy"]["seed"]), (&targets, &json!("autumn")));
+    }
     for (arguments, reason) in [
         (&["start", "reader", "3"][..], "say which robots"),
         (&["start", "reader"], "give its version"),

@@ -3,7 +3,7 @@
 
 use crate::{
     common::evaluation,
-    world::{Bridge, Connection, PATIENCE, Proof, Way, World},
+    world::{Bridge, CUT, Connection, PATIENCE, Proof, Way, World},
 };
 use edgeflow_core::{Principal, TargetName};
 use edgeflow_identity::{Roots, Tunnel, client_config};
@@ -262,12 +262,12 @@ async fn a_revoked_robot_is_ignored_and_thrown_out_though_the_broker_lets_it_in(
     world.server.deploy("1", &["robot-1"]).await;
     assert_eq!(connection.desired().await.version.generation, 1);
     world.server.app.revoke_target(&Principal::administrator(), &TargetName::new("robot-1").unwrap()).await.unwrap();
-    timeout(Duration::from_secs(1), connection.down()).await.expect("still connected after a second");
+    timeout(CUT, connection.down()).await.expect("still connected");
     for _ in 0..3 {
         connection.up().await;
         let back = Instant::now();
         connection.put(encode(&Upstream::Batch(robot.append(Class::Event, vec![evaluation("sha256:aa", 0.5)]))).unwrap());
-        timeout(Duration::from_secs(1), connection.down()).await.unwrap_or_else(|_| panic!("in for {:?}", back.elapsed()));
+        timeout(CUT, connection.down()).await.unwrap_or_else(|_| panic!("in for {:?}", back.elapsed()));
     }
     assert_eq!(metrics.robots(), 0);
     drop(connection);

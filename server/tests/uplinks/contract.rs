@@ -2,7 +2,7 @@
 
 use crate::{
     common::{Robot, answer, evaluation},
-    world::{Bridge, Connection, PATIENCE, Way, World},
+    world::{Bridge, CUT, Connection, PATIENCE, Way, World},
 };
 use edgeflow_wire::{
     Ack, AckOutcome, Class, ClassPosition, CommandOutcome, CommandStatusBody, EntryBody, FaultBody, Hello, LogAck, MAX_DOCUMENT_BYTES,
@@ -158,8 +158,8 @@ pub(crate) async fn revoked(way: Way) {
     connection.say(Upstream::Batch(first)).await;
     let (status, body) = crate::common::answer(world.server.request(Method::DELETE, "/targets/robot-1")).await;
     assert_eq!(status, StatusCode::NO_CONTENT, "{body}");
-    let cut = tokio::time::timeout(Duration::from_secs(1), connection.down()).await;
-    cut.expect("a revoked robot was still connected after a second");
+    let cut = tokio::time::timeout(CUT, connection.down()).await;
+    cut.unwrap_or_else(|_| panic!("a revoked robot was still connected after {CUT:?}"));
     let second = robot.append(Class::Event, bodies(1));
     assert!(!connection.put(edgeflow_wire::encode(&Upstream::Batch(second)).unwrap()));
     assert!(!connection.comes_up(Duration::from_secs(1)).await, "a revoked robot came back");

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a revoked robot may still be connected: a second, and what a machine that does ten other things adds to it.
+pub(crate) const CUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {

@@ -34,6 +34,9 @@ pub struct Rollout {
     pub version: String,
     /// `succeeded`, `rolled_back`, ...
     pub state: String,
+    /// What was mixed into the hash by which its stages take robots.
+    #[serde(default)]
+    pub seed: String,
     /// Stage by stage.
     pub stages: Vec<RolloutStage>,
     /// What its gates said last, with the numbers they saw.
@@ -47,6 +50,12 @@ pub struct RolloutStage {
     pub name: String,
     /// `waiting`, `passed` or `failed`.
     pub state: String,
+    /// What it was to take: `count 1`, `percent 50`, `rest`.
+    #[serde(default)]
+    pub takes: String,
+    /// Its robots, by name.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Phase of robots to how many of the stage are in it.
     pub robots: BTreeMap<String, usize>,
     /// How long it took; none when it never began.
@@ -183,9 +192,12 @@ mod tests {
                 model: "label-reader".into(),
                 version: "3".into(),
                 state: "rolled_back".into(),
+                seed: "word".into(),
                 stages: vec![RolloutStage {
                     name: "canary".into(),
                     state: "failed".into(),
+                    takes: "count 1".into(),
+                    names: vec!["robot-1".into()],
                     robots: BTreeMap::from([("rolled_back".into(), 1)]),
                     seconds: Some(16.5),
                 }],
@@ -209,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_shape_is_the_one_that_was_promised() {
-        let expected = r#"{"first_inference_s":4.25,"steps":[{"name":"robots come online","ok":true,"detail":"3 of 3 after 1.2 s"}],"models":[{"name":"label-reader","version":"1","digest":"sha256:00","accuracy":0.75,"samples":612}],"robots":[{"name":"robot-1","online":true,"running_digest":"sha256:00","frames_in":2,"results_out":2,"swap_gap_ms_max":0.125,"drift":{"flagged":false,"max_psi":0.5,"windows":3},"entries":{"produced":9,"stored":9,"duplicated":0,"missing":0,"lost_recorded":0}}],"rollouts":[{"id":"1","model":"label-reader","version":"3","state":"rolled_back","stages":[{"name":"canary","state":"failed","robots":{"rolled_back":1},"seconds":16.5}],"evidence":[{"stage":"canary","gate":"accuracy","verdict":"fail","reason":"too low","metric":"accuracy","threshold":0.9,"p_value":null,"updated":{"accuracy":{"n":320,"robots":1,"mean":0.375}},"before":{},"rest":{}}]}]}"#;
+        let expected = r#"{"first_inference_s":4.25,"steps":[{"name":"robots come online","ok":true,"detail":"3 of 3 after 1.2 s"}],"models":[{"name":"label-reader","version":"1","digest":"sha256:00","accuracy":0.75,"samples":612}],"robots":[{"name":"robot-1","online":true,"running_digest":"sha256:00","frames_in":2,"results_out":2,"swap_gap_ms_max":0.125,"drift":{"flagged":false,"max_psi":0.5,"windows":3},"entries":{"produced":9,"stored":9,"duplicated":0,"missing":0,"lost_recorded":0}}],"rollouts":[{"id":"1","model":"label-reader","version":"3","state":"rolled_back","seed":"word","stages":[{"name":"canary","state":"failed","takes":"count 1","names":["robot-1"],"robots":{"rolled_back":1},"seconds":16.5}],"evidence":[{"stage":"canary","gate":"accuracy","verdict":"fail","reason":"too low","metric":"accuracy","threshold":0.9,"p_value":null,"updated":{"accuracy":{"n":320,"robots":1,"mean":0.375}},"before":{},"rest":{}}]}]}"#;
         assert_eq!(serde_json::to_string(&report()).unwrap(), expected);
         assert_eq!(serde_json::from_str::<Report>(expected).unwrap(), report());
     }

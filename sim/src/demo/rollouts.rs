@@ -100,6 +100,8 @@ pub struct Happened {
 pub struct Cell {
     /// Its name.
     pub target: String,
+    /// Its stage, an index.
+    pub stage: usize,
     /// `pending`, `updating`, `updated`, `deferred`, `failed`, ...
     pub phase: String,
     /// Why it waits, failed or was skipped.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::DemoError;
 use super::control_plane::Version;
 use super::report;
-use super::rollouts::{Evidence, Numbers, Rollout};
+use super::rollouts::{Cell, Evidence, Numbers, Rollout};
 use super::stage::Stage;
-use super::story::{OFFLINE, away, converged_again, register};
+use super::story::{DRIFTING, OFFLINE, away, converged_again, register};
 use super::terminal::table;
 use super::wait::{Look, until};
 
@@ -44,27 +44,33 @@ fn half_gates() -> Value {
     ])
 }
 
-/// Robots of the second stage: as many as make half of all with the canary. By name, because a share takes those with the lowest hashes
-/// of their names, which would be the robot that is away: nothing could be learnt from it.
-fn half(stage: &Stage<'_>) -> Vec<String> {
-    let wanted = stage.robots.len().div_ceil(2) - 1;
-    here(stage).into_iter().filter(|name| *name != stage.robots[CANARY].name).take(wanted).collect()
-}
+/// What is mixed into the hash by which stages take robots. By their names alone robot-3 would go first, which is away in this part of
+/// the story: nothing could be learnt from it. With this word robot-1 goes first, and robot-2, whose camera is not what it was, is of the
+/// first half and robot-3 of the last, however many robots there are.
+const SEED: &str = "demo-216";
 
-fn spec(version: &Version, canary: &str, half: &[String], description: &str) -> Value {
+fn spec(version: &Version, description: &str) -> Value {
     json!({
         "release": { "kind": "model", "name": version.model, "version": version.version },
         "strategy": {
             "stages": [
-                { "name": "canary", "names": [canary], "soak_s": SOAK_S, "gates": canary_gates() },
-                { "name": "half", "names": half, "soak_s": SOAK_S, "gates": half_gates() },
+                { "name": "canary", "count": 1, "soak_s": SOAK_S, "gates": canary_gates() },
+                { "name": "half", "percent": 50, "soak_s": SOAK_S, "gates": half_gates() },
                 // Whoever is left may be away.
                 { "name": "all", "rest": true, "gates": [] },
             ],
+            "seed": SEED,
             "deadline_s": 60,
         },
         "description": description,
     })
+}
+
+/// What a stage of [`spec`] takes: `percent 50`.
+fn takes(spec: &Value, index: usize) -> String {
+    let stage = &spec["strategy"]["stages"][index];
+    let amount = ["count", "percent"].into_iter().find_map(|key| Some(format!("{key} {}", stage.get(key)?)));
+    amount.unwrap_or_else(|| "rest".to_owned())
 }
 
 /// v2 goes out once more, to one robot, to half, to all, while one of them is away.
@@ -75,7 +81,11 @@ pub(crate) async fn good(stage: &mut Stage<'_>, version: &Version) -> Result<(()
         return Err(DemoError::NotHeld(told(&rollout)));
     }
     judged(&rollout, &["canary", "half"])?;
-    let offline = stage.robots[OFFLINE].name.clone();
+    let [canary, drifting, offline] = [CANARY, DRIFTING, OFFLINE].map(|index| stage.robots[index].name.clone());
+    let robots = |name: &str| names(stage, name);
+    if robots("canary") != [canary.as_str()] || !robots("half").contains(&drifting) || !robots("all").contains(&offline) {
+        return Err(DemoError::NotHeld(format!("its stages took {:?}, {:?}, {:?}", robots("canary"), robots("half"), robots("all"))));
+    }
     let cells = stage.control_plane.rollout_robots(&rollout.id).await?;
     if let Some(cell) = cells.iter().find(|cell| cell.phase != if cell.target == offline { "deferred" } else { "updated" }) {
         return Err(DemoError::NotHeld(format!("{} is {} {}", cell.target, cell.phase, cell.reason)));
@@ -85,14 +95,19 @@ pub(crate) async fn good(stage: &mut Stage<'_>, version: &Version) -> Result<(()
         rollout.plan.iter().map(|stage| format!("{} {}", stage.name, seconds(stage.began_us, stage.ended_us))).collect();
     let read = |name| accuracy(&rollout, name).map_or_else(|| "nothing".to_owned(), |(now, before)| after(now, before));
     let detail = format!(
-        "{}; as canary {} read {}; in half {} read {}; {offline} is away, told, and not waited for",
+        "{}; as canary {canary} read {}; in half {} read {}; {offline} is away, told, and not waited for",
         stages.join(", "),
-        stage.robots[CANARY].name,
         read("canary"),
-        half(stage).join(" and "),
+        robots("half").join(" and "),
         read("half"),
     );
     Ok(((), detail))
+}
+
+/// Robots of a stage of the newest rollout.
+fn names<'a>(stage: &'a Stage<'_>, name: &str) -> &'a [String] {
+    let stages = stage.tale.report.rollouts.last().map(|rollout| rollout.stages.as_slice()).unwrap_or_default();
+    stages.iter().find(|stage| stage.name == name).map(|stage| stage.names.as_slice()).unwrap_or_default()
 }
 
 /// Whether the gates of these stages passed on enough samples, each of them.
@@ -169,7 +184,8 @@ pub(crate) async fn both_ends(stage: &mut Stage<'_>, good: &Version, bad: &Versi
 
 /// Asks for a rollout, waits until it ended, notes it in the report.
 async fn roll_out(stage: &mut Stage<'_>, version: &Version, description: &str) -> Result<Rollout, DemoError> {
-    let asked = stage.control_plane.roll_out(&spec(version, &stage.robots[CANARY].name, &half(stage), description)).await?;
+    let spec = spec(version, description);
+    let asked = stage.control_plane.roll_out(&spec).await?;
     let ended = until(
         &format!("the rollout of {} {} to end", version.model, version.version),
         ROLLOUT,
@@ -180,22 +196,22 @@ async fn roll_out(stage: &mut Stage<'_>, version: &Version, description: &str) -
         },
     )
     .await;
-    let rollout = match ended {
-        Ok(rollout) => rollout,
-        Err(error) => {
-            let rollout = stage.control_plane.rollout(&asked.id).await?;
-            stage.tale.report.rollouts.push(row(version, &rollout));
-            return Err(error);
-        }
+    // One that did not end is in the report, too.
+    let (rollout, error) = match ended {
+        Ok(rollout) => (rollout, None),
+        Err(error) => (stage.control_plane.rollout(&asked.id).await?, Some(error)),
     };
-    stage.tale.report.rollouts.push(row(version, &rollout));
-    Ok(rollout)
+    let cells = stage.control_plane.rollout_robots(&rollout.id).await?;
+    stage.tale.report.rollouts.push(row(version, &spec, &rollout, &cells));
+    error.map_or(Ok(rollout), Err)
 }
 
-fn row(version: &Version, rollout: &Rollout) -> report::Rollout {
-    let stages = rollout.plan.iter().map(|stage| report::RolloutStage {
+fn row(version: &Version, spec: &Value, rollout: &Rollout, cells: &[Cell]) -> report::Rollout {
+    let stages = rollout.plan.iter().enumerate().map(|(index, stage)| report::RolloutStage {
         name: stage.name.clone(),
         state: stage.state.clone(),
+        takes: takes(spec, index),
+        names: cells.iter().filter(|cell| cell.stage == index).map(|cell| cell.target.clone()).collect(),
         robots: stage.robots.clone(),
         seconds: stage.began_us.zip(stage.ended_us).map(|(began, ended)| (ended - began) as f64 * 1e-6),
     });
@@ -206,6 +222,7 @@ fn row(version: &Version, rollout: &Rollout) -> report::Rollout {
         model: version.model.clone(),
         version: version.version.clone(),
         state: rollout.phase.clone(),
+        seed: SEED.to_owned(),
         stages: stages.collect(),
         evidence: evidence.collect(),
     }
@@ -265,4 +282,35 @@ fn evidence_row(seen: &report::RolloutEvidence) -> Vec<String> {
 /// A share in per cent, anything else as it is.
 fn figure(metric: &str, value: f64) -> String {
     if metric == "accuracy" { format!("{:.1} %", 100.0 * value) } else { format!("{value:.2}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use edgeflow_core::{TargetName, rollout};
+    use std::collections::BTreeSet;
+
+    /// By the control plane's own planner.
+    #[test]
+    fn with_its_seed_every_fleet_goes_in_the_order_of_the_story() {
+        let version = Version { model: "label-reader".into(), version: "2".into(), digest: String::new() };
+        let spec = spec(&version, "");
+        assert_eq!([0, 1, 2].map(|index| takes(&spec, index)), ["count 1", "percent 50", "rest"]);
+        let spec: rollout::RolloutSpec = serde_json::from_value(spec).unwrap();
+        rollout::check(&spec).unwrap();
+        for robots in 3..=32 {
+            let candidate = |number| rollout::Candidate {
+                target: TargetName::new(format!("robot-{number}")).unwrap(),
+                labels: BTreeMap::new(),
+                groups: BTreeSet::new(),
+            };
+            let plan = rollout::plan(&spec, &(1..=robots).map(candidate).collect::<Vec<_>>()).unwrap();
+            let stage_of = |index: usize| {
+                let name = format!("robot-{}", index + 1);
+                plan.robots.iter().find(|(robot, _)| robot.as_str() == name).map(|(_, stage)| *stage)
+            };
+            assert_eq!([CANARY, DRIFTING, OFFLINE].map(stage_of), [Some(0), Some(1), Some(2)], "{robots} robots");
+            assert_eq!(plan.stages.iter().map(|stage| stage.robots).collect::<Vec<_>>(), [1, robots.div_ceil(2) - 1, robots / 2]);
+        }
+    }
 }

@@ -33,7 +33,7 @@ const DRIFTED: View = View { exposure: 0.55, blur_px: 2.0 };
 const HELD_BACK: u64 = 10;
 
 /// Index of the robot whose camera drifts.
-const DRIFTING: usize = 1;
+pub(crate) const DRIFTING: usize = 1;
 
 /// Index of the robot that loses its uplink.
 pub(crate) const OFFLINE: usize = 2;

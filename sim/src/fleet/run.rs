@@ -93,9 +93,14 @@ pub struct Outcome {
 pub async fn go(plan: &Plan, tell: impl Fn(&str)) -> Result<Outcome, FleetError> {
     let logs = plan.data_dir.join("logs");
     std::fs::create_dir_all(&logs).map_err(|source| FleetError::Folder { path: logs.clone(), source })?;
+    let began = Instant::now();
     let mut server = start_server(plan, &logs).await?;
+    tell(&format!("the control plane is up after {:.1} s", began.elapsed().as_secs_f64()));
     let outcome = with_server(plan, &mut server, &tell).await;
+    let ended = Instant::now();
     server.stop().await;
+    let (stopped, all) = (ended.elapsed().as_secs_f64(), began.elapsed().as_secs_f64());
+    tell(&format!("the control plane has stopped after {stopped:.1} s; {all:.1} s in all"));
     outcome
 }
 
@@ -131,10 +136,12 @@ async fn with_server(plan: &Plan, server: &mut Server, tell: &impl Fn(&str)) -> 
     let robots = plan.crew.robots as u64;
     tell(&format!("{robots} robots are let in after {:.1} s", began.elapsed().as_secs_f64()));
     wait("every robot to be here", CATCH_UP, async || Ok(seen(fleet.met(), robots))).await?;
+    tell(&format!("every robot is here after {:.1} s", began.elapsed().as_secs_f64()));
     let deployment_s = deploy(&plane, &fleet, &old).await?;
     tell(&format!("every robot serves v1, {deployment_s:.1} s after a plain deployment"));
 
     fleet.put_on_trial(&new.digest);
+    let left = Instant::now();
     fleet.leave();
     let here = robots - fleet.sometimes_away() as u64;
     wait("those who are away to be missed", CATCH_UP, async || {
@@ -143,6 +150,7 @@ async fn with_server(plan: &Plan, server: &mut Server, tell: &impl Fn(&str)) -> 
         Ok(connected.filter(|connected| *connected <= here).map_or(Err(format!("{connected:?} are here, not {here}")), Ok))
     })
     .await?;
+    tell(&format!("those who are away are missed after {:.1} s", left.elapsed().as_secs_f64()));
     fleet.let_return();
     let bundles = Bundles { new: &new.digest, old: &old.digest };
     let (mut outcome, plane) = roll_out(plan, server, &fleet, &new, tell).await?;

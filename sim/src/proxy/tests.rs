@@ -94,9 +94,10 @@ async fn a_cut_link_refuses_new_connections_until_it_is_restored() {
 
 #[tokio::test]
 async fn an_upstream_that_is_down_is_a_refused_connection_and_not_the_end_of_the_proxy() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = taken.local_addr().unwrap();
-    drop(taken);
+    // Held, so that nobody else takes it, and never listened on.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let link = Link::new();
     let proxy = Proxy::start(address.to_string(), &link).await.unwrap();
     let mut first = TcpStream::connect(proxy.local_addr()).await.unwrap();

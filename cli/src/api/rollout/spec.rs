@@ -38,6 +38,9 @@ pub(crate) struct What {
     /// Of these a share, always the same robots, 0 to 100.
     #[arg(long)]
     percent: Option<f64>,
+    /// Any word: other robots make up the share, and other robots go first; the same word, the same robots.
+    #[arg(long, value_name = "WORD")]
+    seed: Option<String>,
     /// Never these robots.
     #[arg(long, value_name = "ROBOTS", value_delimiter = ',')]
     exclude: Vec<String>,
@@ -120,6 +123,9 @@ impl What {
             };
         }
         self.select(&mut spec.targets)?;
+        if let Some(seed) = &self.seed {
+            spec.strategy.seed.clone_from(seed);
+        }
         if let Some(slot) = &self.slot {
             spec.slot.clone_from(slot);
         }
@@ -145,6 +151,9 @@ impl What {
         }
         targets.exclude.extend(self.exclude.iter().cloned());
         targets.percent = self.percent.or(targets.percent);
+        if let Some(seed) = self.seed.as_ref().filter(|_| targets.percent.is_some()) {
+            targets.seed.clone_from(seed);
+        }
         Ok(())
     }
 }

@@ -8,6 +8,8 @@ use crate::{CoreError, ModelName, SlotName, TargetName};
 const DAY_S: u64 = 86_400;
 /// Longest deadline of a robot, and longest wait for one that is busy, seconds.
 const MOST_WAIT_S: u64 = 7 * DAY_S;
+/// Longest seed, bytes.
+const MOST_SEED_BYTES: usize = 63;
 /// Longest soak time, seconds.
 const MOST_SOAK_S: u64 = 30 * DAY_S;
 
@@ -82,20 +84,37 @@ fn names(path: String, names: &BTreeSet<String>) -> Checked {
     names.iter().try_for_each(|name| TargetName::new(name.as_str()).map(drop).or_else(|error| bad(path.as_str(), error.to_string())))
 }
 
+fn seed(path: String, seed: &str) -> Checked {
+    if seed.len() <= MOST_SEED_BYTES {
+        Ok(())
+    } else {
+        bad(path, format!("it has {} bytes: at most {MOST_SEED_BYTES} are taken", seed.len()))
+    }
+}
+
 /// Checks a selector that stands at `path`.
 pub(super) fn check_selector(selector: &Selector, path: &str) -> Checked {
-    let Selector { names: named, groups: _, labels, percent: part, exclude } = selector;
+    let Selector { names: named, groups: _, labels, percent: part, seed: mixed_in, exclude } = selector;
     names(format!("{path}.names"), named)?;
     names(format!("{path}.exclude"), exclude)?;
     if let Some((key, _)) = labels.iter().find(|(_, values)| values.is_empty()) {
         return bad(format!("{path}.labels.{key}"), "no value is said, so no robot matches: write at least one, or take the key out");
     }
+    if !mixed_in.is_empty() && part.is_none() {
+        return bad(
+            format!("{path}.seed"),
+            "it goes with `percent` only: take it out, or write `strategy.seed` for another order of stages",
+        );
+    }
+    seed(format!("{path}.seed"), mixed_in)?;
     part.map_or(Ok(()), |part| percent(format!("{path}.percent"), part))
 }
 
 fn check_strategy(strategy: &Strategy) -> Checked {
-    let Strategy { stages, max_unavailable, max_concurrent, max_failed, deadline_s, defer_offline: _, windows, robots } = strategy;
+    let Strategy { stages, seed: mixed_in, max_unavailable, max_concurrent, max_failed, deadline_s, defer_offline: _, windows, robots } =
+        strategy;
     check_stages(stages)?;
+    seed("strategy.seed".to_owned(), mixed_in)?;
     let none = match max_unavailable {
         Amount::Count(count) => *count == 0,
         Amount::Percent(part) => *part <= 0.0,

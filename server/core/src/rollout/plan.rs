@@ -1,5 +1,5 @@
 //! Which robots a rollout takes, and in which stage. The same robots each time: where a share of them is taken, it is those with the
-//! lowest SHA-256 of their name, so that the robots of 10 % are among those of 20 %.
+//! lowest SHA-256 of their name, so that the robots of 10 % are among those of 20 %. A seed makes it other robots, in the same manner.
 
 use edgeflow_bundle::Digest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,9 +29,13 @@ pub struct Plan {
     pub left_out: Vec<(TargetName, String)>,
 }
 
-/// Place of a robot in the order in which shares are taken.
-fn place(target: &TargetName) -> [u8; 32] {
-    *Digest::of(target.as_str().as_bytes()).as_bytes()
+/// Place of a robot in the order in which shares are taken: the SHA-256 of its name, or of `seed/name`. What is hashed is a promise: a
+/// change would move every canary.
+fn place(seed: &str, target: &TargetName) -> [u8; 32] {
+    if seed.is_empty() {
+        return *Digest::of(target.as_str().as_bytes()).as_bytes();
+    }
+    *Digest::of(format!("{seed}/{target}").as_bytes()).as_bytes()
 }
 
 fn bad<T>(path: impl Into<String>, reason: impl Into<String>) -> Result<T, CoreError> {
@@ -46,7 +50,7 @@ impl Candidate {
 }
 
 fn taken<'a>(selector: &Selector, fleet: &'a [Candidate]) -> Vec<&'a Candidate> {
-    let Selector { names, groups, labels, percent, exclude } = selector;
+    let Selector { names, groups, labels, percent, seed, exclude } = selector;
     let all = names.is_empty() && groups.is_empty() && labels.is_empty();
     let takes = |robot: &&Candidate| {
         all || names.contains(robot.target.as_str())
@@ -55,7 +59,7 @@ fn taken<'a>(selector: &Selector, fleet: &'a [Candidate]) -> Vec<&'a Candidate> 
     };
     let mut robots: Vec<&Candidate> = fleet.iter().filter(takes).collect();
     if let Some(percent) = percent {
-        robots.sort_by_cached_key(|robot| place(&robot.target));
+        robots.sort_by_cached_key(|robot| place(seed, &robot.target));
         robots.truncate(share(*percent, robots.len()));
     }
     // After the share is taken: who is excluded makes no room for another.
@@ -91,7 +95,7 @@ pub fn plan(spec: &RolloutSpec, fleet: &[Candidate]) -> Result<Plan, CoreError> 
     }
     let whole = robots.len();
     let mut left = robots;
-    left.sort_by_cached_key(|robot| place(&robot.target));
+    left.sort_by_cached_key(|robot| place(&spec.strategy.seed, &robot.target));
     let mut plan = Plan { stages: Vec::new(), robots: Vec::with_capacity(whole), left_out: Vec::new() };
     for (index, stage) in spec.strategy.stages.iter().enumerate() {
         let path = format!("strategy.stages[{index}]");

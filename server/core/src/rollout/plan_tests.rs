@@ -1,3 +1,4 @@
+use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +61,50 @@ fn a_share_is_the_same_robots_each_time_and_grows() {
 
 /// `for r in $(seq -f r%03g 0 99); do echo "$(printf $r | sha256sum) $r"; done | sort`, the first three, by name.
 const THREE_OF_A_HUNDRED: [&str; 3] = ["r028", "r061", "r082"];
+
+/// The same of `printf %s second/$r`.
+const THREE_WITH_A_SEED: [&str; 3] = ["r003", "r017", "r092"];
+
+#[test]
+fn a_seed_makes_it_other_robots_and_the_same_ones_each_time() {
+    assert_eq!(select(json!({ "percent": 3, "seed": "second" }), 100), THREE_WITH_A_SEED);
+    assert_eq!(select(json!({ "percent": 3, "seed": "" }), 100), THREE_OF_A_HUNDRED, "an empty one is none");
+    let stages = json!([{ "name": "three", "percent": 3 }, { "name": "all", "rest": true }]);
+    let first = |strategy: serde_json::Value| {
+        let plan = planned(json!({ "strategy": strategy }), 100);
+        plan.robots.iter().filter(|(_, stage)| *stage == 0).map(|(robot, _)| robot.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(first(json!({ "stages": stages })), THREE_OF_A_HUNDRED);
+    assert_eq!(first(json!({ "stages": stages, "seed": "" })), THREE_OF_A_HUNDRED);
+    assert_eq!(first(json!({ "stages": stages, "seed": "second" })), THREE_WITH_A_SEED);
+    // Who is in the rollout is one thing, who goes first another.
+    let tenth = |strategy| planned(json!({ "targets": { "percent": 10 }, "strategy": strategy }), 100);
+    let robots = |plan: Plan| plan.robots.into_iter().map(|(robot, _)| robot).collect::<Vec<_>>();
+    assert_eq!(robots(tenth(json!({ "seed": "second" }))), robots(tenth(json!({}))));
+}
+
+proptest! {
+    #[test]
+    fn with_any_seed_less_is_a_part_of_more(seed in "\\PC{0,12}", robots in 0..60_usize, less in 0.0..=100.0f64, more in 0.0..=100.0f64) {
+        let (less, more) = (less.min(more), less.max(more));
+        let share_of = |percent: f64| select(json!({ "percent": percent, "seed": seed }), robots);
+        prop_assert_eq!(share_of(less).len(), share(less, robots));
+        prop_assert!(share_of(less).iter().all(|robot| share_of(more).contains(robot)));
+    }
+
+    #[test]
+    fn with_any_seed_every_robot_has_its_one_stage(seed in "\\PC{0,12}", robots in 1..60_usize, canaries in 1..4_u32, part in 1.0..=100.0f64) {
+        let stages = json!([{ "name": "canary", "count": canaries }, { "name": "part", "percent": part }, { "name": "all", "rest": true }]);
+        let with = |seed: &str| planned(json!({ "strategy": { "stages": stages, "seed": seed } }), robots);
+        let plan = with(&seed);
+        let (all, taken): (Vec<_>, Vec<_>) =
+            (fleet(robots).into_iter().map(|robot| robot.target).collect(), plan.robots.iter().map(|(robot, _)| robot.clone()).collect());
+        prop_assert_eq!(all, taken);
+        prop_assert!(plan.left_out.is_empty());
+        prop_assert_eq!(sizes(&plan), sizes(&with("")), "as many robots, whichever they are");
+        prop_assert_eq!(&plan, &with(&seed));
+    }
+}
 
 #[test]
 fn stages_take_what_earlier_ones_left() {
@@ -134,6 +179,9 @@ fn every_bad_spec_is_refused_with_its_place() {
         (json!({ "targets": { "exclude": ["A b"] } }), "targets.exclude"),
         (json!({ "targets": { "labels": { "site": [] } } }), "targets.labels.site"),
         (json!({ "targets": { "percent": 101 } }), "targets.percent"),
+        (json!({ "targets": { "seed": "s" } }), "targets.seed"),
+        (json!({ "targets": { "percent": 10, "seed": "s".repeat(64) } }), "targets.seed"),
+        (strategy("seed", json!("s".repeat(64))), "strategy.seed"),
         (stages(json!([])), "strategy.stages"),
         (stage(json!({ "name": "", "rest": true })), "strategy.stages[0].name"),
         (stage(json!({ "name": "a" })), "strategy.stages[0]"),
@@ -204,8 +252,8 @@ fn unknown_keys_and_words_are_refused_where_they_stand() {
 #[test]
 fn a_spec_reads_what_it_writes() {
     let spec = declared(json!({
-        "slot": "map", "targets": { "labels": { "site": ["berlin"] }, "percent": 12.5 }, "on_failure": "rollback_stage", "when_taken": "queue",
-        "strategy": { "max_unavailable": "12.5%", "max_failed": 3, "windows": [{ "time_zone": "UTC", "from": "22:00", "to": "04:00" }],
+        "slot": "map", "targets": { "labels": { "site": ["berlin"] }, "percent": 12.5, "seed": "s" }, "on_failure": "rollback_stage", "when_taken": "queue",
+        "strategy": { "max_unavailable": "12.5%", "max_failed": 3, "seed": "t", "windows": [{ "time_zone": "UTC", "from": "22:00", "to": "04:00" }],
             "robots": { "not_while": ["mission", "lifecycle_inactive"] } },
         "gates": [{ "name": "g", "compare": { "metric": "accuracy", "against": "rest", "worse": "lower", "margin": 0.05 } }],
     }));

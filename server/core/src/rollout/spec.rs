@@ -96,6 +96,9 @@ pub struct Selector {
     /// Of these the share with the lowest stable hash, 0 to 100: the same robots each time, and those of 10 are among those of 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
+    /// With `percent`: mixed into the hash, so that the share is made of other robots; at most 63 bytes. The same seed, the same robots.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub seed: String,
     /// Never these, by name.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub exclude: BTreeSet<String>,
@@ -171,6 +174,10 @@ pub fn share(percent: f64, whole: usize) -> usize {
 pub struct Strategy {
     /// One after the other. A robot belongs to the first stage that names it; robots that no stage names are left out.
     pub stages: Vec<StageSpec>,
+    /// Mixed into the stable hash by which stages take `count` and `percent`, so that other robots go first; at most 63 bytes. The same
+    /// seed, the same order; without one it is always the same robots.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub seed: String,
     /// Most robots that may at one time be told and not yet serve (or have failed); at least one.
     #[schema(value_type = AmountText)]
     pub max_unavailable: Amount,
@@ -197,6 +204,7 @@ impl Default for Strategy {
                 StageSpec { percent: Some(50.0), ..StageSpec::named("half") },
                 StageSpec { rest: true, ..StageSpec::named("all") },
             ],
+            seed: String::new(),
             max_unavailable: Amount::Percent(25.0),
             max_concurrent: 100,
             max_failed: Amount::Count(0),

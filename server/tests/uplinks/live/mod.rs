@@ -228,7 +228,10 @@ fn rules(from_robot: &[&str], to_robot: &[&str]) -> LiveRules {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_robot_that_does_not_reach_the_router_says_so() {
     let world = World::with_zenoh().await;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // Held, so that nobody else takes it, and never listened on.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = held.local_addr().unwrap().to_string();
     let robot = Robot::start_at(&world, rules(&["**"], &[]), nobody.clone()).await;
     let (_, _, id) = order_of(&world, "robot-1", 60.0, 100).await;
     let word = word(&world, &id).await;
@@ -345,9 +348,9 @@ async fn rate_and_bytes_hold_and_what_was_left_out_is_counted() {
     let desk = Graph::start("desk");
     let (quick, large) = (robot.graph.publisher("/quick", &odd()), robot.graph.publisher("/large", &odd()));
     let mut seen = desk.subscription("/robot_1/quick", &odd());
-    let seconds = 6;
+    let seconds = 10;
     // 5 messages a second of each; of /large three a second are all that the bytes allow.
-    let arguments = ["robot-1", "/quick", "/large", "--for", "6s", "--max-hz", "5", "--max-kbps", "1000"];
+    let arguments = ["robot-1", "/quick", "/large", "--for", "10s", "--max-hz", "5", "--max-kbps", "1000"];
     let mut live = Live::start(&world, &desk, &arguments);
     live.says("live session").await;
     let publish = async {
@@ -386,7 +389,7 @@ async fn a_session_ends_at_its_deadline_with_the_control_plane_gone() {
     let world = World::with_zenoh().await;
     let robot = Robot::start(&world, rules(&["**"], &[])).await;
     let state = robot.graph.publisher("/state", &odd());
-    let (config, keys) = order(&world, "robot-1", 8.0).await;
+    let (config, keys) = order(&world, "robot-1", 15.0).await;
     let mut end = LiveEnd::operator(&config, keys).await.unwrap();
     let hears = async {
         loop {

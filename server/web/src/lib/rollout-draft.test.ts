@@ -28,6 +28,7 @@ describe('the document', () => {
     expect(spec.strategy?.stages).toEqual([{ name: 'canary', count: 1, soak_s: 600 }, { name: 'half', percent: 50, soak_s: 600 }, { name: 'all', rest: true }]);
     expect(spec.gates?.map(({ name, min_samples }) => [name, min_samples])).toEqual([['accuracy', 200], ['answers', 200]]);
     expect(spec.targets).toEqual({});
+    expect('seed' in spec.strategy!).toBe(false);
     expect(spec).toMatchObject({ slot: 'default', on_failure: 'rollback_all', when_taken: 'refuse' });
   });
 
@@ -37,6 +38,12 @@ describe('the document', () => {
     expect(spec.targets).toEqual({ labels: { site: ['lab'] }, groups: ['night'], percent: 10, exclude: ['robot-9'] });
     expect(spec.gates).toEqual([{ name: 'expression', expression: 'updated.fps.mean > 9.0', min_samples: 200 }]);
     expect(spec).toMatchObject({ strategy: { max_failed: '2%', robots: { not_while: ['mission'] } }, replay: { recording: 'c1' }, description: 'better' });
+  });
+
+  it('says the seed where a share is taken', () => {
+    expect(specOf(draft({ seed: ' autumn ' }))).toMatchObject({ targets: {}, strategy: { seed: 'autumn' } });
+    expect(specOf(draft({ seed: 'autumn' })).targets).toEqual({});
+    expect(specOf(draft({ seed: 'autumn', percent: '10' }))).toMatchObject({ targets: { percent: 10, seed: 'autumn' }, strategy: { seed: 'autumn' } });
   });
 
   it('of a policy carries it, and neither slot nor version', () => {

@@ -27,6 +27,8 @@ export interface RolloutDraft {
   exclude: string;
   percent: string;
   stages: StageDraft[];
+  /** Mixed into the order of robots, so that others go first. */
+  seed: string;
   /** Keys of `GATE_PRESETS`. */
   gates: string[];
   /** A gate of one's own, in CEL. */
@@ -67,7 +69,7 @@ export const GATE_PRESETS: readonly { key: string; label: string; note: string; 
 export function emptyDraft(): RolloutDraft {
   return {
     kind: 'model', name: '', version: '', policy: '', slot: 'default', labels: '', groups: '', names: '', exclude: '', percent: '',
-    stages: STAGE_PRESETS[1]!.stages.map((one) => ({ ...one })), gates: ['accuracy', 'answers'], expression: '', minSamples: '200',
+    stages: STAGE_PRESETS[1]!.stages.map((one) => ({ ...one })), seed: '', gates: ['accuracy', 'answers'], expression: '', minSamples: '200',
     maxUnavailable: '25%', maxConcurrent: '100', maxFailed: '0', deadline: '15m', notWhile: [], onFailure: 'rollback_all', whenTaken: 'refuse', recording: '', description: '',
   };
 }
@@ -118,13 +120,15 @@ export function labelsOf(text: string): Record<string, string[]> {
   return labels;
 }
 
+const seedOf = (draft: RolloutDraft) => draft.seed.trim() !== '' && { seed: draft.seed.trim() };
+
 function selectorOf(draft: RolloutDraft): Selector {
   const labels = labelsOf(draft.labels);
   return {
     ...(words(draft.names).length > 0 && { names: words(draft.names) }),
     ...(words(draft.groups).length > 0 && { groups: words(draft.groups) }),
     ...(Object.keys(labels).length > 0 && { labels }),
-    ...(draft.percent.trim() !== '' && { percent: share(draft.percent, 'the share') }),
+    ...(draft.percent.trim() !== '' && { percent: share(draft.percent, 'the share'), ...seedOf(draft) }),
     ...(words(draft.exclude).length > 0 && { exclude: words(draft.exclude) }),
   };
 }
@@ -165,6 +169,7 @@ export function specOf(draft: RolloutDraft): RolloutSpec {
     targets: selectorOf(draft),
     strategy: {
       stages: draft.stages.map(stageOf),
+      ...seedOf(draft),
       max_unavailable: amount(draft.maxUnavailable, 'out of service at a time'),
       max_concurrent: whole(draft.maxConcurrent, 'fetching at a time'),
       max_failed: amount(draft.maxFailed, 'robots that may fail'),

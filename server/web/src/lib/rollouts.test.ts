@@ -135,6 +135,7 @@ describe('words', () => {
   it('say which robots', () => {
     expect(selectorText({})).toBe('every robot');
     expect(selectorText({ labels: { site: ['lab', 'dock'] }, percent: 10, exclude: ['robot-9'] })).toBe('10 % of site lab or dock, without robot-9');
+    expect(selectorText({ percent: 10, seed: 'autumn' })).toBe('10 % (seed autumn) of every robot');
     expect(selectorText({ groups: ['night'], names: ['a', 'b', 'c', 'd', 'e', 'f'] })).toBe('a, b, c, d, e and 1 more; group night');
   });
 });

@@ -122,6 +122,7 @@ export interface Selector {
   groups?: string[];
   labels?: Record<string, string[]>;
   percent?: number;
+  seed?: string;
   exclude?: string[];
 }
 
@@ -148,6 +149,7 @@ export interface StageSpec {
 
 export interface Strategy {
   stages: StageSpec[];
+  seed?: string;
   max_unavailable: number | string;
   max_concurrent: number;
   max_failed: number | string;
@@ -487,12 +489,12 @@ export function byUrgency(cells: Iterable<RobotCell>): RobotCell[] {
 
 /** Which robots, in words. */
 export function selectorText(selector: Selector | undefined): string {
-  const { names = [], groups = [], labels = {}, percent: share, exclude = [] } = selector ?? {};
+  const { names = [], groups = [], labels = {}, percent: share, seed, exclude = [] } = selector ?? {};
   const parts = [
     ...(names.length > 0 ? [names.length > 5 ? `${names.slice(0, 5).join(', ')} and ${names.length - 5} more` : names.join(', ')] : []),
     ...(groups.length > 0 ? [`${groups.length === 1 ? 'group' : 'groups'} ${groups.join(', ')}`] : []),
     ...(Object.keys(labels).length > 0 ? [Object.entries(labels).map(([key, values]) => `${key} ${values.join(' or ')}`).join(' and ')] : []),
   ];
   const whom = parts.length > 0 ? parts.join('; ') : 'every robot';
-  return `${share === undefined ? '' : `${share} % of `}${whom}${exclude.length > 0 ? `, without ${exclude.join(', ')}` : ''}`;
+  return `${share === undefined ? '' : `${share} %${seed ? ` (seed ${seed})` : ''} of `}${whom}${exclude.length > 0 ? `, without ${exclude.join(', ')}` : ''}`;
 }
