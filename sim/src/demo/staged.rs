@@ -298,7 +298,7 @@ mod tests {
         assert_eq!([0, 1, 2].map(|index| takes(&spec, index)), ["count 1", "percent 50", "rest"]);
         let spec: rollout::RolloutSpec = serde_json::from_value(spec).unwrap();
         rollout::check(&spec).unwrap();
-        for robots in 3..=32 {
+        for robots in 3..=32_usize {
             let candidate = |number| rollout::Candidate {
                 target: TargetName::new(format!("robot-{number}")).unwrap(),
                 labels: BTreeMap::new(),
