@@ -27,6 +27,19 @@ pub enum SlotStatus {
     RolledBack,
 }
 
+impl SlotStatus {
+    /// All of them, in the order in which a slot goes through them.
+    pub const ALL: [SlotStatus; 7] = [
+        SlotStatus::Pending,
+        SlotStatus::Downloading,
+        SlotStatus::Verifying,
+        SlotStatus::Warming,
+        SlotStatus::Active,
+        SlotStatus::Failed,
+        SlotStatus::RolledBack,
+    ];
+}
+
 /// The newest desired state a robot has taken up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedState {

@@ -2,7 +2,9 @@
 
 use edgeflow_wire::{SlotKind, SlotStatus, Version};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type, schema::SchemaType};
 
 use crate::{ModelName, SlotName, TargetName, reconciliation, target::Attested};
 
@@ -81,44 +83,31 @@ pub struct Attestation {
 }
 
 /// Where one robot is with a deployment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetStatus {
-    /// Declared; the robot has not answered.
-    Pending,
-    /// Fetching the bundle.
-    Downloading,
-    /// Checking digests.
-    Verifying,
-    /// Building the session beside the running one.
-    Warming,
-    /// Serving it (or it was, before something newer was declared).
-    Active,
-    /// Refused or broken; what ran before keeps running.
-    Failed,
-    /// Taken back to what ran before.
-    RolledBack,
     /// Something else was declared before it got there.
     Superseded,
+    /// How far it is, as it attests: `pending` until it answers, `active` also when it served it before something newer was declared.
+    #[serde(untagged)]
+    Attested(SlotStatus),
 }
 
-impl From<SlotStatus> for TargetStatus {
-    fn from(status: SlotStatus) -> Self {
-        match status {
-            SlotStatus::Pending => TargetStatus::Pending,
-            SlotStatus::Downloading => TargetStatus::Downloading,
-            SlotStatus::Verifying => TargetStatus::Verifying,
-            SlotStatus::Warming => TargetStatus::Warming,
-            SlotStatus::Active => TargetStatus::Active,
-            SlotStatus::Failed => TargetStatus::Failed,
-            SlotStatus::RolledBack => TargetStatus::RolledBack,
-        }
+impl utoipa::ToSchema for TargetStatus {}
+
+impl utoipa::PartialSchema for TargetStatus {
+    fn schema() -> RefOr<Schema> {
+        let all = SlotStatus::ALL.into_iter().map(TargetStatus::Attested).chain([TargetStatus::Superseded]);
+        let words: Vec<Value> = all.filter_map(|status| serde_json::to_value(status).ok()).collect();
+        let schema = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(words));
+        schema.description(Some("Where one robot is with a deployment.")).into()
     }
 }
 
 impl TargetStatus {
     fn settled(self) -> bool {
-        matches!(self, TargetStatus::Active | TargetStatus::Failed | TargetStatus::RolledBack | TargetStatus::Superseded)
+        use SlotStatus::{Active, Failed, RolledBack};
+        matches!(self, TargetStatus::Superseded | TargetStatus::Attested(Active | Failed | RolledBack))
     }
 }
 
@@ -199,7 +188,7 @@ pub fn view(deployment: &Deployment, attestations: &[Attestation], states: &BTre
         .map(|asked| {
             let said = of.get(&asked.target).map(Vec::as_slice).unwrap_or_default();
             let last = said.iter().rev().find(|attestation| answers(deployment, asked, attestation));
-            let mut status = last.map_or(TargetStatus::Pending, |attestation| attestation.status.into());
+            let mut status = TargetStatus::Attested(last.map_or(SlotStatus::Pending, |attestation| attestation.status));
             let mut reason = last.map(|attestation| attestation.reason.clone()).unwrap_or_default();
             if asked.superseded_by.is_some() && !status.settled() {
                 status = TargetStatus::Superseded;
@@ -207,7 +196,7 @@ pub fn view(deployment: &Deployment, attestations: &[Attestation], states: &BTre
                 && let Some(why) =
                     states.get(&asked.target).and_then(|said| reconciliation::lacks(deployment.kind, deployment.slot.as_str(), said))
             {
-                (status, reason) = (TargetStatus::Failed, why);
+                (status, reason) = (TargetStatus::Attested(SlotStatus::Failed), why);
             }
             DeploymentTargetView {
                 target: asked.target.to_string(),
@@ -234,7 +223,7 @@ pub fn view(deployment: &Deployment, attestations: &[Attestation], states: &BTre
 
 fn state(targets: &[DeploymentTargetView]) -> DeploymentState {
     let any = |wanted: fn(TargetStatus) -> bool| targets.iter().any(|target| wanted(target.status));
-    if any(|status| matches!(status, TargetStatus::Failed | TargetStatus::RolledBack)) {
+    if any(|status| matches!(status, TargetStatus::Attested(SlotStatus::Failed | SlotStatus::RolledBack))) {
         DeploymentState::Failed
     } else if any(|status| !status.settled()) {
         DeploymentState::Progressing
@@ -248,6 +237,7 @@ fn state(targets: &[DeploymentTargetView]) -> DeploymentState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::{Moment, Newest};
 
     fn version(generation: u64) -> Version {
         Version { server_epoch: 1, generation }
@@ -294,12 +284,34 @@ mod tests {
         let one = deployment(vec![asked("r1", 1, None), asked("r2", 4, None)]);
         let first = [says("r1", 1, SlotStatus::Warming), says("r1", 1, SlotStatus::Active)];
         let shown = view(&one, &first);
-        assert_eq!((shown.state, shown.targets[0].status), (DeploymentState::Progressing, TargetStatus::Active));
-        assert_eq!(shown.targets[1].status, TargetStatus::Pending);
+        assert_eq!((shown.state, shown.targets[0].status), (DeploymentState::Progressing, TargetStatus::Attested(SlotStatus::Active)));
+        assert_eq!(shown.targets[1].status, TargetStatus::Attested(SlotStatus::Pending));
         let both = [first.to_vec(), vec![says("r2", 4, SlotStatus::Active)]].concat();
         assert_eq!(view(&one, &both).state, DeploymentState::Succeeded);
         let failed = [first.to_vec(), vec![says("r2", 4, SlotStatus::Failed)]].concat();
         assert_eq!(view(&one, &failed).state, DeploymentState::Failed);
+    }
+
+    #[test]
+    fn a_status_is_the_word_that_robots_use() {
+        let words = [TargetStatus::Attested(SlotStatus::RolledBack), TargetStatus::Superseded];
+        assert_eq!(serde_json::to_value(words).unwrap(), serde_json::json!(["rolled_back", "superseded"]));
+    }
+
+    #[test]
+    fn a_robot_without_a_slot_for_it_has_failed_as_soon_as_it_says_so() {
+        let one = Deployment { kind: SlotKind::Map, ..deployment(vec![asked("r1", 1, None)]) };
+        let state = edgeflow_wire::StateBody::default();
+        let content = edgeflow_wire::EntryBody::State(state).into();
+        let at = Moment { epoch_ordinal: 1, class: edgeflow_wire::Class::Event, seq: 1, t_us: 1 };
+        let said = Attested { newest: [("state".to_owned(), Newest { at, received_us: 1, content })].into(), ..Attested::default() };
+        let states = BTreeMap::from([(TargetName::new("r1").unwrap(), said)]);
+        let failed = super::view(&one, &[], &states);
+        assert_eq!((failed.state, failed.targets[0].status), (DeploymentState::Failed, TargetStatus::Attested(SlotStatus::Failed)));
+        assert!(failed.targets[0].reason.contains("it has no slot default of kind map"), "{}", failed.targets[0].reason);
+        assert_eq!(view(&one, &[]).state, DeploymentState::Progressing, "of one that has said nothing it is not known");
+        let superseded = Deployment { asked: vec![asked("r1", 1, Some(2))], ..one };
+        assert_eq!(super::view(&superseded, &[], &states).state, DeploymentState::Superseded);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use edgeflow_core::{
     ModelName, OrganisationId, Page, Principal, TargetName, policy,
     principal::{Action, Resource},
+    reconciliation,
     rollout::{
         self, Act, Candidate, Counts, HistoryEntry, NewRollout, Release, ReleaseKind, ReleaseRef, RobotCell, RobotProgress, Rollout,
         RolloutSpec, RolloutSummary, RolloutView,
@@ -10,6 +11,7 @@ use edgeflow_core::{
     target::{Attested, Target},
 };
 use edgeflow_store::{RobotFilter, RolloutFilter};
+use edgeflow_wire::SlotKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -48,6 +50,8 @@ pub struct PlannedRobot {
     pub site: String,
     /// Whether it has an open session.
     pub online: bool,
+    /// Why it would fail without being told, as far as it has said what it can have; empty: it would not.
+    pub lacks: String,
 }
 
 /// One stage of a plan.
@@ -147,6 +151,12 @@ impl App {
             Release::Slot { .. } => rollout.spec.slot.as_str(),
             Release::Policy { .. } => "",
         };
+        let kind = match &rollout.release {
+            Release::Slot { spec } => spec.kind,
+            Release::Policy { .. } => SlotKind::Model,
+        };
+        // Models are for every robot.
+        let kinds: &[&str] = if kind.is_model() { &[] } else { &["state"] };
         let mut stages: Vec<PlannedStage> = rollout
             .stages
             .iter()
@@ -163,11 +173,13 @@ impl App {
             let names: Vec<TargetName> = robots.iter().map(|robot| robot.target.clone()).collect();
             let targets = self.stores.targets.targets_named(organisation, &names).await?;
             let targets: BTreeMap<&TargetName, &Target> = targets.iter().map(|target| (&target.id.name, target)).collect();
-            let attested = self.stores.entries.attested_of(organisation, &names, &[]).await?;
+            let attested = self.stores.entries.attested_of(organisation, &names, kinds).await?;
             for robot in robots {
                 let (Some(target), Some(stage)) = (targets.get(&robot.target), stages.get_mut(robot.stage)) else { continue };
                 let online = self.presence.is_online(&target.id);
-                stage.robots.push(planned(target, attested.get(&robot.target).unwrap_or(&nothing), slot, online));
+                let attested = attested.get(&robot.target).unwrap_or(&nothing);
+                let lacks = reconciliation::lacks(kind, slot, attested).unwrap_or_default();
+                stage.robots.push(PlannedRobot { lacks, ..planned(target, attested, slot, online) });
             }
         }
         let names: Vec<TargetName> = robots.iter().map(|robot| robot.target.clone()).collect();
@@ -340,5 +352,6 @@ fn planned(target: &Target, attested: &Attested, slot: &str, online: bool) -> Pl
         serves: serves.unwrap_or_default(),
         site: target.labels.get("site").cloned().unwrap_or_default(),
         online,
+        lacks: String::new(),
     }
 }

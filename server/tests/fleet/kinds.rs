@@ -214,6 +214,8 @@ async fn a_declared_map_goes_out_by_rollout_to_those_that_have_a_slot_for_it() {
     let release = json!({ "kind": "map", "name": "hall", "version": "1" });
     let spec = json!({ "release": release, "slot": "map", "targets": { "names": ["robot-3"] } });
     let before = three.desired(&server.app).await.unwrap().version;
+    let (_, planned) = server.post("/rollouts?dry_run=true", spec.clone()).await;
+    assert_eq!(planned["stages"][0]["robots"][0]["lacks"], LACKS, "the plan says so before: {planned}");
     let (status, made) = server.post("/rollouts", spec).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     server.app.step_rollouts().await.unwrap();

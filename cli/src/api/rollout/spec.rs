@@ -184,6 +184,8 @@ struct Robot {
     serves: String,
     site: Option<String>,
     online: bool,
+    #[serde(default)]
+    lacks: String,
 }
 
 #[derive(Deserialize)]
@@ -220,6 +222,9 @@ pub(super) fn show_plan(answer: &Value) -> Result<(), CliError> {
         let approval = if *approval { ", after approval" } else { "" };
         let gates = if gates.is_empty() { "no gates".to_owned() } else { gates.join(", ") };
         output::line(format!("{name}: {}, soak {soak_s} s, {gates}{approval}", output::robots(robots.len())))?;
+    }
+    for robot in stages.iter().flat_map(|stage| &stage.robots).filter(|robot| !robot.lacks.is_empty()) {
+        output::line(format!("would fail: {}: {}", robot.target, robot.lacks))?;
     }
     for LeftOut { target, reason } in left_out {
         output::line(format!("left out: {target}: {reason}"))?;

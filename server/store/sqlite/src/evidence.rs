@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Telemetry,
-    connect::failed,
+    connect::{each, failed},
     decode::{get, get_name, get_u64, json},
 };
 
@@ -60,16 +60,13 @@ impl EvidenceStore for Telemetry {
         organisation: &OrganisationId,
         robots: &[TargetName],
     ) -> Result<BTreeMap<TargetName, Vec<(i64, i64)>>, StoreError> {
-        let rows = sqlx::query(STAMPS)
-            .bind(organisation.as_str())
-            .bind(json(&robots)?)
-            .fetch_all(&self.0.readers)
-            .await
-            .map_err(failed("reading when robots' words came"))?;
         let mut words: BTreeMap<TargetName, Vec<(i64, i64)>> = BTreeMap::new();
-        for row in &rows {
+        let rows = sqlx::query(STAMPS).bind(organisation.as_str()).bind(json(&robots)?).fetch(&self.0.readers);
+        let note = |row: &SqliteRow| {
             words.entry(get_name(row, "target")?).or_default().push((get(row, "t_us")?, get(row, "received_us")?));
-        }
+            Ok(())
+        };
+        each(rows, "reading when robots' words came", note).await?;
         Ok(words)
     }
 
