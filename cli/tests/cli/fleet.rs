@@ -33,7 +33,8 @@ fn planned() -> Value {
         ],
         "rollouts": [{ "declaration": "slots.reader", "slot": "default", "release": "reader/2", "rollout": "careful", "robots": 1,
             "stages": [{ "name": "canary", "robots": 1 }] }],
-        "under_way": [{ "declaration": "slots.map", "rollout": "6", "robots": 4 }], "not_enrolled": ["robot-9"] })
+        "under_way": [{ "declaration": "slots.map", "rollout": "6", "robots": 4 }],
+        "lacking": [{ "declaration": "slots.map", "reason": "it has no slot map of kind map", "robots": ["robot-7", "robot-8"] }], "not_enrolled": ["robot-9"] })
 }
 
 async fn apply(State(asked): State<Asked>, Json(body): Json<Value>) -> Answer {
@@ -102,6 +103,7 @@ async fn a_folder_is_read_as_one_planned_shown_and_applied() {
         "robots that change: 2",
         "rollout careful brings reader/2 to 1 robot for slots.reader: canary 1",
         "rollout 6 is under way for slots.map: 4 robots on the way",
+        "slots.map is not given to robot-7, robot-8: it has no slot map of kind map",
         "robot-9",
         "a second person must approve",
     ] {

@@ -49,7 +49,7 @@ async fn create(State(plane): State<Plane>, RawQuery(query): RawQuery, Json(body
     if query.is_none() {
         return (StatusCode::CREATED, Json(view(0)));
     }
-    let robot = |name: &str| json!({ "target": name, "serves": "reader/2", "site": "berlin", "online": true });
+    let robot = |name: &str| json!({ "target": name, "serves": "reader/2", "site": "berlin", "online": true, "lacks": if name == "robot-1" { "it has no such slot" } else { "" } });
     let stage =
         |name: &str, robots: Value| json!({ "name": name, "robots": robots, "soak_s": 10, "approval": false, "gates": ["accuracy-holds"] });
     (
@@ -160,6 +160,7 @@ async fn what_to_whom_and_how_comes_from_arguments_a_file_or_both() {
     for line in [
         "canary  robot-2  reader/2  berlin  yes",
         "all: 1 robot, soak 10 s, accuracy-holds",
+        "would fail: robot-1: it has no such slot",
         "left out: robot-4: no stage takes it",
         "taken: robot-1 by rollout 6",
     ] {
