@@ -3,21 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::common::{Server, answer, bundle, options};
-
-async fn apply(server: &Server, spec: &Value, based_on: i64) -> (StatusCode, Value) {
-    server.post("/fleet/apply", json!({ "spec": spec, "message": "a test", "based_on": based_on })).await
-}
-
-async fn plan(server: &Server, spec: &Value) -> Value {
-    let (status, plan) = server.post("/fleet/plan", json!({ "spec": spec })).await;
-    assert_eq!(status, StatusCode::OK, "{plan}");
-    plan
-}
-
-fn changed(plan: &Value) -> Vec<&str> {
-    plan["robots"].as_array().unwrap().iter().map(|robot| robot["target"].as_str().unwrap()).collect()
-}
+use crate::{
+    common::{Server, answer, bundle, options},
+    declare::{apply, changed, plan},
+};
 
 fn message(body: &Value) -> &str {
     body["error"]["message"].as_str().unwrap_or_else(|| panic!("{body}"))

@@ -9,7 +9,10 @@ use reqwest::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use crate::common::{Robot, Server, answer, bundle, options};
+use crate::{
+    common::{Robot, Server, answer, bundle, options},
+    declare::{apply, changed, plan},
+};
 
 /// The slots of a robot that has one of each kind.
 const ALL: [(&str, SlotKind); 4] =
@@ -51,20 +54,10 @@ fn spec(map: &str, way: Option<&str>) -> Value {
     })
 }
 
-async fn apply(server: &Server, spec: &Value, based_on: i64) -> Value {
-    let (status, head) = server.post("/fleet/apply", json!({ "spec": spec, "message": "a test", "based_on": based_on })).await;
+async fn applied(server: &Server, spec: &Value, based_on: i64) -> Value {
+    let (status, head) = apply(server, spec, based_on).await;
     assert_eq!(status, StatusCode::CREATED, "{head}");
     head
-}
-
-async fn plan(server: &Server, spec: &Value) -> Value {
-    let (status, plan) = server.post("/fleet/plan", json!({ "spec": spec })).await;
-    assert_eq!(status, StatusCode::OK, "{plan}");
-    plan
-}
-
-fn changed(plan: &Value) -> Vec<&str> {
-    plan["robots"].as_array().unwrap().iter().map(|robot| robot["target"].as_str().unwrap()).collect()
 }
 
 /// A robot that has these slots says so, and that it has brought about what is declared for them.
@@ -138,7 +131,7 @@ async fn robots_are_given_what_they_have_slots_for_and_the_plan_names_the_others
     assert_eq!(lacking, parts.iter().map(|part| (part, &two_only)).collect::<Vec<_>>());
     assert_eq!(first["lacking"][0]["reason"], LACKS);
 
-    assert_eq!(apply(&server, &spec("1", None), 0).await["robots"], 3);
+    assert_eq!(applied(&server, &spec("1", None), 0).await["robots"], 3);
     let told = one.desired(&server.app).await.unwrap();
     let kinds: Vec<(&str, SlotKind, usize)> = told.slots.iter().map(|(slot, spec)| (slot.as_str(), spec.kind, spec.files.len())).collect();
     let expected =
@@ -174,7 +167,7 @@ async fn robots_are_given_what_they_have_slots_for_and_the_plan_names_the_others
     says(&server, &mut two, &ALL).await;
     let last = plan(&server, &spec("1", None)).await;
     assert_eq!((changed(&last), last["lacking"][0]["robots"].clone()), (vec!["robot-2"], Value::Null), "{last}");
-    apply(&server, &spec("1", None), 1).await;
+    applied(&server, &spec("1", None), 1).await;
     says(&server, &mut two, &ALL).await;
     assert_eq!(server.get("/targets/robot-2").await["conditions"]["ready"], true);
     let export = server.get("/fleet/export").await;
@@ -186,7 +179,7 @@ async fn robots_are_given_what_they_have_slots_for_and_the_plan_names_the_others
 async fn a_declared_map_goes_out_by_rollout_to_those_that_have_a_slot_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let (server, [mut one, mut two, mut three]) = started(&folder).await;
-    apply(&server, &spec("1", None), 0).await;
+    applied(&server, &spec("1", None), 0).await;
     for (robot, has) in [(&mut one, &ALL[..]), (&mut two, &ALL[..]), (&mut three, &ALL[..1])] {
         server.app.robot_connected(&robot.id, Door::Http).await;
         says(&server, robot, has).await;
@@ -194,7 +187,7 @@ async fn a_declared_map_goes_out_by_rollout_to_those_that_have_a_slot_for_it() {
     let second = spec("2", Some("careful"));
     let planned = plan(&server, &second).await;
     assert_eq!((&planned["rollouts"][0]["release"], &planned["rollouts"][0]["robots"]), (&json!("hall/2"), &json!(2)), "{planned}");
-    apply(&server, &second, 1).await;
+    applied(&server, &second, 1).await;
     let id = server.get("/rollouts").await["items"][0]["id"].as_str().unwrap().to_owned();
     for _ in 0..40 {
         server.app.step_rollouts().await.unwrap();

@@ -5,6 +5,7 @@
 mod code;
 #[path = "../common/mod.rs"]
 mod common;
+mod declare;
 mod guide;
 mod kinds;
 mod people;

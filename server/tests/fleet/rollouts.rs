@@ -4,7 +4,10 @@ use edgeflow_server::app::Door;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::common::{Robot, Server, bundle, options};
+use crate::{
+    common::{Robot, Server, bundle, options},
+    declare::{apply, plan},
+};
 
 fn reader(version: &str, way: Option<&str>) -> Value {
     json!({
@@ -12,16 +15,6 @@ fn reader(version: &str, way: Option<&str>) -> Value {
         "slots": { "reader": { "release": { "name": "label-reader", "version": version }, "targets": { "groups": ["berlin"] }, "rollout": way } },
         "rollouts": { "careful": { "strategy": { "stages": [{ "name": "canary", "names": ["robot-1"] }, { "name": "all", "rest": true }] } } },
     })
-}
-
-async fn apply(server: &Server, spec: &Value, based_on: i64) -> (StatusCode, Value) {
-    server.post("/fleet/apply", json!({ "spec": spec, "message": "a test", "based_on": based_on })).await
-}
-
-async fn plan(server: &Server, spec: &Value) -> Value {
-    let (status, plan) = server.post("/fleet/plan", json!({ "spec": spec })).await;
-    assert_eq!(status, StatusCode::OK, "{plan}");
-    plan
 }
 
 async fn declared(server: &Server, robot: &str) -> Value {
