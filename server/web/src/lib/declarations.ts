@@ -43,6 +43,8 @@ export interface FleetPlan {
   rollouts: { declaration: string; slot: string; release: string; rollout: string; robots: number; stages: { name: string; robots: number }[] }[];
   /** Rollouts that bring it already. */
   under_way: { declaration: string; rollout: string; robots: number }[];
+  /** Robots that have no slot for what a part gives them; older control planes do not say. */
+  lacking?: { declaration: string; reason: string; robots: string[] }[];
   /** Declared by name, and not enrolled. */
   not_enrolled: string[];
 }

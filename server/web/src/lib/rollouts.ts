@@ -185,6 +185,8 @@ export interface PlannedRobot {
   serves: string;
   site: string | null;
   online: boolean;
+  /** Why it would fail without being told, as far as it has said what it can have; empty, or not said by older control planes: it would not. */
+  lacks?: string;
 }
 
 // ---- in words -------------------------------------------------------------------------------------------------------
