@@ -55,6 +55,26 @@ fn a_stage_that_failed_and_pauses_is_for_an_operator_to_decide() {
 }
 
 #[test]
+fn one_that_has_ended_keeps_the_failures_that_were_taken_whichever_robots_are_looked_at() {
+    let mut world = World::new(5, json!({ "strategy": { "stages": stages(), "max_unavailable": 3 }, "on_failure": "pause" }));
+    let bad = world.of_stage(1)[0].clone();
+    world.robots.get_mut(&bad).unwrap().nature = Nature::Breaks;
+    world.run(100);
+    world.must(Act::Resume);
+    world.run(100);
+    assert_eq!((world.rollout.phase, world.rollout.accepted), (Phase::Succeeded, 1));
+    let seen = Seen {
+        now_us: world.now_us,
+        up_since_us: 0,
+        robots: &std::collections::BTreeMap::new(),
+        gates: None,
+        replay: None,
+        taken_by: None,
+    };
+    assert_eq!(step(&world.rollout, &Counts::default(), &[], &seen), None, "nothing happened");
+}
+
+#[test]
 fn a_pause_of_an_operator_takes_no_failures() {
     let mut world = World::new(5, json!({ "strategy": { "stages": stages() } }));
     let canary = world.of_stage(0)[0].clone();

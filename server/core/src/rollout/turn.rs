@@ -226,7 +226,10 @@ impl<'a> Turn<'a> {
 
     /// The step, if anything changed.
     pub(super) fn finish(mut self) -> Option<Step> {
-        self.rollout.accepted = self.rollout.accepted.min(self.counts.all(&[RobotPhase::Failed]));
+        // Of one that has ended only robots are counted that may still change.
+        if !self.rollout.phase.ended() {
+            self.rollout.accepted = self.rollout.accepted.min(self.counts.all(&[RobotPhase::Failed]));
+        }
         let same = self.rollout == *self.before && self.robots.is_empty() && self.history.is_empty();
         if same {
             return None;
