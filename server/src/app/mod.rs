@@ -90,6 +90,7 @@ pub use upload::Upload;
 
 pub(crate) use authority::ClientIdentity;
 pub(crate) use live::certificate_name;
+pub(crate) use presence::Changes;
 pub(crate) use robots::decode_upstream;
 pub(crate) use sessions::{Place, Sessions, Signals};
 pub(crate) use visits::Visits;

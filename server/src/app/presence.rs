@@ -103,6 +103,11 @@ impl Presence {
         std::mem::take(&mut lock(&self.changes))
     }
 
+    /// Puts back what was taken and could not be told.
+    pub(crate) fn put_back(&self, changes: Changes) {
+        self.note(|new| *new = changes);
+    }
+
     /// Notes what rollouts look at: a robot's word on what it runs, its coming and going, what is declared for it.
     pub(crate) fn heard(&self, robot: &RobotId) {
         let mut interest = lock(&self.interest);
