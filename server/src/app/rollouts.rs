@@ -308,12 +308,14 @@ impl App {
             let step = rollout::act(rollout, &Counts::of(&followed.robots), &rows, act, &who, reason, self.now_us());
             let step = step.map_err(|refusal| AppError::Conflict(refusal.to_string()))?;
             if self.apply(followed, step).await? {
-                let view = self.rollout_view(&followed.rollout).await?;
+                let rollout = followed.rollout.clone();
                 drop(following);
-                let detail = serde_json::json!({ "act": act.as_str(), "reason": reason, "stage": view.summary.stage });
-                self.record(principal, action, &format!("rollout/{number}"), detail).await;
                 self.wake_rollouts();
-                return Ok(view);
+                // It is done, and on record, also when it cannot be shown.
+                let stage = rollout.stages.get(rollout.stage).map(|stage| stage.name.as_str()).unwrap_or_default();
+                let detail = serde_json::json!({ "act": act.as_str(), "reason": reason, "stage": stage });
+                self.record(principal, action, &format!("rollout/{number}"), detail).await;
+                return self.rollout_view(&rollout).await;
             }
             following.remove(&number);
         }
