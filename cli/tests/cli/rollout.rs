@@ -41,7 +41,9 @@ fn view(look: usize) -> Value {
             { "name": "all", "state": "waiting", "robots": { "pending": 3 }, "soak_s": 0, "approval": true, "gates": [], "began_us": null, "ended_us": null, "evidence": [] },
         ],
         "history": [{ "at_us": 1_700_000_000_000_000_i64, "happened": "ended", "phase": phase, "stage": "canary", "robot": null, "actor": { "kind": "controller" },
-            "cause": "gate accuracy-holds failed" }] })
+            "cause": "gate accuracy-holds failed" },
+            { "at_us": 1_700_000_000_000_001_i64, "happened": "robot_left", "phase": phase, "stage": "canary", "robot": "robot-3", "actor": { "kind": "controller" },
+            "cause": "it left the fleet" }] })
 }
 
 async fn create(State(plane): State<Plane>, RawQuery(query): RawQuery, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {

@@ -111,7 +111,9 @@ pub(super) async fn watch(client: &Client, id: &str) -> Result<(), CliError> {
             if output::as_json() {
                 super::super::json(&answer)?;
             }
-            let reason = view.history.last().map(|entry| entry.cause.clone()).unwrap_or_default();
+            // What its robots do after it has ended says nothing of why it did.
+            let end = view.history.iter().rfind(|entry| entry.happened == "ended");
+            let reason = end.map(|entry| entry.cause.clone()).unwrap_or_default();
             return if view.phase == "succeeded" { Ok(()) } else { Err(CliError::Rollout { id: view.id, phase: view.phase, reason }) };
         }
         tokio::time::sleep(POLL).await;
