@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Server, answer, bundle, bundle_file, drift, evaluation, options, summary};
+use common::{Server, TOKEN, answer, bundle, bundle_file, drift, evaluation, options, summary};
 use edgeflow_server::app::Door;
 use edgeflow_wire::{
     AckOutcome, Class, Command, CommandOutcome, CommandStatusBody, EntryBody, FieldWindow, MissionBody, MissionKind, NumberWindow,
@@ -12,6 +12,11 @@ use edgeflow_wire::{
 };
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 #[tokio::test]
 async fn a_model_is_registered_deployed_and_attested() {
@@ -371,7 +376,7 @@ async fn a_watcher_sees_changes_as_they_happen() {
         "mission m7 failed: lost",
     ];
     while !wanted.iter().all(|piece| text.contains(piece)) {
-        let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), stream.chunk()).await;
+        let chunk = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await;
         let chunk = chunk.unwrap_or_else(|_| panic!("nothing more came after\n{text}")).unwrap().unwrap();
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
@@ -385,6 +390,43 @@ async fn a_watcher_sees_changes_as_they_happen() {
     }
     server.stop().await;
     while let Ok(Some(_)) = stream.chunk().await {}
+}
+
+#[tokio::test]
+async fn what_somebody_asked_for_is_told_and_on_record_though_they_did_not_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(options(&folder)).await;
+    server.enrol("robot-1").await;
+    server.register("label-reader", bundle("v1")).await;
+    let mut told = server.app.desired_changes();
+    // Nothing can be written meanwhile.
+    let database = rusqlite::Connection::open(folder.path().join("fleet.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut line = TcpStream::connect(server.base.trim_start_matches("http://")).await.unwrap();
+    let body = json!({ "model": "label-reader", "version": "1", "targets": ["robot-1"] }).to_string();
+    let (host, length) = (&server.base[7..], body.len());
+    let head = format!(
+        "POST /api/v1/deployments HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n\
+         expect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+    );
+    line.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 25];
+    line.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, *b"HTTP/1.1 100 Continue\r\n\r\n", "somebody looks at it");
+    line.write_all(body.as_bytes()).await.unwrap();
+    line.shutdown().await.unwrap();
+    let rest = tokio::time::timeout(Duration::from_secs(20), line.read_to_end(&mut Vec::new())).await;
+    assert_eq!(rest.expect("nobody keeps the line").unwrap(), 0, "there is no answer any more");
+    drop(database);
+    let robot = tokio::time::timeout(Duration::from_secs(20), told.recv()).await.expect("the robot is told").unwrap();
+    assert_eq!(robot.as_str(), "robot-1");
+    let on_record = async {
+        while !server.get("/audit").await["items"].as_array().unwrap().iter().any(|act| act["action"] == "deploy") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), on_record).await.expect("it is on record");
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, delete, get, post, put},
 };
 use std::{future::Future, ops::Deref, sync::Arc};
@@ -52,7 +52,10 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::{
+    app::{App, AppError},
+    http::error::HttpError,
+};
 
 pub use openapi::document;
 
@@ -186,12 +189,21 @@ async fn around(State(shared): State<Shared>, route: Option<MatchedPath>, reques
     drain::drain(request, async |request: Request| {
         let counted = watch::Counted::begin(&request, route);
         let api = request.uri().path().starts_with("/api/");
-        let mut response = next.run(request).await;
+        let mut response = if request.method().is_safe() { next.run(request).await } else { to_its_end(next.run(request)).await };
         headers::secure(&mut response, api);
         counted.end(&shared, &response);
         response
     })
     .await
+}
+
+/// Runs on when whoever asked has gone. What is on record by then is also told to robots and watchers, and audited.
+async fn to_its_end(answer: impl Future<Output = Response> + Send + 'static) -> Response {
+    match tokio::spawn(answer).await {
+        Ok(response) => response,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => HttpError::from(AppError::artifact("answering a request")(error)).into_response(),
+    }
 }
 
 /// Serves until `shutdown`, then lets running requests end. In the clear: for loopback listeners only.

@@ -177,14 +177,12 @@ pub(crate) async fn telemetry(
     };
     uplink.metrics.telemetry.inc();
     uplink.metrics.telemetry_bytes.inc_by(payload.len() as u64);
-    // It runs to its end even when the robot does not wait for it.
-    let ingesting = tokio::spawn(async move {
+    let ingested = async {
         let _turn = visit.turn().await;
         let upstream = decode_upstream(payload).await.map_err(AppError::Invalid)?;
         app.ingest(&robot, upstream).await
-    });
-    let ingested = ingesting.await.map_err(AppError::artifact("ingesting a document"))?;
-    document(&ingested.inspect_err(|error| {
+    };
+    document(&ingested.await.inspect_err(|error| {
         let bad = matches!(error, AppError::Invalid(_));
         uplink.metrics.count_end(if bad { Outcome::BadDocument } else { Outcome::ServerError });
     })?)
