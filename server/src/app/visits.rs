@@ -101,11 +101,12 @@ impl Visits {
         let visit = Visit { visits: self.clone(), robot: robot.clone(), visitor };
         let mut here = visit.visitor.here.lock().await;
         if !*here {
+            // First, as the robot may give up while it is told: who is here in any way is seen off.
+            *here = true;
+            self.metrics.robots.inc();
             if let Some(app) = self.app.upgrade() {
                 app.robot_connected(robot, self.door).await;
             }
-            self.metrics.robots.inc();
-            *here = true;
         }
         drop(here);
         Some(visit)
@@ -172,6 +173,23 @@ impl Drop for Visit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::{AppOptions, SystemClock};
+    use edgeflow_core::{Principal, TargetName};
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn a_robot_that_gives_up_while_it_is_let_in_is_seen_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::open(AppOptions::new(folder.path()), Arc::new(SystemClock)).await.unwrap();
+        let visits = Visits::new(&app, Door::Http, DoorMetrics::default());
+        let robot = App::robot_id(&Principal::administrator().organisation, &TargetName::new("robot-1").unwrap());
+        // It is polled once: nothing was written meanwhile.
+        assert!(visits.enter(&robot).now_or_never().is_none());
+        assert!(app.presence.is_online(&robot));
+        let visitor = lock(&visits.robots)[&robot].clone();
+        assert!(*visitor.here.lock().await && lock(&visitor.counts).watched, "somebody waits for it to leave");
+        app.close().await;
+    }
 
     fn seconds(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
