@@ -83,12 +83,11 @@ impl App {
             changed.entry(organisation).or_default().push(name);
         }
         for (whose, names) in changed {
-            if let Some(known) = all.get_mut(&whose)
-                && let Err(error) = self.read_briefs(&whose, &names, known).await
-            {
-                // What was not read would never be asked for again.
-                known.whole = None;
-                return Err(error);
+            if let Some(known) = all.get_mut(&whose) {
+                // What was not read would never be asked for again: when this breaks off, or whoever asked has gone, all is read anew.
+                let whole = known.whole.take();
+                self.read_briefs(&whose, &names, known).await?;
+                known.whole = whole;
             }
         }
         let known = all.entry(organisation.clone()).or_default();
@@ -136,5 +135,28 @@ impl App {
         let view =
             |target: &Target| target::view(target, attested.get(&target.id.name).unwrap_or(&nothing), self.presence.is_online(&target.id));
         Ok(targets.iter().map(view).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{AppOptions, SystemClock, TargetRequest};
+    use futures::FutureExt;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn what_changed_is_seen_though_whoever_asked_first_did_not_wait_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::open(AppOptions::new(folder.path()), Arc::new(SystemClock)).await.unwrap();
+        let (administrator, name) = (Principal::administrator(), TargetName::new("robot-1").unwrap());
+        let labels = |site: &str| BTreeMap::from([("site".to_owned(), site.to_owned())]);
+        app.enrol_target(&administrator, TargetRequest { name: name.clone(), labels: labels("berlin") }).await.unwrap();
+        let site = |robots: &BTreeMap<TargetName, Brief>| robots[&name].labels()["site"].clone();
+        assert_eq!(app.overview(&administrator.organisation, site).await.unwrap(), "berlin");
+        app.set_labels(&administrator, &name, labels("rome")).await.unwrap();
+        drop(app.overview(&administrator.organisation, site).now_or_never());
+        assert_eq!(app.overview(&administrator.organisation, site).await.unwrap(), "rome");
+        app.close().await;
     }
 }
