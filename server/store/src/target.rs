@@ -47,7 +47,7 @@ pub trait TargetStore: Send + Sync {
     async fn set_hold(&self, organisation: &OrganisationId, name: &TargetName, hold: Option<&Hold>) -> Result<(Target, bool), StoreError>;
 
     /// Declares nothing for a slot any more and answers with the robot as it is then, and whether that changed anything. The
-    /// deployment that stood for the slot is superseded. `Missing` when there is no such robot.
+    /// deployment that stood for the slot is superseded. `Missing` when there is no such robot, `Held` when a rollout holds the slot.
     async fn undeclare(&self, organisation: &OrganisationId, name: &TargetName, slot: &SlotName) -> Result<(Target, bool), StoreError>;
 
     /// Makes decisions about slots that were changed on the robot, all in one generation, and answers with the robot as it is then.

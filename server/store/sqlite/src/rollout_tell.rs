@@ -38,7 +38,8 @@ pub(crate) async fn tell(
     let epoch = server_epoch(connection).await?;
     let targets = targets(connection, organisation, &step.tell).await?;
     let mut changes = Vec::with_capacity(step.tell.len());
-    let mut lots: BTreeMap<String, Lot> = BTreeMap::new();
+    // The same bundle may be registered more than once: robots are told which of them.
+    let mut lots: BTreeMap<[String; 3], Lot> = BTreeMap::new();
     for Tell { target, what } in &step.tell {
         let robot = robots
             .get_mut(target)
@@ -64,7 +65,8 @@ pub(crate) async fn tell(
         let policy = policy.as_ref().map(json).transpose()?;
         changes.push(value!([asked.0, asked.1, asked.2, json(slots)?, policy, json(vectors)?]));
         if let Some(spec) = next.spec {
-            lots.entry(spec.digest.clone()).or_insert_with(|| Lot { spec, asked: Vec::new() }).asked.push(asked);
+            let which = [spec.model.clone(), spec.version.clone(), spec.digest.clone()];
+            lots.entry(which).or_insert_with(|| Lot { spec, asked: Vec::new() }).asked.push(asked);
         }
     }
     declare(connection, &step.rollout, &changes).await?;

@@ -153,9 +153,18 @@ impl TargetStore for Fleet {
     }
 
     async fn undeclare(&self, organisation: &OrganisationId, name: &TargetName, slot: &SlotName) -> Result<(Target, bool), StoreError> {
-        let slot = slot.clone();
-        let change = move |current: &DesiredState, server_epoch| desired::without_slot(current, server_epoch, &slot);
-        self.redeclare(organisation, name, change).await
+        let (organisation, name, slot) = (organisation.clone(), name.clone(), slot.clone());
+        self.0
+            .writer
+            .run(move |connection| {
+                async move {
+                    rollout_hold::refuse(connection, &organisation, slot.as_str(), std::slice::from_ref(&name)).await?;
+                    let change = |current: &DesiredState, server_epoch| desired::without_slot(current, server_epoch, &slot);
+                    redeclare(connection, &organisation, &name, change).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn settle(&self, organisation: &OrganisationId, name: &TargetName, settled: &[Settled]) -> Result<Target, StoreError> {

@@ -63,6 +63,7 @@ macro_rules! conformance_tests {
             a_step_of_a_rollout_declares_and_is_made_once
             a_robots_slot_is_held_by_one_rollout
             a_rollout_of_a_policy_goes_out_and_back
+            robots_go_back_each_to_the_version_it_had
             the_robots_and_lines_of_a_rollout_are_found
             robots_are_read_by_name_with_their_labels
             a_command_is_open_until_it_ended_or_expired

@@ -203,6 +203,27 @@ pub async fn a_step_of_a_rollout_declares_and_is_made_once(stores: Stores) {
     assert_eq!(read(&stores, "r1").await.desired.slots["default"], spec("newer"));
 }
 
+/// One bundle, registered twice.
+pub async fn robots_go_back_each_to_the_version_it_had(stores: Stores) {
+    enrol(&stores, &["r1", "r2"]).await;
+    for (robot, version) in [("r1", "1"), ("r2", "2")] {
+        let mut had = deployment("same", &[robot]);
+        (had.version, had.spec.version) = (version.to_owned(), version.to_owned());
+        stores.deployments.create_deployment(&org(), &had).await.unwrap();
+    }
+    let told = begun(&stores, "a", &["r1", "r2"]).await;
+    let back = act(&told, &Counts::of(&robots(&stores, told.id).await), &[], Act::Rollback, "administrator", "", 30).unwrap();
+    let (back, ..) = apply(&stores, &back).await;
+    apply(&stores, &next(&stores, &back, 31).await).await;
+    let of = async |robot: &str| read(&stores, robot).await.desired.slots["default"].version.clone();
+    assert_eq!((of("r1").await, of("r2").await), ("1".to_owned(), "2".to_owned()));
+    let lots = stores.deployments.deployments(&org(), Some(told.id), None, 9).await.unwrap();
+    let mut lots: Vec<_> = lots.iter().map(|lot| (lot.version.as_str(), lot.digest.as_str(), lot.asked[0].target.as_str())).collect();
+    lots.retain(|(_, digest, _)| *digest == "same");
+    lots.sort_unstable();
+    assert_eq!(lots, [("1", "same", "r1"), ("2", "same", "r2")], "what is on record is what each was told");
+}
+
 /// Holding.
 pub async fn a_robots_slot_is_held_by_one_rollout(stores: Stores) {
     enrol(&stores, &["r1", "r2", "r3"]).await;
@@ -211,6 +232,9 @@ pub async fn a_robots_slot_is_held_by_one_rollout(stores: Stores) {
     assert!(matches!(&held, StoreError::Held { others: 1, rollout, .. } if *rollout == first.id), "{held:?}");
     assert!(held.to_string().starts_with(&format!("rollout {} holds slot \"default\" of r1 and one more robot: ", first.id)), "{held}");
     assert!(read(&stores, "r3").await.desired.slots.is_empty(), "nothing of it happened");
+    let undeclared = stores.targets.undeclare(&org(), &target_name("r1"), &"default".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(&undeclared, StoreError::Held { rollout, .. } if *rollout == first.id), "{undeclared:?}");
+    assert_eq!(read(&stores, "r1").await.desired.slots["default"], spec("a"));
     let mut elsewhere = deployment("other", &["r1"]);
     elsewhere.slot = "map".parse().unwrap();
     stores.deployments.create_deployment(&org(), &elsewhere).await.unwrap();
