@@ -8,7 +8,7 @@ use edgeflow_core::{
     rollout::{HistoryEntry, RobotProgress, Rollout},
 };
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::StoreError;
 
@@ -36,6 +36,18 @@ pub struct FleetOrders {
     pub policies: Vec<(Value, Vec<TargetName>)>,
     /// Rollouts that begin.
     pub rollouts: Vec<FleetRollout>,
+    /// Robots that were looked at, with the labels they had then: where they have others by now, nothing happens. `None`: whatever they
+    /// have.
+    pub over: Option<BTreeMap<TargetName, BTreeMap<String, String>>>,
+}
+
+/// A robot that was enrolled or labelled, and was not given all of what is declared yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueTarget {
+    /// Which robot.
+    pub robot: RobotId,
+    /// Parts of the declaration that it waits for: the others it was given. `None`: it was given none.
+    pub waits_for: Option<BTreeSet<String>>,
 }
 
 /// Which revision takes effect.
@@ -84,13 +96,14 @@ pub trait FleetStore: Send + Sync {
 
     /// Makes a revision stand, tells robots and begins rollouts, all or nothing. Refused when the one it is based on stands no more, or
     /// when whoever approves may not; `Missing` names a robot there is not, `Held` one that a rollout holds in a slot that would change.
-    /// No robot is due afterwards.
+    /// No robot is due afterwards. `None` when the robots there are, or their labels, are not those that the orders are over: nothing
+    /// happened, and it is to be planned again.
     async fn apply_revision(
         &self,
         organisation: &OrganisationId,
         revision: &Submitted,
         orders: &FleetOrders,
-    ) -> Result<(RevisionHead, FleetTold), StoreError>;
+    ) -> Result<Option<(RevisionHead, FleetTold)>, StoreError>;
 
     /// Turns a proposal down.
     async fn reject_revision(
@@ -105,15 +118,17 @@ pub trait FleetStore: Send + Sync {
     /// The newest rollout that began for each part of a declaration: its path, and the rollout.
     async fn fleet_rollouts(&self, organisation: &OrganisationId) -> Result<Vec<(String, i64)>, StoreError>;
 
-    /// Robots of all organisations that were enrolled or labelled and not yet given what is declared, at most `limit`.
-    async fn due_targets(&self, limit: u32) -> Result<Vec<RobotId>, StoreError>;
+    /// Robots of all organisations that declare something, that were enrolled or labelled and not yet given it, at most `limit`.
+    async fn due_targets(&self, limit: u32) -> Result<Vec<DueTarget>, StoreError>;
 
-    /// Gives robots what `revision` declares for them: they are due no more. `None` when another revision stands: nothing happened.
+    /// Gives robots what `revision` declares for them. Those in `waiting` stay due for these parts of it, those in `settled` are due no
+    /// more. `None` when another revision stands, or robots that the orders are over have other labels: nothing happened.
     async fn settle_targets(
         &self,
         organisation: &OrganisationId,
         revision: i64,
         settled: &[TargetName],
+        waiting: &BTreeMap<TargetName, BTreeSet<String>>,
         orders: &FleetOrders,
     ) -> Result<Option<FleetTold>, StoreError>;
 }

@@ -40,7 +40,7 @@ pub use entry::{EntryStore, Ingested};
 pub use error::StoreError;
 pub use evidence::{EvidenceStore, MOST_MOMENTS};
 pub use experiment::{ExperimentStore, Slice};
-pub use fleet::{FleetOrders, FleetRollout, FleetStore, FleetTold, Submitted};
+pub use fleet::{DueTarget, FleetOrders, FleetRollout, FleetStore, FleetTold, Submitted};
 pub use identity::IdentityStore;
 pub use lineage::{LineageStore, ProvenanceStore};
 pub use logged_model::{LoggedModelStore, ModelSearch};

@@ -1,7 +1,9 @@
 //! The fleet as code, over HTTP.
 
+use edgeflow_core::Principal;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 use crate::{
     common::{Server, answer, bundle, options},
@@ -81,6 +83,25 @@ async fn a_declaration_is_planned_applied_planned_no_more_and_taken_back() {
     let audit = server.get("/audit").await;
     let act = audit["items"].as_array().unwrap().iter().find(|act| act["action"] == "declare_fleet").unwrap();
     assert_eq!((&act["resource"], &act["detail"]["digest"]), (&json!("fleet/3"), &head["digest"]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn watchers_see_the_deployments_that_a_declaration_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = started(&folder).await;
+    let mut watcher = server.app.watch(&Principal::administrator()).await.unwrap();
+    apply(&server, &berlin("1"), 0).await;
+    let seen = async {
+        loop {
+            let item = watcher.recv().await.unwrap();
+            if item.event == "deployment" {
+                return serde_json::from_str::<Value>(&item.data).unwrap();
+            }
+        }
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(20), seen).await.expect("a deployment is told of");
+    assert_eq!((&seen["model"], &seen["targets"][0]["target"]), (&json!("label-reader"), &json!("robot-1")), "{seen}");
     server.stop().await;
 }
 

@@ -5,6 +5,7 @@ use edgeflow_core::{
     fleet::{self, Revision},
     rollout::{self, Phase},
 };
+use edgeflow_store::DueTarget;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::Ordering,
@@ -12,6 +13,11 @@ use std::{
 
 use super::planning::orders;
 use crate::app::{App, AppError};
+
+/// Robots that are due, and the parts that each waits for; `None`: it was given none yet.
+type Due = BTreeMap<TargetName, Option<BTreeSet<String>>>;
+/// Robots that are not given all of it now: which parts not.
+type Waiting = BTreeMap<TargetName, BTreeSet<String>>;
 
 /// More robots than this are given what is declared in the background only.
 const LARGE: usize = 1000;
@@ -25,7 +31,7 @@ impl App {
         }
         let converged = async {
             let Some(now) = self.fleet_now(&robot.organisation).await? else { return Ok(()) };
-            self.converge_with(&robot.organisation, &now, &BTreeSet::from([robot.name.clone()])).await
+            self.converge_with(&robot.organisation, &now, &Due::from([(robot.name.clone(), None)])).await
         };
         if let Err(error) = converged.await {
             let error: AppError = error;
@@ -36,9 +42,9 @@ impl App {
     /// Gives robots that were enrolled or labelled since the last look what is declared for them. Whoever calls has nothing to do about an
     /// error: the same robots are looked at again.
     pub async fn converge_fleet(&self) -> Result<(), AppError> {
-        let mut by_organisation: BTreeMap<OrganisationId, BTreeSet<TargetName>> = BTreeMap::new();
-        for robot in self.stores.fleet.due_targets(u32::MAX).await? {
-            by_organisation.entry(robot.organisation).or_default().insert(robot.name);
+        let mut by_organisation: BTreeMap<OrganisationId, Due> = BTreeMap::new();
+        for DueTarget { robot, waits_for } in self.stores.fleet.due_targets(u32::MAX).await? {
+            by_organisation.entry(robot.organisation).or_default().insert(robot.name, waits_for);
         }
         for (organisation, due) in by_organisation {
             if let Some(now) = self.fleet_now(&organisation).await? {
@@ -48,24 +54,28 @@ impl App {
         Ok(())
     }
 
-    async fn converge_with(&self, organisation: &OrganisationId, now: &Revision, due: &BTreeSet<TargetName>) -> Result<(), AppError> {
+    async fn converge_with(&self, organisation: &OrganisationId, now: &Revision, due: &Due) -> Result<(), AppError> {
         let _telling = self.telling.read().await;
-        let robots = self.robots_now(organisation, &now.resolved, |name| due.contains(name)).await?;
+        let robots = self.robots_now(organisation, &now.resolved, |name| due.contains_key(name)).await?;
         self.fleet.1.store(robots.len(), Ordering::Relaxed);
-        let (waits, barred) = self.parts_on_trial(organisation, now).await?;
+        let (on_trial, barred) = self.parts_on_trial(organisation, now).await?;
         // Robots come as they like: what two parts say of one is told to whoever plans, and is no reason to leave others without.
-        let (mut late, torn) = fleet::late(&now.spec, &now.resolved, &robots, due, &barred)?;
-        let mut settled = due.clone();
-        let mut keep = |declaration: &String, targets: &[TargetName]| {
-            let waiting = waits.contains(declaration);
-            for target in targets.iter().filter(|_| waiting) {
-                settled.remove(target);
-            }
-            !waiting
-        };
-        late.slots.retain(|direct| keep(&direct.declaration, &direct.targets));
-        late.policies.retain(|(declaration, _, targets)| keep(declaration, targets));
-        if settled.is_empty() && late.slots.is_empty() && late.policies.is_empty() && late.labels.is_empty() {
+        let (mut late, torn) = fleet::late(&now.spec, &now.resolved, &robots, &due.keys().cloned().collect(), &barred)?;
+        let mut waiting = Waiting::new();
+        for direct in &mut late.slots {
+            let all = std::mem::take(&mut direct.targets);
+            direct.targets =
+                self.given(organisation, (&direct.declaration, direct.slot.as_str()), all, &on_trial, due, &mut waiting).await?;
+        }
+        for (declaration, _, targets) in &mut late.policies {
+            let all = std::mem::take(targets);
+            *targets = self.given(organisation, (declaration, ""), all, &on_trial, due, &mut waiting).await?;
+        }
+        late.slots.retain(|direct| !direct.targets.is_empty());
+        late.policies.retain(|(_, _, targets)| !targets.is_empty());
+        let known = |(name, parts): (&TargetName, &BTreeSet<String>)| due.get(name).and_then(Option::as_ref) == Some(parts);
+        let nothing_new = waiting.len() == due.len() && waiting.iter().all(known);
+        if nothing_new && late.slots.is_empty() && late.policies.is_empty() && late.labels.is_empty() {
             return Ok(());
         }
         for fleet::PlannedLacking { declaration, reason, robots } in &late.plan.lacking {
@@ -74,9 +84,11 @@ impl App {
         for problem in torn {
             tracing::warn!(%problem, fleet.revision = now.head.revision, "a robot is given nothing where two parts contradict each other");
         }
-        let orders = orders(&late, self.now_us(), &now.head.created_by)?;
-        let settled: Vec<TargetName> = settled.into_iter().collect();
-        let told = self.stores.fleet.settle_targets(organisation, now.head.revision, &settled, &orders).await?;
+        let mut orders = orders(&late, self.now_us(), &now.head.created_by)?;
+        let looked_at = robots.into_iter().filter(|robot| due.contains_key(&robot.target));
+        orders.over = Some(looked_at.map(|robot| (robot.target, robot.labels)).collect());
+        let settled: Vec<TargetName> = due.keys().filter(|name| !waiting.contains_key(*name)).cloned().collect();
+        let told = self.stores.fleet.settle_targets(organisation, now.head.revision, &settled, &waiting, &orders).await?;
         if let Some(told) = told {
             for name in &told.changed {
                 tracing::info!(robot.name = name.as_str(), fleet.revision = now.head.revision, "a robot was given what is declared");
@@ -84,6 +96,30 @@ impl App {
             self.told_by_fleet(organisation, told);
         }
         Ok(())
+    }
+
+    /// Which of the robots that a part (its path, and its slot; empty: the policy) takes are given it now. The others have it, or had it
+    /// since they are due and something else since then, which stands; or they wait: for the part's rollout to end, or for one that holds
+    /// them.
+    async fn given(
+        &self,
+        organisation: &OrganisationId,
+        (declaration, slot): (&str, &str),
+        mut targets: Vec<TargetName>,
+        on_trial: &BTreeSet<String>,
+        due: &Due,
+        waiting: &mut Waiting,
+    ) -> Result<Vec<TargetName>, AppError> {
+        targets.retain(|name| due.get(name).and_then(Option::as_ref).is_none_or(|parts| parts.contains(declaration)));
+        let held: BTreeSet<TargetName> = match on_trial.contains(declaration) {
+            true => targets.iter().cloned().collect(),
+            false => self.stores.rollouts.rollout_holders(organisation, slot, &targets).await?.into_iter().map(|(name, _)| name).collect(),
+        };
+        targets.retain(|name| !held.contains(name));
+        for name in held {
+            waiting.entry(name).or_default().insert(declaration.to_owned());
+        }
+        Ok(targets)
     }
 
     /// Parts whose rollout has not ended, for which robots that come late wait; and those whose rollout did not end well, which they are not

@@ -4,7 +4,8 @@ mod converge;
 mod planning;
 
 use edgeflow_core::{
-    OrganisationId, Page, Principal, TargetName,
+    OrganisationId, Page, Principal, RobotId, TargetName,
+    deployment::Deployment,
     fleet::{self, FleetChange, FleetPlan, FleetSpec, NewRevision, Review, Revision, RevisionHead, RevisionState, RevisionView},
     overview::TargetFilter,
     principal::{Action, Resource},
@@ -23,6 +24,8 @@ use planning::{Prepared, digest, review};
 
 /// Longest message of a revision, bytes.
 const MAX_MESSAGE_BYTES: usize = 4096;
+/// How often a declaration is planned anew when robots were enrolled or labelled meanwhile.
+const TRIES: usize = 5;
 
 /// A plan, as shown.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -168,36 +171,42 @@ impl App {
         }
         let organisation = &principal.organisation;
         let _telling = self.telling.read().await;
-        let now = self.fleet_now(organisation).await?;
-        let stands = now.as_ref().map_or(0, |now| now.head.revision);
-        if stands != based_on {
-            return Err(AppError::from(edgeflow_store::StoreError::from(edgeflow_core::CoreError::StaleRevision {
+        for _ in 0..TRIES {
+            let now = self.fleet_now(organisation).await?;
+            let stands = now.as_ref().map_or(0, |now| now.head.revision);
+            if stands != based_on {
+                return Err(AppError::from(edgeflow_store::StoreError::from(edgeflow_core::CoreError::StaleRevision {
+                    based_on,
+                    current: stands,
+                })));
+            }
+            let Prepared { resolved, changes, over } = self.prepare_fleet(organisation, &spec, now.as_deref()).await?;
+            let required = review(&spec, now.as_deref()) == Review::Required;
+            let new = NewRevision {
                 based_on,
-                current: stands,
-            })));
+                message: message.clone(),
+                digest: digest(&spec)?,
+                spec: spec.clone(),
+                resolved,
+                plan: changes.plan.clone(),
+                created_at_us: self.now_us(),
+                created_by: principal.who.to_string(),
+            };
+            if required {
+                let head = self.stores.fleet.propose_revision(organisation, &new).await?;
+                self.tell_of_fleet(principal, Action::DeclareFleet, &head).await;
+                return Ok(head);
+            }
+            let mut orders = self.orders(principal, &changes, new.created_at_us, &new.created_by, &new.message).await?;
+            orders.over = Some(over);
+            let applied = self.stores.fleet.apply_revision(organisation, &Submitted::New(Box::new(new)), &orders).await?;
+            if let Some((head, told)) = applied {
+                self.told_by_fleet(organisation, told);
+                self.tell_of_fleet(principal, Action::DeclareFleet, &head).await;
+                return Ok(head);
+            }
         }
-        let Prepared { resolved, changes } = self.prepare_fleet(organisation, &spec, now.as_deref()).await?;
-        let required = review(&spec, now.as_deref()) == Review::Required;
-        let new = NewRevision {
-            based_on,
-            message,
-            digest: digest(&spec)?,
-            spec,
-            resolved,
-            plan: changes.plan.clone(),
-            created_at_us: self.now_us(),
-            created_by: principal.who.to_string(),
-        };
-        if required {
-            let head = self.stores.fleet.propose_revision(organisation, &new).await?;
-            self.tell_of_fleet(principal, Action::DeclareFleet, &head).await;
-            return Ok(head);
-        }
-        let orders = self.orders(principal, &changes, new.created_at_us, &new.created_by, &new.message).await?;
-        let (head, told) = self.stores.fleet.apply_revision(organisation, &Submitted::New(Box::new(new)), &orders).await?;
-        self.told_by_fleet(organisation, told);
-        self.tell_of_fleet(principal, Action::DeclareFleet, &head).await;
-        Ok(head)
+        Err(restless())
     }
 
     /// Approves what somebody else proposed: it takes effect over the robots there are now.
@@ -205,20 +214,25 @@ impl App {
         self.permit(principal, Action::ReviewFleet, Resource::Organisation).await?;
         let (organisation, by) = (&principal.organisation, principal.who.to_string());
         let _telling = self.telling.read().await;
-        let now = self.fleet_now(organisation).await?;
-        let proposed = self.find_revision(organisation, revision).await?;
-        let stands = now.as_ref().map_or(0, |now| now.head.revision);
-        proposed.decidable(&by, stands, true).map_err(edgeflow_store::StoreError::from)?;
-        // What was reviewed is what takes effect: aliases stand for what they stood for then.
-        self.still_there(organisation, &proposed.resolved).await?;
-        let changes = self.plan_over_robots(organisation, &proposed.spec, now.as_deref(), &proposed.resolved).await?;
-        let at_us = self.now_us();
-        let orders = self.orders(principal, &changes, at_us, &proposed.head.created_by, &proposed.head.message).await?;
-        let submitted = Submitted::Proposed { revision, by, reason, at_us };
-        let (head, told) = self.stores.fleet.apply_revision(organisation, &submitted, &orders).await?;
-        self.told_by_fleet(organisation, told);
-        self.tell_of_fleet(principal, Action::ReviewFleet, &head).await;
-        Ok(head)
+        for _ in 0..TRIES {
+            let now = self.fleet_now(organisation).await?;
+            let proposed = self.find_revision(organisation, revision).await?;
+            let stands = now.as_ref().map_or(0, |now| now.head.revision);
+            proposed.decidable(&by, stands, true).map_err(edgeflow_store::StoreError::from)?;
+            // What was reviewed is what takes effect: aliases stand for what they stood for then.
+            self.still_there(organisation, &proposed.resolved).await?;
+            let (changes, over) = self.plan_over_robots(organisation, &proposed.spec, now.as_deref(), &proposed.resolved).await?;
+            let at_us = self.now_us();
+            let mut orders = self.orders(principal, &changes, at_us, &proposed.head.created_by, &proposed.head.message).await?;
+            orders.over = Some(over);
+            let submitted = Submitted::Proposed { revision, by: by.clone(), reason: reason.clone(), at_us };
+            if let Some((head, told)) = self.stores.fleet.apply_revision(organisation, &submitted, &orders).await? {
+                self.told_by_fleet(organisation, told);
+                self.tell_of_fleet(principal, Action::ReviewFleet, &head).await;
+                return Ok(head);
+            }
+        }
+        Err(restless())
     }
 
     /// Turns a proposal down.
@@ -284,6 +298,10 @@ impl App {
             drop(self.desired.send(robot.clone()));
             self.presence.touch(&robot);
         }
+        let asked = |deployment: &Deployment| -> Vec<RobotId> {
+            deployment.asked.iter().map(|asked| App::robot_id(organisation, &asked.target)).collect()
+        };
+        self.presence.note(|changes| changes.deployments.extend(told.deployments.iter().flat_map(asked)));
         if told.rollouts.is_empty() {
             return;
         }
@@ -322,6 +340,10 @@ impl App {
         let revision = now.head.revision;
         Err(AppError::Conflict(format!("revision {revision} of the fleet declares {key}={value} for {name}: keep it, or declare another")))
     }
+}
+
+fn restless() -> AppError {
+    AppError::Conflict("robots are enrolled or labelled all the time: try again".to_owned())
 }
 
 impl From<(String, Rollout)> for FleetRolloutView {

@@ -17,10 +17,15 @@ use crate::app::{App, AppError};
 /// Problems that are told at once.
 const TOLD: usize = 20;
 
+/// Robots with their labels.
+pub(super) type Labelled = BTreeMap<TargetName, BTreeMap<String, String>>;
+
 /// What a declaration does to the robots there are.
 pub(super) struct Prepared {
     pub(super) resolved: BTreeMap<String, SlotSpec>,
     pub(super) changes: Changes,
+    /// The robots there are.
+    pub(super) over: Labelled,
 }
 
 impl App {
@@ -42,8 +47,8 @@ impl App {
             }
         }
         refuse(problems)?;
-        let changes = self.plan_over_robots(organisation, spec, now, &resolved).await?;
-        Ok(Prepared { resolved, changes })
+        let (changes, over) = self.plan_over_robots(organisation, spec, now, &resolved).await?;
+        Ok(Prepared { resolved, changes, over })
     }
 
     /// Refuses when something that a proposal stands for was deleted since.
@@ -61,17 +66,19 @@ impl App {
         Ok(())
     }
 
+    /// What a declaration changes, and over which robots.
     pub(super) async fn plan_over_robots(
         &self,
         organisation: &OrganisationId,
         spec: &FleetSpec,
         now: Option<&Revision>,
         resolved: &BTreeMap<String, SlotSpec>,
-    ) -> Result<Changes, AppError> {
+    ) -> Result<(Changes, Labelled), AppError> {
         let robots = self.robots_now(organisation, resolved, |_| true).await?;
         let under_way = self.under_way(organisation).await?;
         let planned = fleet::plan(spec, now.map(|now| &now.spec), resolved, &robots, &under_way);
-        planned.map_err(|problems| refused(&problems))
+        let changes = planned.map_err(|problems| refused(&problems))?;
+        Ok((changes, robots.into_iter().map(|robot| (robot.target, robot.labels)).collect()))
     }
 
     /// Every robot as it is told to be; those that are `asked` also as they say they are, where something is declared that not every
@@ -99,7 +106,8 @@ impl App {
                 continue;
             }
             let Some(rollout) = self.stores.rollouts.rollout(organisation, open.id).await? else { continue };
-            if rollout.phase.ended() || rollout.phase == Phase::RollingBack {
+            // What goes back brings nothing, also while that is paused.
+            if rollout.phase.ended() || rollout.phase == Phase::RollingBack || rollout.going_back.is_some() {
                 continue;
             }
             let slot = match &rollout.release {
@@ -218,5 +226,6 @@ pub(super) fn orders(changes: &Changes, at_us: i64, by: &str) -> Result<FleetOrd
         slots: changes.slots.iter().map(deployment).collect::<Result<_, _>>()?,
         policies: changes.policies.iter().map(|(_, document, targets)| (document.clone(), targets.clone())).collect(),
         rollouts: Vec::new(),
+        over: None,
     })
 }

@@ -5,14 +5,14 @@ use edgeflow_core::{
     CoreError, OrganisationId, RobotId, TargetName,
     fleet::{FleetPlan, FleetSpec, NewRevision, Revision, RevisionHead, RevisionState},
 };
-use edgeflow_store::{FleetOrders, FleetRollout, FleetStore, FleetTold, StoreError, Submitted};
+use edgeflow_store::{DueTarget, FleetOrders, FleetRollout, FleetStore, FleetTold, StoreError, Submitted};
 use futures::FutureExt;
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Fleet,
-    connect::failed,
+    connect::{each, failed},
     decode::{corrupt, get, get_json, get_name, get_u64, json},
     deployment, rollout_apply,
     target::declare_policy,
@@ -31,6 +31,15 @@ macro_rules! heads {
 }
 
 const ONE: &str = heads!("revision = ?2");
+/// While nothing is declared every robot is due: none of those.
+const DUE: &str = "SELECT organisation, name, fleet_waits FROM targets WHERE fleet_due = 1 AND revoked_at_us IS NULL \
+     AND organisation IN (SELECT organisation FROM fleet_revisions WHERE state = 'applied') LIMIT ?1";
+/// These robots were given all of what is declared.
+const SETTLED: &str = "UPDATE targets SET fleet_due = 0, fleet_waits = NULL FROM json_each(?2) k \
+     WHERE targets.name = k.value AND targets.organisation = ?1";
+/// These robots were given all of it but these parts.
+const WAITING: &str =
+    "UPDATE targets SET fleet_waits = k.value FROM json_each(?2) k WHERE targets.name = k.key AND targets.organisation = ?1";
 
 #[async_trait]
 impl FleetStore for Fleet {
@@ -69,12 +78,17 @@ impl FleetStore for Fleet {
         organisation: &OrganisationId,
         revision: &Submitted,
         orders: &FleetOrders,
-    ) -> Result<(RevisionHead, FleetTold), StoreError> {
+    ) -> Result<Option<(RevisionHead, FleetTold)>, StoreError> {
         let (organisation, revision, orders) = (organisation.clone(), revision.clone(), orders.clone());
         self.0
             .writer
             .run(move |connection| {
                 async move {
+                    if let Some(over) = &orders.over
+                        && labelled(connection, organisation.as_str(), None).await? != *over
+                    {
+                        return Ok(None);
+                    }
                     let head = match revision {
                         Submitted::New(new) => insert(connection, organisation.as_str(), &new, RevisionState::Applied).await?,
                         Submitted::Proposed { revision, by, reason, at_us } => {
@@ -83,12 +97,12 @@ impl FleetStore for Fleet {
                         }
                     };
                     let told = give(connection, &organisation, head.revision, orders).await?;
-                    sqlx::query("UPDATE targets SET fleet_due = 0 WHERE organisation = ?1 AND fleet_due = 1")
+                    sqlx::query("UPDATE targets SET fleet_due = 0, fleet_waits = NULL WHERE organisation = ?1 AND fleet_due = 1")
                         .bind(organisation.as_str())
                         .execute(connection)
                         .await
                         .map_err(failed("applying a revision of the fleet"))?;
-                    Ok((head, told))
+                    Ok(Some((head, told)))
                 }
                 .boxed()
             })
@@ -126,13 +140,18 @@ impl FleetStore for Fleet {
         rows.iter().map(|row| Ok((get(row, "declaration")?, get(row, "rollout")?))).collect()
     }
 
-    async fn due_targets(&self, limit: u32) -> Result<Vec<RobotId>, StoreError> {
-        let rows = sqlx::query("SELECT organisation, name FROM targets WHERE fleet_due = 1 AND revoked_at_us IS NULL LIMIT ?1")
+    async fn due_targets(&self, limit: u32) -> Result<Vec<DueTarget>, StoreError> {
+        let rows = sqlx::query(DUE)
             .bind(limit)
             .fetch_all(&self.0.readers)
             .await
             .map_err(failed("listing robots that wait for what is declared"))?;
-        rows.iter().map(|row| Ok(RobotId { organisation: get_name(row, "organisation")?, name: get_name(row, "name")? })).collect()
+        let due = |row| {
+            let robot = RobotId { organisation: get_name(row, "organisation")?, name: get_name(row, "name")? };
+            let waits_for = get::<Option<&str>>(row, "fleet_waits")?.map(serde_json::from_str).transpose();
+            Ok(DueTarget { robot, waits_for: waits_for.map_err(|error| corrupt("parts that a robot waits for")(&error))? })
+        };
+        rows.iter().map(due).collect()
     }
 
     async fn settle_targets(
@@ -140,9 +159,10 @@ impl FleetStore for Fleet {
         organisation: &OrganisationId,
         revision: i64,
         settled: &[TargetName],
+        waiting: &BTreeMap<TargetName, BTreeSet<String>>,
         orders: &FleetOrders,
     ) -> Result<Option<FleetTold>, StoreError> {
-        let (organisation, settled, orders) = (organisation.clone(), json(&settled)?, orders.clone());
+        let (organisation, settled, waiting, orders) = (organisation.clone(), json(&settled)?, json(waiting)?, orders.clone());
         self.0
             .writer
             .run(move |connection| {
@@ -150,13 +170,21 @@ impl FleetStore for Fleet {
                     if current(connection, organisation.as_str()).await? != revision {
                         return Ok(None);
                     }
+                    if let Some(over) = &orders.over {
+                        let names: Vec<&TargetName> = over.keys().collect();
+                        if labelled(connection, organisation.as_str(), Some(json(&names)?)).await? != *over {
+                            return Ok(None);
+                        }
+                    }
                     let told = give(connection, &organisation, revision, orders).await?;
-                    sqlx::query("UPDATE targets SET fleet_due = 0 WHERE organisation = ?1 AND name IN (SELECT value FROM json_each(?2))")
-                        .bind(organisation.as_str())
-                        .bind(settled)
-                        .execute(connection)
-                        .await
-                        .map_err(failed("giving robots what is declared"))?;
+                    for (sql, robots) in [(SETTLED, settled), (WAITING, waiting)] {
+                        sqlx::query(sql)
+                            .bind(organisation.as_str())
+                            .bind(robots)
+                            .execute(&mut *connection)
+                            .await
+                            .map_err(failed("giving robots what is declared"))?;
+                    }
                     Ok(Some(told))
                 }
                 .boxed()
@@ -238,6 +266,24 @@ async fn decide(
     .await
     .map_err(failed("deciding about a revision of the fleet"))?;
     head_at(connection, organisation, decision.revision).await
+}
+
+/// The labels of these robots (a JSON array of names), or of all.
+async fn labelled(
+    connection: &mut SqliteConnection,
+    organisation: &str,
+    names: Option<String>,
+) -> Result<BTreeMap<TargetName, BTreeMap<String, String>>, StoreError> {
+    let sql = match names {
+        Some(_) => {
+            "SELECT t.name, t.labels FROM json_each(?2) k CROSS JOIN targets t ON t.name = k.value \
+             WHERE t.organisation = ?1 AND t.revoked_at_us IS NULL"
+        }
+        None => "SELECT name, labels FROM targets WHERE organisation = ?1 AND revoked_at_us IS NULL",
+    };
+    let rows = sqlx::query(sql).bind(organisation).bind(names).fetch(connection);
+    let all = each(rows, "reading the labels of robots", |row| Ok((get_name(row, "name")?, get_json(row, "labels")?))).await?;
+    Ok(all.into_iter().collect())
 }
 
 /// Tells robots what they shall have.

@@ -53,7 +53,7 @@ impl TargetStore for Fleet {
                     let done = sqlx::query(
                         "INSERT INTO targets (name, organisation, labels, token_hash, created_at_us) VALUES (?1, ?2, ?3, ?4, ?5) \
                      ON CONFLICT (name) DO UPDATE SET labels = excluded.labels, token_hash = excluded.token_hash, \
-                     created_at_us = excluded.created_at_us, revoked_at_us = NULL, fleet_due = 1 \
+                     created_at_us = excluded.created_at_us, revoked_at_us = NULL, fleet_due = 1, fleet_waits = NULL \
                      WHERE revoked_at_us IS NOT NULL AND organisation = excluded.organisation",
                     )
                     .bind(target.id.name.as_str())
@@ -119,7 +119,8 @@ impl TargetStore for Fleet {
             .run(move |connection| {
                 async move {
                     let row = sqlx::query(
-                        "UPDATE targets SET labels = ?3, fleet_due = 1 WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL RETURNING *",
+                        "UPDATE targets SET labels = ?3, fleet_due = 1, fleet_waits = NULL \
+                         WHERE organisation = ?1 AND name = ?2 AND revoked_at_us IS NULL RETURNING *",
                     )
                     .bind(organisation)
                     .bind(&name)

@@ -48,6 +48,8 @@ macro_rules! conformance_tests {
             a_revision_stands_until_the_next_one_and_is_numbered
             a_proposal_is_decided_once_by_somebody_else
             a_revision_tells_robots_all_of_it_or_nothing
+            what_was_planned_over_other_robots_does_not_happen
+            a_robot_stays_due_for_what_it_waits_for
             robots_are_read_by_name_and_labelled
             a_bootstrap_token_is_redeemed_once
             a_race_for_a_bootstrap_token_has_one_winner
@@ -61,9 +63,9 @@ macro_rules! conformance_tests {
             a_policy_is_declared_beside_the_slots
             a_rollout_is_made_read_and_listed
             a_step_of_a_rollout_declares_and_is_made_once
+            robots_go_back_each_to_the_version_it_had
             a_robots_slot_is_held_by_one_rollout
             a_rollout_of_a_policy_goes_out_and_back
-            robots_go_back_each_to_the_version_it_had
             the_robots_and_lines_of_a_rollout_are_found
             robots_are_read_by_name_with_their_labels
             a_command_is_open_until_it_ended_or_expired
