@@ -15,6 +15,8 @@ export class Cells {
   readonly #id: string;
   readonly #api: () => Api;
   #asked: AbortController | null = null;
+  /** What changed at or after that moment may not be known. */
+  #since = 0;
   /** Something changed while robots were being read. */
   #again = false;
   /** Reads what changed; soon, if that was just done. */
@@ -49,11 +51,14 @@ export class Cells {
     }
     const asked = new AbortController();
     this.#asked = asked;
-    const since = this.loaded ? newestChange(this.known.values()) : undefined;
+    const since = this.loaded ? this.#since : undefined;
+    const began = performance.now();
     try {
       const cells = await this.#api().rolloutRobots(this.#id, { since_us: since }, asked.signal);
       if (asked.signal.aborted) return;
       this.known = mergeCells(since === undefined ? new Map() : this.known, cells);
+      // Many robots come page by page: one on the first may have changed while the last was read, before others that are on that.
+      this.#since = Math.max(0, newestChange(this.known.values()) - Math.ceil((performance.now() - began) * 1000));
       this.loaded = true;
       this.error = null;
     } catch (error) {
