@@ -36,8 +36,8 @@ pub struct FleetOrders {
     pub policies: Vec<(Value, Vec<TargetName>)>,
     /// Rollouts that begin.
     pub rollouts: Vec<FleetRollout>,
-    /// Robots that were looked at, with the labels they had then: where they have others by now, nothing happens. `None`: whatever they
-    /// have.
+    /// Robots that were looked at, with the labels they had then: where one has others by now, nothing happens. `None`: all there are,
+    /// whatever they have.
     pub over: Option<BTreeMap<TargetName, BTreeMap<String, String>>>,
 }
 
@@ -96,7 +96,7 @@ pub trait FleetStore: Send + Sync {
 
     /// Makes a revision stand, tells robots and begins rollouts, all or nothing. Refused when the one it is based on stands no more, or
     /// when whoever approves may not; `Missing` names a robot there is not, `Held` one that a rollout holds in a slot that would change.
-    /// No robot is due afterwards. `None` when the robots there are, or their labels, are not those that the orders are over: nothing
+    /// Robots that the orders are over are not due afterwards, others are. `None` when one of them is gone or has other labels: nothing
     /// happened, and it is to be planned again.
     async fn apply_revision(
         &self,

@@ -24,7 +24,7 @@ use planning::{Prepared, digest, review};
 
 /// Longest message of a revision, bytes.
 const MAX_MESSAGE_BYTES: usize = 4096;
-/// How often a declaration is planned anew when robots were enrolled or labelled meanwhile.
+/// How often a declaration is planned anew when robots were labelled or revoked meanwhile.
 const TRIES: usize = 5;
 
 /// A plan, as shown.
@@ -343,7 +343,7 @@ impl App {
 }
 
 fn restless() -> AppError {
-    AppError::Conflict("robots are enrolled or labelled all the time: try again".to_owned())
+    AppError::Conflict("robots are labelled or revoked all the time: try again".to_owned())
 }
 
 impl From<(String, Rollout)> for FleetRolloutView {

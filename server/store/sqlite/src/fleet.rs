@@ -34,6 +34,9 @@ const ONE: &str = heads!("revision = ?2");
 /// While nothing is declared every robot is due: none of those.
 const DUE: &str = "SELECT organisation, name, fleet_waits FROM targets WHERE fleet_due = 1 AND revoked_at_us IS NULL \
      AND organisation IN (SELECT organisation FROM fleet_revisions WHERE state = 'applied') LIMIT ?1";
+/// These robots (`null`: all) were looked at; who came meanwhile was not.
+const LOOKED_AT: &str = "UPDATE targets SET fleet_due = ?2 <> 'null' AND name NOT IN (SELECT value FROM json_each(?2)), fleet_waits = NULL \
+     WHERE organisation = ?1 AND (fleet_due = 1 OR name NOT IN (SELECT value FROM json_each(?2)))";
 /// These robots were given all of what is declared.
 const SETTLED: &str = "UPDATE targets SET fleet_due = 0, fleet_waits = NULL FROM json_each(?2) k \
      WHERE targets.name = k.value AND targets.organisation = ?1";
@@ -84,11 +87,7 @@ impl FleetStore for Fleet {
             .writer
             .run(move |connection| {
                 async move {
-                    if let Some(over) = &orders.over
-                        && labelled(connection, organisation.as_str(), None).await? != *over
-                    {
-                        return Ok(None);
-                    }
+                    let Some(over) = unchanged(connection, organisation.as_str(), &orders).await? else { return Ok(None) };
                     let head = match revision {
                         Submitted::New(new) => insert(connection, organisation.as_str(), &new, RevisionState::Applied).await?,
                         Submitted::Proposed { revision, by, reason, at_us } => {
@@ -97,8 +96,9 @@ impl FleetStore for Fleet {
                         }
                     };
                     let told = give(connection, &organisation, head.revision, orders).await?;
-                    sqlx::query("UPDATE targets SET fleet_due = 0, fleet_waits = NULL WHERE organisation = ?1 AND fleet_due = 1")
+                    sqlx::query(LOOKED_AT)
                         .bind(organisation.as_str())
+                        .bind(over)
                         .execute(connection)
                         .await
                         .map_err(failed("applying a revision of the fleet"))?;
@@ -170,11 +170,8 @@ impl FleetStore for Fleet {
                     if current(connection, organisation.as_str()).await? != revision {
                         return Ok(None);
                     }
-                    if let Some(over) = &orders.over {
-                        let names: Vec<&TargetName> = over.keys().collect();
-                        if labelled(connection, organisation.as_str(), Some(json(&names)?)).await? != *over {
-                            return Ok(None);
-                        }
+                    if unchanged(connection, organisation.as_str(), &orders).await?.is_none() {
+                        return Ok(None);
                     }
                     let told = give(connection, &organisation, revision, orders).await?;
                     for (sql, robots) in [(SETTLED, settled), (WAITING, waiting)] {
@@ -268,22 +265,20 @@ async fn decide(
     head_at(connection, organisation, decision.revision).await
 }
 
-/// The labels of these robots (a JSON array of names), or of all.
-async fn labelled(
-    connection: &mut SqliteConnection,
-    organisation: &str,
-    names: Option<String>,
-) -> Result<BTreeMap<TargetName, BTreeMap<String, String>>, StoreError> {
-    let sql = match names {
-        Some(_) => {
-            "SELECT t.name, t.labels FROM json_each(?2) k CROSS JOIN targets t ON t.name = k.value \
-             WHERE t.organisation = ?1 AND t.revoked_at_us IS NULL"
-        }
-        None => "SELECT name, labels FROM targets WHERE organisation = ?1 AND revoked_at_us IS NULL",
-    };
-    let rows = sqlx::query(sql).bind(organisation).bind(names).fetch(connection);
-    let all = each(rows, "reading the labels of robots", |row| Ok((get_name(row, "name")?, get_json(row, "labels")?))).await?;
-    Ok(all.into_iter().collect())
+/// Names of the robots that orders are over, JSON (`null`: of whoever there is); `None` when one is gone or has other labels.
+async fn unchanged(connection: &mut SqliteConnection, organisation: &str, orders: &FleetOrders) -> Result<Option<String>, StoreError> {
+    let names = json(&orders.over.as_ref().map(|over| over.keys().collect::<Vec<_>>()))?;
+    let Some(over) = &orders.over else { return Ok(Some(names)) };
+    let rows = sqlx::query(
+        "SELECT t.name, t.labels FROM json_each(?2) k CROSS JOIN targets t ON t.name = k.value \
+         WHERE t.organisation = ?1 AND t.revoked_at_us IS NULL",
+    )
+    .bind(organisation)
+    .bind(&names)
+    .fetch(connection);
+    let now = each(rows, "reading the labels of robots", |row| Ok((get_name(row, "name")?, get_json(row, "labels")?))).await?;
+    let now: BTreeMap<TargetName, BTreeMap<String, String>> = now.into_iter().collect();
+    Ok((now == *over).then_some(names))
 }
 
 /// Tells robots what they shall have.

@@ -143,20 +143,29 @@ pub async fn what_was_planned_over_other_robots_does_not_happen(stores: Stores) 
     stores.targets.set_labels(&org(), &target_name("r2"), &labels("oslo")).await.unwrap();
     assert_eq!(fleet.apply_revision(&org(), &new(0), &planned).await.unwrap(), None, "one was labelled");
     stores.targets.create_target(&target("r3")).await.unwrap();
-    let of_two = over(&[("r1", "rome"), ("r2", "oslo")]);
-    assert_eq!(fleet.apply_revision(&org(), &new(0), &of_two).await.unwrap(), None, "one came");
+    let of_three = over(&[("r1", "rome"), ("r2", "oslo"), ("r3", "rome")]);
+    assert_eq!(fleet.apply_revision(&org(), &new(0), &of_three).await.unwrap(), None, "one has other labels");
     assert_eq!(fleet.current_revision(&org()).await.unwrap(), 0, "nothing happened");
-    stores.targets.revoke_target(&org(), &target_name("r3"), 8).await.unwrap();
+    let of_two = over(&[("r1", "rome"), ("r2", "oslo")]);
     assert!(fleet.apply_revision(&org(), &new(0), &of_two).await.unwrap().is_some());
+    let due = async || fleet.due_targets(9).await.unwrap().into_iter().map(|due| due.robot.name).collect::<Vec<_>>();
+    assert_eq!(due().await, [target_name("r3")], "who came meanwhile is looked at");
+    fleet.settle_targets(&org(), 1, &due().await, &BTreeMap::new(), &FleetOrders::default()).await.unwrap().unwrap();
+    let of_two = over(&[("r1", "declared"), ("r2", "oslo")]);
+    assert!(fleet.apply_revision(&org(), &new(1), &of_two).await.unwrap().is_some());
+    assert_eq!(due().await, [target_name("r3")], "also when what stood before was given to it meanwhile");
+    stores.targets.revoke_target(&org(), &target_name("r3"), 8).await.unwrap();
+    let of_three = over(&[("r1", "declared"), ("r2", "oslo"), ("r3", "berlin")]);
+    assert_eq!(fleet.apply_revision(&org(), &new(2), &of_three).await.unwrap(), None, "one is gone");
 
     // The same of those that come late; who else there is matters to nobody.
     let read = async || stores.targets.target(&org(), &target_name("r1")).await.unwrap().unwrap();
     let (due, nobody) = ([target_name("r1")], BTreeMap::new());
     stores.targets.set_labels(&org(), &target_name("r1"), &labels("oslo")).await.unwrap();
     let late = over(&[("r1", "declared")]);
-    assert_eq!(fleet.settle_targets(&org(), 1, &due, &nobody, &late).await.unwrap(), None);
+    assert_eq!(fleet.settle_targets(&org(), 2, &due, &nobody, &late).await.unwrap(), None);
     assert_eq!((read().await.labels, fleet.due_targets(9).await.unwrap().len()), (labels("oslo"), 1), "what an operator says stands");
-    assert!(fleet.settle_targets(&org(), 1, &due, &nobody, &over(&[("r1", "oslo")])).await.unwrap().is_some());
+    assert!(fleet.settle_targets(&org(), 2, &due, &nobody, &over(&[("r1", "oslo")])).await.unwrap().is_some());
 }
 
 /// Robots that wait for some of what is declared.
