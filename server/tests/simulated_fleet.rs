@@ -15,10 +15,6 @@ async fn run(arguments: &[&str]) -> (Args, Outcome) {
     let all = ["edgeflow_fleet", "--robots", "300", "--connections", "30", "--deadline-s", "20", "--minutes", "4", "--bin-dir", &programs];
     let args = Args::parse_from(all.iter().chain(arguments));
     let mut plan = args.plan(folder.path().to_owned());
-    // As long as robots that report every four seconds need to be judged by.
-    for (stage, soak_s) in plan.strategy["stages"].as_array_mut().unwrap().iter_mut().zip([8, 3, 3, 0]) {
-        stage["soak_s"] = soak_s.into();
-    }
     plan.crew.pace =
         Pace { ask: Duration::from_secs(2), apply: Duration::from_millis(100), report: Duration::from_secs(4), missions: true };
     let outcome = go(&plan, |line| eprintln!("{line}")).await.unwrap();
