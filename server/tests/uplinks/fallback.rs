@@ -107,7 +107,8 @@ async fn half_open(first: Way) {
     let proxy = Proxy::start(address.to_string(), &link).await.unwrap();
     let http = Proxy::start(world.http().to_string(), &http_link).await.unwrap();
     let ms = Duration::from_millis;
-    let patience = Patience { connect: ms(2_000), answer: ms(60_000), probe_first: ms(100), probe_cap: ms(400), good: ms(2_000) };
+    // The wait for an answer is longer than the test's: it is the connection's signs of life that must tell.
+    let patience = Patience { connect: ms(2_000), answer: ms(600_000), probe_first: ms(100), probe_cap: ms(400), good: ms(2_000) };
     let uplinks = vec![
         World::uplink_to(first, proxy.local_addr(), "robot-1", &world.proof(&robot)),
         World::uplink_to(Way::Http, http.local_addr(), "robot-1", &world.proof(&robot)),
@@ -116,10 +117,8 @@ async fn half_open(first: Way) {
     bridge.uses(first.name()).await;
     bridge.produce(Class::Event, 400).await;
     link.set(Condition::HalfOpen);
-    let begin = std::time::Instant::now();
     bridge.produce(Class::Event, 400).await;
     bridge.uses("http").await;
-    assert!(begin.elapsed() < Duration::from_secs(25), "a dead {} was noticed after {:?}", first.name(), begin.elapsed());
     world.until_stored("robot-1", Class::Event, 800).await;
     // And the way back: what was held up may still arrive, long after what was sent by the other way.
     link.restore();
