@@ -1,6 +1,6 @@
 // Deployments: one version on its way to chosen robots.
 
-import { STAGES, type SlotStatus } from './targets';
+import { STAGES, type SlotStatus, type Target } from './targets';
 
 export type DeploymentState = 'progressing' | 'succeeded' | 'failed' | 'superseded';
 export type DeploymentTargetStatus = SlotStatus | 'superseded';
@@ -78,6 +78,25 @@ export function progressOf(deployment: Deployment): DeploymentProgress {
     else sum.underway += 1;
   }
   return sum;
+}
+
+const SETTLED: readonly DeploymentTargetStatus[] = ['active', 'failed', 'rolled_back', 'superseded'];
+
+/**
+ * The deployment when these robots are told something else in its slot, whoever said so: of that the control plane tells with the robots,
+ * and not once more with each deployment they had before. The same object when nothing changes.
+ */
+export function overtaken(deployment: Deployment, robots: ReadonlyMap<string, Pick<Target, 'desired'>>): Deployment {
+  if (deployment.state !== 'progressing' && deployment.state !== 'failed') return deployment;
+  const gone = ({ target, generation, status }: DeploymentTarget) => {
+    const desired = robots.get(target)?.desired;
+    return desired !== undefined && !SETTLED.includes(status) && Number(desired.generation) > Number(generation) && desired.slots[deployment.slot]?.digest !== deployment.digest;
+  };
+  if (!deployment.targets.some(gone)) return deployment;
+  const targets = deployment.targets.map((one): DeploymentTarget => (gone(one) ? { ...one, status: 'superseded' } : one));
+  const any = (...statuses: DeploymentTargetStatus[]) => targets.some(({ status }) => statuses.includes(status));
+  const state = any('failed', 'rolled_back') ? 'failed' : targets.some(({ status }) => !SETTLED.includes(status)) ? 'progressing' : 'superseded';
+  return { ...deployment, targets, state };
 }
 
 export function newestDeployments(deployments: Iterable<Deployment>): Deployment[] {

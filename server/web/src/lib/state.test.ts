@@ -40,6 +40,25 @@ describe('the live state', () => {
     expect(refetchModels).toEqual(['other']);
   });
 
+  it('knows that a deployment is superseded when its robots are told something else, by whomever', () => {
+    const asked = (target: string, generation: number, status: string) => ({ target, generation, status, reason: null, at_us: null });
+    const old = { id: '1', slot: 'default', digest: 'v1', state: 'progressing', targets: [asked('r', 4, 'warming'), asked('s', 2, 'active')] };
+    const robot = (generation: number, digest: string) => message('target', { name: 'r', desired: { server_epoch: 1, generation, slots: { default: { digest } } } });
+    const before = reduce(EMPTY, [message('deployment', old)]).state;
+    for (const [generation, digest] of [[3, 'v0'], [4, 'v1'], [5, 'v1']] as const) {
+      const { state } = reduce(before, [robot(generation, digest)]);
+      expect(state.deployments, `${generation}: what it was told before, this, or something beside it`).toBe(before.deployments);
+    }
+    const after = reduce(before, [robot(5, 'v2')]).state.deployments.get('1');
+    expect([after?.state, after?.targets.map(({ status }) => status)]).toEqual(['superseded', ['superseded', 'active']]);
+    const undeclared = reduce(before, [message('target', { name: 'r', desired: { server_epoch: 1, generation: 5, slots: {} } })]).state;
+    expect(undeclared.deployments.get('1')?.state).toBe('superseded');
+    const wide = { ...old, targets: [...old.targets, asked('t', 1, 'pending')] };
+    const some = reduce(reduce(EMPTY, [message('deployment', wide)]).state, [robot(5, 'v2')]).state.deployments.get('1');
+    expect([some?.state, some?.targets[0]?.status]).toEqual(['progressing', 'superseded']);
+    expect(before.deployments.get('1')?.state).toBe('progressing');
+  });
+
   it('removes a robot that was removed', () => {
     const before = reduce(EMPTY, [message('target', { name: 'r' })]).state;
     expect(reduce(before, [message('target', { name: 'r', deleted: true })]).state.targets.size).toBe(0);

@@ -1,6 +1,6 @@
 // Everything the pages show, and how messages of the live stream change it. Pure: a batch in, a new state out.
 
-import type { Deployment } from './deployments';
+import { overtaken, type Deployment } from './deployments';
 import type { FleetDrift } from './drift';
 import { mergeEvents, type TimelineEvent } from './events';
 import { withVersion, type Model, type ModelVersion } from './models';
@@ -35,6 +35,7 @@ export function reduce(state: State, messages: readonly StreamMessage[]): Reduce
   const rollouts = new Map(state.rollouts);
   const drift = new Map(state.drift);
   const events: TimelineEvent[] = [];
+  const told = new Map<string, Target>();
   const refetchModels = new Set<string>();
   let models = state.models;
   let unreadable = 0;
@@ -55,7 +56,10 @@ export function reduce(state: State, messages: readonly StreamMessage[]): Reduce
       case 'target': {
         const target = data as Target & { deleted?: boolean };
         if (target.deleted) targets.delete(target.name);
-        else targets.set(target.name, target);
+        else {
+          targets.set(target.name, target);
+          if (target.desired) told.set(target.name, target);
+        }
         touched.targets = true;
         break;
       }
@@ -96,6 +100,12 @@ export function reduce(state: State, messages: readonly StreamMessage[]): Reduce
       default:
         break;
     }
+  }
+  for (const [id, deployment] of told.size > 0 ? deployments : []) {
+    const now = overtaken(deployment, told);
+    if (now === deployment) continue;
+    deployments.set(id, now);
+    touched.deployments = true;
   }
   return {
     state: {
