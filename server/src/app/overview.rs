@@ -154,9 +154,17 @@ mod tests {
         app.enrol_target(&administrator, TargetRequest { name: name.clone(), labels: labels("berlin") }).await.unwrap();
         let site = |robots: &BTreeMap<TargetName, Brief>| robots[&name].labels()["site"].clone();
         assert_eq!(app.overview(&administrator.organisation, site).await.unwrap(), "berlin");
-        app.set_labels(&administrator, &name, labels("rome")).await.unwrap();
-        drop(app.overview(&administrator.organisation, site).now_or_never());
-        assert_eq!(app.overview(&administrator.organisation, site).await.unwrap(), "rome");
+        let mut given_up = false;
+        for n in 0..100 {
+            app.set_labels(&administrator, &name, labels(&n.to_string())).await.unwrap();
+            // Asked once: on a busy machine the thread that reads may be done already.
+            given_up = app.overview(&administrator.organisation, site).now_or_never().is_none();
+            assert_eq!(app.overview(&administrator.organisation, site).await.unwrap(), n.to_string());
+            if given_up {
+                break;
+            }
+        }
+        assert!(given_up, "it was read at once each time");
         app.close().await;
     }
 }
