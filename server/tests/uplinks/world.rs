@@ -396,13 +396,8 @@ impl Bridge {
 
     /// Waits until the control plane answers by this uplink.
     pub(crate) async fn uses(&mut self, uplink: &str) {
-        self.uses_within(PATIENCE, uplink).await;
-    }
-
-    /// The same, within this time.
-    pub(crate) async fn uses_within(&mut self, patience: Duration, uplink: &str) {
         let state = self.state.wait_for(|state| state.connected && state.uplink == uplink);
-        if timeout(patience, state).await.is_err() {
+        if timeout(PATIENCE, state).await.is_err() {
             panic!("{uplink} is never used: {:?}", self.state.borrow());
         }
     }
