@@ -1,20 +1,19 @@
 //! What a robot declares about its slots beside the inference node's: which there are, and what brings a bundle about: a command
 //! or a ROS service.
 
-use edgeflow_bundle::{BundleFile, Digest, bundle_digest};
 use edgeflow_ros::{Client, Node, edgeflow_msgs::srv::LoadModel};
 use edgeflow_wire::{SlotKind, SlotSpec};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, process::Command};
+use tokio::{io::AsyncReadExt, process::Command, sync::Mutex};
 
-use crate::{BridgeError, Result, converge::SLOT};
+use crate::{BridgeError, Result, converge::SLOT, watched::Watched};
 
 /// What is read of a command's words.
 const MOST_WORDS: u64 = 4_096;
@@ -22,8 +21,8 @@ const MOST_WORDS: u64 = 4_096;
 const SAY: Duration = Duration::from_secs(10);
 /// How long what applies a slot is waited for before it counts as absent.
 const FIND: Duration = Duration::from_secs(2);
-/// Most files of a watched folder that are read.
-const MAX_FILES: usize = 1_000;
+/// How long one wait for it lasts.
+const WAIT: Duration = Duration::from_secs(3_600);
 
 /// The file `slots_file` names.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -106,12 +105,14 @@ impl Setup {
 pub(crate) struct Applier {
     pub(crate) setup: Setup,
     service: Option<Client<LoadModel::Service>>,
+    watched: Option<Arc<Mutex<Watched>>>,
 }
 
 impl Applier {
     pub(crate) fn new(node: &Node, setup: &Setup) -> Result<Self> {
         let client = |name: &String| node.create_client(name).map_err(BridgeError::ros("call what applies a slot"));
-        Ok(Self { setup: setup.clone(), service: setup.service.as_ref().map(client).transpose()? })
+        let watched = setup.watch.clone().map(|path| Arc::new(Mutex::new(Watched::new(path))));
+        Ok(Self { setup: setup.clone(), service: setup.service.as_ref().map(client).transpose()?, watched })
     }
 
     fn timeout(&self) -> Duration {
@@ -125,6 +126,19 @@ impl Applier {
     pub(crate) async fn there(&self) -> std::result::Result<(), String> {
         let Some(service) = &self.service else { return Ok(()) };
         service.wait_for_service(FIND).await.map_err(|_| format!("nobody serves {}, which applies it", service.name()))
+    }
+
+    /// Waits until somebody is there.
+    pub(crate) async fn served(&self) {
+        let Some(service) = &self.service else { return };
+        loop {
+            match service.wait_for_service(WAIT).await {
+                Ok(()) => return,
+                Err(edgeflow_ros::Error::ServiceUnavailable { .. }) => {}
+                // The graph is gone, and nobody will come.
+                Err(_) => return std::future::pending().await,
+            }
+        }
     }
 
     /// Brings a bundle about whose files are in `folder`.
@@ -174,41 +188,19 @@ impl Applier {
     }
 
     /// Digest of the watched files as they are now: that of a bundle of just these files. Empty where none are watched or there.
-    pub(crate) async fn files(&self) -> String {
-        let Some(path) = self.setup.watch.clone() else { return String::new() };
-        let read = tokio::task::spawn_blocking(move || files_digest(&path));
-        match read.await {
-            Ok(Ok(digest)) => digest,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the watched files of a slot cannot be read");
-                String::new()
-            }
-            Err(_) => String::new(),
-        }
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub(crate) async fn files(&self) -> std::result::Result<String, String> {
+        let Some(watched) = &self.watched else { return Ok(String::new()) };
+        let mut watched = Arc::clone(watched).lock_owned().await;
+        let read = tokio::task::spawn_blocking(move || watched.digest()).await;
+        read.unwrap_or_else(|error| Err(error.into())).map_err(|error| format!("the files of {} cannot be read: {error}", self.watch()))
     }
-}
 
-fn files_digest(path: &Path) -> io::Result<String> {
-    let mut files = Vec::new();
-    let one = |path: &Path, name: String| -> io::Result<BundleFile> {
-        let (sha256, size_bytes) = Digest::of_reader(std::fs::File::open(path)?)?;
-        Ok(BundleFile { path: name, size_bytes, sha256 })
-    };
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(error),
-        Ok(found) if found.is_dir() => {
-            for entry in std::fs::read_dir(path)?.take(MAX_FILES) {
-                let entry = entry?;
-                if entry.path().is_file() {
-                    files.push(one(&entry.path(), entry.file_name().to_string_lossy().into_owned())?);
-                }
-            }
-        }
-        Ok(_) => files.push(one(path, path.file_name().unwrap_or_default().to_string_lossy().into_owned())?),
+    fn watch(&self) -> std::path::Display<'_> {
+        self.setup.watch.as_deref().unwrap_or(Path::new("")).display()
     }
-    files.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok(if files.is_empty() { String::new() } else { bundle_digest(&files).to_string() })
 }
 
 /// Runs a command to its end, the bundle's folder as its last argument. Answers what it said.
@@ -293,19 +285,5 @@ mod tests {
         let late = run(&["/bin/sleep".to_owned(), "600".to_owned()], "map", None, Duration::from_millis(50)).await.unwrap_err();
         assert!(late.contains("did not end within 0.05 s"), "{late}");
         assert!(run(&["/no/such/program".to_owned()], "map", None, long).await.unwrap_err().contains("does not start"));
-    }
-
-    #[test]
-    fn a_folders_digest_is_that_of_a_bundle_of_its_files() {
-        let dir = tempfile::tempdir().unwrap();
-        let digest = || files_digest(dir.path()).unwrap();
-        assert_eq!(digest(), "");
-        std::fs::write(dir.path().join("a.yaml"), "x: 1").unwrap();
-        let file = BundleFile { path: "a.yaml".into(), size_bytes: 4, sha256: Digest::of(b"x: 1") };
-        assert_eq!(digest(), bundle_digest(std::slice::from_ref(&file)).to_string());
-        assert_eq!(files_digest(&dir.path().join("a.yaml")).unwrap(), digest());
-        std::fs::write(dir.path().join("a.yaml"), "x: 2").unwrap();
-        assert_ne!(digest(), bundle_digest(&[file]).to_string());
-        assert_eq!(files_digest(&dir.path().join("gone")).unwrap(), "");
     }
 }

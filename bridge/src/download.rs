@@ -89,20 +89,30 @@ impl Downloader {
     ///
     /// # Errors
     /// Only what trying again would not mend.
-    pub async fn fetch(&self, wanted: &Wanted, mut link: watch::Receiver<LinkState>) -> Result<PathBuf, FetchError> {
+    pub async fn fetch(&self, wanted: &Wanted, link: watch::Receiver<LinkState>) -> Result<PathBuf, FetchError> {
+        self.fetch_first(std::slice::from_ref(wanted), link).await.1
+    }
+
+    /// Fetches bundles in turns, as [`Downloader::fetch`] does one, until one is here or is refused, and says which: one that the
+    /// control plane does not have keeps none of the others waiting.
+    pub(crate) async fn fetch_first(
+        &self,
+        wanted: &[Wanted],
+        mut link: watch::Receiver<LinkState>,
+    ) -> (Digest, Result<PathBuf, FetchError>) {
         let mut backoff = self.retry.clone();
         loop {
             // From here on a return of the link counts, also one while the attempt still fails.
             link.mark_unchanged();
-            match self.fetch_once(wanted).await {
-                Err(FetchError::Later { reason }) => {
-                    tracing::info!(reason, digest = %wanted.digest, "the bundle is not complete yet");
-                    tokio::select! {
-                        () = tokio::time::sleep(backoff.delay()) => {}
-                        Some(()) = returned(&mut link) => backoff.reset(),
-                    }
+            for wanted in wanted {
+                match self.fetch_once(wanted).await {
+                    Err(FetchError::Later { reason }) => tracing::info!(reason, digest = %wanted.digest, "the bundle is not complete yet"),
+                    done => return (wanted.digest, done),
                 }
-                done => return done,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff.delay()) => {}
+                Some(()) = returned(&mut link) => backoff.reset(),
             }
         }
     }
@@ -116,7 +126,7 @@ impl Downloader {
             self.fetch_file(file).await?;
         }
         let disk = |error: std::io::Error| later(format!("could not put the bundle into {}: {error}", folder.display()));
-        let staging = self.bundles.join(format!(".{}", wanted.digest.hex()));
+        let staging = self.staging(wanted);
         remove_folder(&staging).await.map_err(disk)?;
         fs::create_dir_all(&staging).await.map_err(disk)?;
         // Two files of a bundle may have the same content: copies, then the parts go.
@@ -131,6 +141,10 @@ impl Downloader {
             remove_file(&self.done(file)).await.map_err(disk)?;
         }
         Ok(folder)
+    }
+
+    fn staging(&self, wanted: &Wanted) -> PathBuf {
+        self.bundles.join(format!(".{}", wanted.digest.hex()))
     }
 
     fn part(&self, file: &BundleFile) -> PathBuf {
@@ -153,12 +167,13 @@ impl Downloader {
             remove_file(&part).await.map_err(disk)?;
             (hasher, have) = (Sha256::new(), 0);
         }
+        let mut continued = have > 0;
         if have < file.size_bytes || file.size_bytes == 0 {
             let response = self.request(file, have).await?;
             let mut out = OpenOptions::new().create(true).append(true).open(&part).await.map_err(disk)?;
             if have > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
                 out.set_len(0).await.map_err(disk)?;
-                (hasher, have) = (Sha256::new(), 0);
+                (hasher, have, continued) = (Sha256::new(), 0, false);
             }
             let mut body = response.bytes_stream();
             while let Some(chunk) = body.next().await {
@@ -179,6 +194,10 @@ impl Downloader {
         let got = Digest::from(<[u8; 32]>::from(hasher.finalize()));
         if have != file.size_bytes || got != file.sha256 {
             remove_file(&part).await.map_err(disk)?;
+            if continued {
+                // What an earlier attempt left may have suffered on this disk, by a power cut for one.
+                return Err(later(format!("{} does not match after it was continued: it is fetched anew", file.path)));
+            }
             return Err(refused(format!(
                 "{} does not match: expected {} bytes with {}, got {} with {got}; register the model version again",
                 file.path,
@@ -236,9 +255,14 @@ impl Downloader {
         Ok(folder)
     }
 
-    /// Removes every bundle but these, and parts of downloads that nobody finishes.
-    pub async fn prune(&self, keep: &[Digest]) {
-        let names: BTreeSet<String> = keep.iter().map(Digest::hex).collect();
+    /// Removes every bundle but these, and parts of downloads that nobody finishes: `coming` are under way.
+    pub async fn prune(&self, keep: &[Digest], coming: &[Wanted]) {
+        let staged =
+            coming.iter().map(|wanted| self.staging(wanted)).filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+        let names: BTreeSet<String> =
+            keep.iter().chain(coming.iter().map(|wanted| &wanted.digest)).map(Digest::hex).chain(staged).collect();
+        let unfinished: BTreeSet<PathBuf> =
+            coming.iter().flat_map(|wanted| &wanted.files).flat_map(|file| [self.part(file), self.done(file)]).collect();
         let Ok(mut entries) = fs::read_dir(&self.bundles).await else { return };
         while let Ok(Some(entry)) = entries.next_entry().await {
             if !names.contains(entry.file_name().to_string_lossy().as_ref())
@@ -249,7 +273,9 @@ impl Downloader {
         }
         let Ok(mut parts) = fs::read_dir(&self.parts).await else { return };
         while let Ok(Some(entry)) = parts.next_entry().await {
-            if let Err(error) = remove_file(&entry.path()).await {
+            if !unfinished.contains(&entry.path())
+                && let Err(error) = remove_file(&entry.path()).await
+            {
                 tracing::warn!(path = %entry.path().display(), %error, "could not remove an old download");
             }
         }

@@ -64,6 +64,8 @@ impl Record {
 pub(crate) struct Ledger {
     path: PathBuf,
     records: BTreeMap<String, Record>,
+    /// The file is behind: it could not be written.
+    behind: bool,
 }
 
 impl Ledger {
@@ -79,7 +81,7 @@ impl Ledger {
             }
             None => BTreeMap::new(),
         };
-        Self { path, records }
+        Self { path, records, behind: false }
     }
 
     pub(crate) fn get(&self, slot: &str) -> Record {
@@ -90,10 +92,10 @@ impl Ledger {
         self.records.iter()
     }
 
-    /// Keeps a record, on the disk when it changed.
-    pub(crate) async fn put(&mut self, slot: &str, record: Record) {
-        if self.records.get(slot) == Some(&record) {
-            return;
+    /// Keeps a record, on the disk when it changed or something there is behind. Whether the disk has all that is known.
+    pub(crate) async fn put(&mut self, slot: &str, record: Record) -> bool {
+        if !self.behind && self.records.get(slot) == Some(&record) {
+            return true;
         }
         self.records.insert(slot.to_owned(), record);
         let (path, json) = (self.path.clone(), serde_json::to_vec_pretty(&self.records));
@@ -101,9 +103,11 @@ impl Ledger {
             Ok(json) => tokio::task::spawn_blocking(move || write_durably(&path, &json)).await.is_ok_and(|written| written.is_ok()),
             Err(_) => false,
         };
-        if !kept {
-            tracing::warn!(slot, "could not note what is known of a slot: after a restart it will be looked at anew");
+        if !kept && !self.behind {
+            tracing::warn!(slot, path = %self.path.display(), "could not note what is known of a slot: it is tried again");
         }
+        self.behind = !kept;
+        kept
     }
 }
 
@@ -126,5 +130,19 @@ mod tests {
         assert!(!record.keeps(&declared(0)), "one that was given up does not stand");
         std::fs::write(dir.path().join("slots.json"), "{").unwrap();
         assert_eq!(Ledger::open(dir.path()).get("map"), Record::default());
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_written_as_soon_as_that_goes_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(dir.path());
+        let record = Record { intended: "d".into(), ..Record::default() };
+        let in_the_way = dir.path().join("slots.new");
+        std::fs::create_dir(&in_the_way).unwrap();
+        assert!(!ledger.put("map", record.clone()).await);
+        assert!(!ledger.put("map", record.clone()).await, "that it is known here is not enough");
+        std::fs::remove_dir(&in_the_way).unwrap();
+        assert!(ledger.put("map", record.clone()).await);
+        assert_eq!(Ledger::open(dir.path()).get("map"), record);
     }
 }

@@ -42,6 +42,7 @@ mod trigger;
 mod trust;
 mod types;
 mod uplinks;
+mod watched;
 mod way;
 
 pub use clock::{Clock, Moment};

@@ -34,7 +34,7 @@ use crate::{
     applier::{Applier, Setups},
     capture::{self, CaptureLimits, CaptureView, Capturer, Spool, Uploader},
     commands::{Commander, Means},
-    converge::{Converger, Progress},
+    converge::{Converger, Fetches, Progress},
     diagnostics::Diagnostics,
     escalate::Escalator,
     failures::Failures,
@@ -127,6 +127,7 @@ impl Bridge {
             link: link.subscribe(),
             rollback: rollbacks.subscribe(),
             progress: Progress::new(&config.data_dir),
+            fetches: Fetches::default(),
         };
         let common = Arc::new(Common::new(recorder.clone(), valve.subscribe()));
         let (escalations, requests) = mpsc::channel(16);

@@ -2,11 +2,13 @@
 //! look again. Driven by changes (a new desired state, a node that restarted), never by counting on what was true before.
 
 mod applied;
+mod fetches;
 mod model;
 mod node;
 mod progress;
 mod tell;
 
+pub(crate) use fetches::Fetches;
 pub(crate) use progress::Progress;
 
 use edgeflow_ros::{
@@ -56,6 +58,8 @@ pub(crate) enum Short {
     Failed(String),
     /// Try again a little later.
     Later(String),
+    /// Its bundle is on its way: try again when it is here.
+    Coming,
 }
 
 impl From<FetchError> for Short {
@@ -95,6 +99,7 @@ pub(crate) struct Converger {
     /// The newest rollback that somebody made on the robot.
     pub(crate) rollback: watch::Receiver<Option<Rollback>>,
     pub(crate) progress: Progress,
+    pub(crate) fetches: Fetches,
 }
 
 impl Converger {
@@ -113,6 +118,9 @@ impl Converger {
                 self.progress.carry(before.version, desired.version).await;
             }
             before.clone_from(&desired);
+            self.fetches.look();
+            self.progress.unserved.clear();
+            self.look_at_files().await;
             let again = match &desired {
                 Some(desired) => self.converge(desired).await,
                 None => {
@@ -120,6 +128,7 @@ impl Converger {
                     false
                 }
             };
+            self.fetches.follow(&self.downloader, &self.link);
             self.tell_state().await;
             if !again {
                 backoff.reset();
@@ -138,6 +147,8 @@ impl Converger {
                     Err(_) => return,
                 },
                 Some(slot) = self.given_up.recv() => self.give_up(&slot).await,
+                () = self.fetches.ended() => backoff.reset(),
+                () = applied::served(&self.appliers, &self.progress.unserved) => backoff.reset(),
                 () = tokio::time::sleep(LOOK), if !again => {}
                 () = tokio::time::sleep(backoff.delay()), if again => {}
             }
@@ -155,7 +166,7 @@ impl Converger {
                 self.converge_applied(desired.version, &declared, slot, spec).await.err()
             };
             match short {
-                None => {}
+                None | Some(Short::Coming) => {}
                 Some(Short::Later(reason)) => {
                     tracing::info!(slot, reason, "not there yet");
                     again = true;
@@ -170,7 +181,7 @@ impl Converger {
                 self.withdraw_applied(desired.version, slot, declared).await
             };
             match short {
-                Ok(()) => {}
+                Ok(()) | Err(Short::Coming) => {}
                 Err(Short::Later(reason)) => {
                     tracing::info!(slot, reason, "not there yet");
                     again = true;

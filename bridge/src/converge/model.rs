@@ -13,7 +13,7 @@ use crate::{
 impl Converger {
     pub(super) async fn converge_slot(&mut self, version: Version, declared: &VersionVector, spec: &SlotSpec) -> Result<(), Short> {
         let key = (version, spec.digest.clone());
-        let mut answer = self.ask().await;
+        let answer = self.ask().await;
         if answer == Answer::Known && self.progress.running.digest == spec.digest {
             self.progress.suspect = None;
             self.follows(SLOT, version, declared).await;
@@ -26,7 +26,7 @@ impl Converger {
         if self.is_held(answer, version, spec) {
             return self.fall_back(answer, spec).await;
         }
-        if self.keeps_local_model(answer, declared, spec).await? {
+        if self.keeps_local_model(answer, declared, &spec.digest).await? {
             return Ok(());
         }
         if self.has_failed(version, SLOT, spec) {
@@ -39,15 +39,11 @@ impl Converger {
         }
         let wanted = Wanted::new(spec)?;
         if !self.downloader.has(&wanted.digest) {
-            self.step(version, SLOT, spec, SlotStatus::Downloading, String::new(), 0).await;
-            let mut newer = self.desired.clone();
-            tokio::select! {
-                fetched = self.downloader.fetch(&wanted, self.link.clone()) => drop(fetched?),
-                _ = newer.changed() => return Err(Short::Later("a newer desired state came".to_owned())),
-            }
-            answer = self.ask().await;
+            self.fall_back(answer, spec).await?;
+            return Err(self.await_bundle(version, SLOT, spec, wanted).await);
         }
         self.expect(answer)?;
+        self.came(SLOT);
         self.step(version, SLOT, spec, SlotStatus::Verifying, String::new(), 0).await;
         let folder = self.downloader.verify(&wanted).await?;
         self.step(version, SLOT, spec, SlotStatus::Warming, String::new(), 0).await;
@@ -93,7 +89,7 @@ impl Converger {
         true
     }
 
-    /// What shall run cannot, and nothing runs, since the node has restarted: what served before does so again.
+    /// What shall run cannot, or not yet, and nothing runs, since the node has restarted: what served before does so again.
     pub(super) async fn fall_back(&mut self, answer: Answer, failed: &SlotSpec) -> Result<(), Short> {
         if answer != Answer::Known || !self.progress.running.digest.is_empty() {
             return Ok(());
@@ -138,8 +134,9 @@ impl Converger {
         }
     }
 
-    /// Whether the model slot keeps what somebody loaded on the robot. Called when something else runs than is declared.
-    pub(super) async fn keeps_local_model(&mut self, answer: Answer, declared: &VersionVector, spec: &SlotSpec) -> Result<bool, Short> {
+    /// Whether the model slot keeps what somebody loaded on the robot. Called when something else runs than is declared; `from` is
+    /// the digest of what they changed.
+    pub(super) async fn keeps_local_model(&mut self, answer: Answer, declared: &VersionVector, from: &str) -> Result<bool, Short> {
         let mut record = self.ledger.get(SLOT);
         let running = self.progress.running.clone();
         if answer != Answer::Known {
@@ -179,7 +176,7 @@ impl Converger {
                 return Err(Short::Later("the node runs another bundle than it did".to_owned()));
             }
             let what = format!("{} version {} ({}) was loaded on the robot", running.model, running.version, running.digest);
-            self.changed_here(SLOT, &mut record, declared, running.digest.clone(), what, &spec.digest).await;
+            self.changed_here(SLOT, &mut record, declared, running.digest.clone(), what, from).await;
             self.progress.settled = None;
         }
         let keeps = record.keeps(declared);
@@ -195,7 +192,7 @@ impl Converger {
 
     /// Nothing is declared for the model slot any more: the node is as it would be had nothing ever been.
     pub(super) async fn withdraw_model(&mut self, version: Version, declared: &VersionVector) -> Result<(), Short> {
-        let mut record = self.ledger.get(SLOT);
+        let record = self.ledger.get(SLOT);
         if record.followed >= declared.control || record.keeps(declared) {
             return Ok(());
         }
@@ -204,6 +201,11 @@ impl Converger {
         if answer == Answer::Silent {
             return Err(Short::Later("the inference node does not say what it runs".to_owned()));
         }
+        let from = self.progress.good_digest().unwrap_or_default();
+        if self.keeps_local_model(answer, declared, &from).await? {
+            return Ok(());
+        }
+        let mut record = self.ledger.get(SLOT);
         if !running.is_empty() && record.own.as_ref() != Some(&running) {
             if self.could_not_withdraw(version, SLOT) {
                 return Ok(());

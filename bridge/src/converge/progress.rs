@@ -30,6 +30,8 @@ pub(crate) struct Progress {
     pub(super) told: Option<StateBody>,
     /// Slots that are applied.
     pub(crate) applied: BTreeMap<String, AppliedProgress>,
+    /// Slots that wait for the service that applies them.
+    pub(super) unserved: BTreeSet<String>,
     /// A digest nobody here brought about, seen once.
     pub(crate) suspect: Option<String>,
     /// How often the node had left when it was last looked at.
@@ -57,6 +59,7 @@ impl Progress {
             unanswered: 0,
             told: None,
             applied: BTreeMap::new(),
+            unserved: BTreeSet::new(),
             suspect: None,
             departures: 0,
             answered: None,

@@ -31,6 +31,7 @@ impl Converger {
 
     /// Told once: nothing but another desired state, or a restart of the node, changes that.
     pub(super) async fn cannot_withdraw(&mut self, version: Version, slot: &str, reason: String) {
+        self.progress.failed.retain(|(failed, _, _)| *failed == version);
         self.progress.failed.insert((version, slot.to_owned(), String::new()));
         if slot == SLOT {
             (self.progress.status, self.progress.reason) = (Some(SlotStatus::Failed), reason.clone());
@@ -121,8 +122,10 @@ impl Converger {
     pub(super) async fn prune(&self) {
         let models = [self.progress.good.as_ref(), self.progress.before.as_ref()].into_iter().flatten();
         let applied = self.ledger.all().filter_map(|(_, record)| record.applied.as_ref()).map(|applied| &applied.spec);
-        let digests = models.chain(applied).filter_map(|spec| spec.digest.parse().ok());
-        self.downloader.prune(&digests.collect::<Vec<Digest>>()).await;
+        // What is declared and waits, for a service perhaps, is not fetched twice.
+        let declared: Vec<SlotSpec> = self.desired.borrow().iter().flat_map(|desired| desired.slots.values().cloned()).collect();
+        let digests = models.chain(applied).chain(&declared).filter_map(|spec| spec.digest.parse().ok());
+        self.downloader.prune(&digests.collect::<Vec<Digest>>(), self.fetches.coming()).await;
     }
 
     /// Puts a change on record and tells of it.

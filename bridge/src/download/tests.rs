@@ -194,7 +194,33 @@ async fn a_cached_bundle_that_rotted_is_fetched_again() {
     assert!(matches!(world.downloader.verify(&wanted).await, Err(FetchError::Later { .. })));
     world.fetch(&wanted).await.unwrap();
     world.downloader.verify(&wanted).await.unwrap();
-    world.downloader.prune(&[]).await;
+    world.downloader.prune(&[], &[]).await;
+    assert_eq!(world.leftovers(), 0);
+}
+
+#[tokio::test]
+async fn a_part_that_suffered_is_fetched_anew_and_is_nobodys_fault() {
+    let world = World::new(Script { content: content(), honours_ranges: true, ..Script::default() }).await;
+    let wanted = Wanted::new(&spec(&content())).unwrap();
+    // After a power cut a file may have its length and not its content.
+    std::fs::write(world.downloader.part(&wanted.files[0]), vec![0; 30_000]).unwrap();
+    let folder = world.fetch(&wanted).await.unwrap();
+    assert_eq!(std::fs::read(folder.join("model.onnx")).unwrap(), content());
+    assert_eq!(world.script.lock().unwrap().ranges, [Some("bytes=30000-".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn one_that_never_comes_keeps_no_other_waiting_and_what_is_under_way_is_not_pruned() {
+    let world = World::new(Script { content: content(), cuts: vec![30_000; 1_000], ..Script::default() }).await;
+    let never = Wanted::new(&spec(&content())).unwrap();
+    let here = Wanted::new(&spec(b"here")).unwrap();
+    std::fs::write(world.downloader.done(&here.files[0]), b"here").unwrap();
+    let link = world.link.subscribe();
+    let (digest, folder) = world.downloader.fetch_first(&[never.clone(), here.clone()], link).await;
+    assert_eq!((digest, std::fs::read(folder.unwrap().join("model.onnx")).unwrap()), (here.digest, b"here".to_vec()));
+    world.downloader.prune(&[], std::slice::from_ref(&never)).await;
+    assert!(!world.downloader.has(&here.digest) && world.downloader.part(&never.files[0]).exists());
+    world.downloader.prune(&[], &[]).await;
     assert_eq!(world.leftovers(), 0);
 }
 

@@ -2,17 +2,11 @@
 
 use crate::{common::Held, world::*};
 use edgeflow_wire::{DesiredState, SlotStatus};
+use std::collections::BTreeMap;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_loaded_by_hand_stands_until_somebody_decides_restarts_of_the_bridge_included() {
-    let world = World::new().await;
-    let node = world.inference_node();
-    let robot = world.bridge();
-    let (first, second) = (spec("1", b"model one"), spec("2", b"model two"));
-    world.register(b"model one");
-    world.register(b"model two");
-    world.plane.declare(declared(1, &[("default", &first, 0, 1)]));
-    world.plane.until("it is active", |held| has(held, 1, SlotStatus::Active)).await;
+    let (world, node, robot, [first, second]) = World::serving().await;
 
     node.load_by_hand("sha256:mine");
     let changed = |held: &Held| slot_now(held, "default").is_some_and(|slot| slot.local.is_some() && slot.digest == "sha256:mine");
@@ -48,14 +42,7 @@ async fn a_model_loaded_by_hand_stands_until_somebody_decides_restarts_of_the_br
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_robot_changes_nothing_until_it_is_let_go() {
-    let world = World::new().await;
-    let node = world.inference_node();
-    let robot = world.bridge();
-    let (first, second) = (spec("1", b"model one"), spec("2", b"model two"));
-    world.register(b"model one");
-    world.register(b"model two");
-    world.plane.declare(declared(1, &[("default", &first, 0, 1)]));
-    world.plane.until("it is active", |held| has(held, 1, SlotStatus::Active)).await;
+    let (world, node, robot, [first, second]) = World::serving().await;
     let hold = edgeflow_wire::Hold { reason: "audit".into(), by: "administrator".into(), since_us: 5 };
     world.plane.declare(DesiredState { hold: Some(hold.clone()), ..declared(3, &[("default", &second, 0, 2)]) });
     let told =
@@ -67,6 +54,23 @@ async fn a_held_robot_changes_nothing_until_it_is_let_go() {
     world.plane.until("generation 4 is active", |held| has(held, 4, SlotStatus::Active)).await;
     assert!(steps(&world.plane.held.lock().unwrap(), 3).is_empty());
     assert_eq!(world.loads(), [first.digest, second.digest]);
+    robot.stop().await;
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_while_the_bridge_was_away_stands_also_when_nothing_is_declared_any_more() {
+    let (world, node, robot, [first, _]) = World::serving().await;
+    robot.stop().await;
+    node.load_by_hand("sha256:mine");
+    world.plane.declare(DesiredState { slots: BTreeMap::new(), ..declared(2, &[("default", &first, 0, 2)]) });
+    let robot = world.bridge();
+    let changed = |held: &Held| slot_now(held, "default").is_some_and(|slot| slot.local.is_some() && slot.digest == "sha256:mine");
+    world.plane.until("the change is told", changed).await;
+    // This node has no lifecycle: it could not be taken back to how it began, and nobody tried.
+    assert!(!faults(&world.plane.held.lock().unwrap()).contains("has no lifecycle"));
+    world.plane.declare(DesiredState { slots: BTreeMap::new(), ..declared(3, &[("default", &first, 1, 3)]) });
+    world.plane.until("it is settled", |held| faults(held).contains("has no lifecycle")).await;
     robot.stop().await;
     node.stop();
 }

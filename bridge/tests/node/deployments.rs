@@ -6,7 +6,7 @@ use edgeflow_ros::{
     Node, QosProfile,
     edgeflow_msgs::msg::{DeploymentStatus, MissionEvent, ModelInfo},
 };
-use edgeflow_wire::{DesiredState, SlotStatus};
+use edgeflow_wire::{DesiredState, SlotKind, SlotSpec, SlotStatus};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -14,14 +14,7 @@ use std::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_is_taken_up_and_survives_restarts_of_node_and_bridge() {
-    let world = World::new().await;
-    let node = world.inference_node();
-    let robot = world.bridge();
-    let content = b"model one".to_vec();
-    let spec = spec("1", &content);
-    world.register(&content);
-    world.plane.declare(desired("robot-1", 1, &spec));
-    world.plane.until("generation 1 is active", |held| has(held, 1, SlotStatus::Active)).await;
+    let (world, node, robot, [spec, _]) = World::serving().await;
     {
         let held = world.plane.held.lock().unwrap();
         use SlotStatus::{Active, Downloading, Verifying, Warming};
@@ -49,15 +42,7 @@ async fn a_deployment_is_taken_up_and_survives_restarts_of_node_and_bridge() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_that_does_not_match_its_digest_fails_and_nothing_is_loaded() {
-    let world = World::new().await;
-    let node = world.inference_node();
-    let robot = world.bridge();
-    let good = spec("1", b"model one");
-    world.register(b"model one");
-    world.plane.declare(desired("robot-1", 1, &good));
-    world.plane.until("generation 1 is active", |held| has(held, 1, SlotStatus::Active)).await;
-
-    let bad = spec("2", b"model two");
+    let (world, node, robot, [good, bad]) = World::serving().await;
     world.artifacts.lock().unwrap().insert(Digest::of(b"model two").hex(), b"model 2wo".to_vec());
     world.plane.declare(desired("robot-1", 2, &bad));
     world.plane.until("generation 2 failed", |held| has(held, 2, SlotStatus::Failed)).await;
@@ -117,17 +102,52 @@ async fn a_newer_desired_state_supersedes_a_download_and_lower_or_foreign_ones_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rollback_on_the_robot_is_told_and_stands_until_the_next_desired_state() {
-    let world = World::new().await;
-    let node = world.inference_node();
+async fn while_a_bundle_is_on_its_way_everything_else_goes_on() {
+    let (mut world, node, robot, [first, second]) = World::serving().await;
+    // Slots of which one is never filled, since its bundle is not there, also come before the model's.
+    robot.stop().await;
+    let applied = world.dir.path().join("applied");
+    let setup =
+        |name: &str| serde_json::json!({ "kind": "map", "apply": ["/bin/sh", "-c", format!("echo {name} >> {}", applied.display())] });
+    world.declare_slots(serde_json::json!({ "arena": setup("arena"), "basement": setup("basement") }));
     let robot = world.bridge();
-    let (first, second) = (spec("1", b"model one"), spec("2", b"model two"));
-    world.register(b"model one");
-    world.register(b"model two");
-    for (generation, spec) in [(1, &first), (2, &second)] {
-        world.plane.declare(desired("robot-1", generation, spec));
-        world.plane.until("it is active", |held| has(held, generation, SlotStatus::Active)).await;
-    }
+    let map = |name: &str| bundle(SlotKind::Map, name, "1", ("map.pgm", name.as_bytes()));
+    let (arena, basement, third) = (map("arena"), map("basement"), spec("3", b"model three"));
+    world.register(b"basement");
+    let slots: [(&str, &SlotSpec, u64, u64); 3] = [("arena", &arena, 0, 2), ("basement", &basement, 0, 2), ("default", &third, 0, 2)];
+    world.plane.declare(declared(2, &slots));
+    let is = |held: &Held, slot: &str, status: SlotStatus| slot_now(held, slot).is_some_and(|slot| slot.status == status);
+    world.plane.until("the bundle that is there is applied", |held| is(held, "basement", SlotStatus::Active)).await;
+    assert_eq!(std::fs::read_to_string(&applied).unwrap(), "basement\n");
+    assert!(["arena", "default"].iter().all(|slot| is(&world.plane.held.lock().unwrap(), slot, SlotStatus::Downloading)));
+
+    // The node restarts: what served before serves until its successor is there.
+    node.stop();
+    world.plane.until("its end is told", |held| faults(held).contains("inference node has stopped")).await;
+    let node = world.inference_node();
+    world.until_loaded(2).await;
+    world.plane.until("it is attested", |held| running_in_state(held) == Some((2, first.digest.clone()))).await;
+
+    // Somebody holds the robot, which says so; what was followed before still comes.
+    let hold = edgeflow_wire::Hold { reason: "audit".into(), by: "administrator".into(), since_us: 5 };
+    let newer = [("arena", &arena, 0, 2), ("basement", &basement, 0, 2), ("default", &second, 0, 3)];
+    world.plane.declare(DesiredState { hold: Some(hold), ..declared(3, &newer) });
+    world.plane.until("the hold is told", |held| last_state(held).is_some_and(|state| state.held.is_some())).await;
+    world.register(b"model three");
+    world.plane.until("what was followed is active", |held| running_in_state(held) == Some((3, third.digest.clone()))).await;
+    world.plane.declare(declared(4, &newer));
+    world.plane.until("what was declared meanwhile is active", |held| running_in_state(held) == Some((4, second.digest.clone()))).await;
+    assert_eq!(world.loads(), [&first, &first, &third, &second].map(|spec| spec.digest.clone()));
+    assert!(is(&world.plane.held.lock().unwrap(), "arena", SlotStatus::Downloading));
+    robot.stop().await;
+    node.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_on_the_robot_is_told_and_stands_until_the_next_desired_state() {
+    let (world, node, robot, [first, second]) = World::serving().await;
+    world.plane.declare(desired("robot-1", 2, &second));
+    world.plane.until("it is active", |held| has(held, 2, SlotStatus::Active)).await;
     node.roll_back(&first);
     world.plane.until("the rollback is told", |held| has(held, 2, SlotStatus::RolledBack)).await;
     world.plane.until("the state attests it", |held| running_in_state(held) == Some((2, first.digest.clone()))).await;

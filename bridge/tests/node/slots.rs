@@ -11,7 +11,7 @@ use tokio::sync::watch;
 async fn configuration_is_applied_by_the_robots_own_command_once_and_edits_of_its_files_stand() {
     let mut world = World::new().await;
     let etc = world.dir.path().join("etc");
-    let (script, slots) = (world.dir.path().join("apply.sh"), world.dir.path().join("slots.yaml"));
+    let script = world.dir.path().join("apply.sh");
     std::fs::create_dir(&etc).unwrap();
     // What says "bad" is refused half way; each run leaves a line.
     let runs = world.dir.path().join("runs");
@@ -22,11 +22,9 @@ async fn configuration_is_applied_by_the_robots_own_command_once_and_edits_of_it
     );
     std::fs::write(&script, text).unwrap();
     let (script, etc_text) = (script.display().to_string(), etc.display().to_string());
-    let setup = serde_json::json!({ "slots": { "nav": {
+    world.declare_slots(serde_json::json!({ "nav": {
         "kind": "config", "apply": ["/bin/sh", script], "remove": ["/bin/sh", "-c", format!("rm -f {etc_text}/*")],
-        "software": ["/bin/sh", "-c", "echo 7.1"], "watch": etc_text } } });
-    std::fs::write(&slots, setup.to_string()).unwrap();
-    world.slots_file = slots;
+        "software": ["/bin/sh", "-c", "echo 7.1"], "watch": etc_text } }));
     let config = |version: &str, content: &[u8]| bundle(SlotKind::Config, "nav", version, ("nav.yaml", content));
     let contents: [&[u8]; 3] = [b"speed: 1", b"bad: 2", b"speed: 3"];
     contents.iter().for_each(|content| world.register(content));
@@ -78,6 +76,101 @@ async fn configuration_is_applied_by_the_robots_own_command_once_and_edits_of_it
     world.plane.until("it is gone", |held| slot_now(held, "nav").is_some_and(|slot| slot.digest.is_empty())).await;
     assert!(!etc.join("nav.yaml").exists());
     world.plane.until("the unknown one failed", |held| steps(held, 5).iter().any(|step| step.2.contains("no slot \"mop\""))).await;
+    robot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_applied_is_not_taken_for_applied_because_its_files_are_there() {
+    let mut world = World::new().await;
+    let etc = world.dir.path().join("etc");
+    std::fs::create_dir(&etc).unwrap();
+    let (runs, etc_text) = (world.dir.path().join("runs"), etc.display().to_string());
+    // The files come, and then whoever shall read them does not take them.
+    let script = format!("echo run >> {}; cp \"$1\"/* {etc_text}/; echo no such key >&2; exit 1", runs.display());
+    world.declare_slots(serde_json::json!({ "nav": {
+        "kind": "config", "apply": ["/bin/sh", "-c", script, "apply"], "remove": ["/bin/sh", "-c", format!("rm -f {etc_text}/*")],
+        "watch": etc_text } }));
+    world.register(b"speed: 1");
+    let config = bundle(SlotKind::Config, "nav", "1", ("nav.yaml", b"speed: 1"));
+    let robot = world.bridge();
+    world.plane.declare(declared(1, &[("nav", &config, 0, 1)]));
+    world.plane.until("it failed", |held| has(held, 1, SlotStatus::Failed)).await;
+    // Whatever is looked at next finds the very files that are declared.
+    let files_told = |held: &Held, generation: u64| {
+        last_state(held)
+            .is_some_and(|state| state.observed.version.generation == generation && state.configuration["nav"].digest == config.digest)
+    };
+    world.plane.declare(declared(2, &[("nav", &config, 0, 1)]));
+    world.plane.until("the files were looked at", |held| files_told(held, 2)).await;
+    let nothing_attested =
+        |held: &Held| slot_now(held, "nav").is_some_and(|slot| slot.status == SlotStatus::Failed && slot.digest.is_empty());
+    assert!(nothing_attested(&world.plane.held.lock().unwrap()));
+
+    // A bridge that begins tries once more, and comes to the same end.
+    robot.stop().await;
+    let robot = world.bridge();
+    let failures = |held: &Held| steps(held, 2).iter().filter(|step| step.0 == SlotStatus::Failed).count();
+    world.plane.until("it failed again", |held| failures(held) == 1).await;
+    world.plane.until("nothing is attested", nothing_attested).await;
+    assert_eq!(std::fs::read_to_string(&runs).unwrap(), "run\nrun\n");
+    assert!([1, 2].iter().all(|generation| !has(&world.plane.held.lock().unwrap(), *generation, SlotStatus::Active)));
+
+    // What it left is taken away with the declaration.
+    world.plane.declare(DesiredState { slots: BTreeMap::new(), ..declared(3, &[("nav", &config, 0, 3)]) });
+    let gone = |held: &Held| slot_now(held, "nav").is_some_and(|slot| slot.vector.unwrap().control.generation == 3);
+    world.plane.until("it is gone", gone).await;
+    assert!(!etc.join("nav.yaml").exists());
+    robot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_cannot_be_read_are_no_change_and_files_changed_while_the_bridge_was_away_are_one() {
+    let mut world = World::new().await;
+    let dir = world.dir.path().to_owned();
+    let [etc, files, many] = ["etc", "files", "many"].map(|name| dir.join(name));
+    // From one moment to the next the watched path is another folder.
+    let become_folder = |folder: &Path| {
+        let link = dir.join("link");
+        std::os::unix::fs::symlink(folder, &link).unwrap();
+        std::fs::rename(&link, &etc).unwrap();
+    };
+    [&files, &many].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+    (0..4_001).for_each(|number| std::fs::write(many.join(number.to_string()), "").unwrap());
+    become_folder(&files);
+    let etc_text = etc.display().to_string();
+    world.declare_slots(serde_json::json!({ "nav": {
+        "kind": "config", "apply": ["/bin/sh", "-c", format!("cp \"$1\"/* {etc_text}/"), "apply"],
+        "remove": ["/bin/sh", "-c", format!("rm -f {etc_text}/*")], "watch": etc_text } }));
+    world.register(b"speed: 1");
+    let config = bundle(SlotKind::Config, "nav", "1", ("nav.yaml", b"speed: 1"));
+    std::fs::write(etc.join("nav.yaml"), "speed: 0").unwrap();
+    let robot = world.bridge();
+    let factory = bundle(SlotKind::Config, "nav", "0", ("nav.yaml", b"speed: 0")).digest;
+    let told = |held: &Held, digest: &str| last_state(held).is_some_and(|state| state.configuration["nav"].digest == digest);
+    world.plane.until("the files are told before anything is declared", |held| told(held, &factory)).await;
+    world.plane.declare(declared(1, &[("nav", &config, 0, 1)]));
+    world.plane.until("it is applied", |held| has(held, 1, SlotStatus::Active)).await;
+
+    // More files than anybody looks at: nothing can be said of them.
+    become_folder(&many);
+    world.plane.declare(declared(2, &[("nav", &config, 0, 1)]));
+    world.plane.until("that is told", |held| faults(held).contains("whether they are changed is not known")).await;
+    become_folder(&files);
+    world.plane.until("it follows", |held| last_state(held).is_some_and(|state| state.observed.version.generation == 2)).await;
+    let slot = slot_now(&world.plane.held.lock().unwrap(), "nav").unwrap();
+    assert_eq!((slot.local, slot.vector.unwrap().robot, slot.digest), (None, 0, config.digest.clone()));
+
+    robot.stop().await;
+    std::fs::write(etc.join("nav.yaml"), "speed: 9").unwrap();
+    let nothing =
+        |generation, robot| DesiredState { slots: BTreeMap::new(), ..declared(generation, &[("nav", &config, robot, generation)]) };
+    world.plane.declare(nothing(3, 0));
+    let robot = world.bridge();
+    world.plane.until("the change is told", |held| slot_now(held, "nav").is_some_and(|slot| slot.local.is_some())).await;
+    assert_eq!(std::fs::read(etc.join("nav.yaml")).unwrap(), b"speed: 9");
+    world.plane.declare(nothing(4, 1));
+    world.plane.until("it is settled", |held| slot_now(held, "nav").is_some_and(|slot| slot.digest.is_empty())).await;
+    assert!(!etc.join("nav.yaml").exists());
     robot.stop().await;
 }
 
@@ -137,10 +230,8 @@ impl PackageManager {
 /// A robot whose packages are applied by a service, with so many versions of one.
 async fn packaged(timeout_s: f64) -> (World, [SlotSpec; 5], watch::Sender<Vec<String>>) {
     let mut world = World::new().await;
-    world.slots_file = world.dir.path().join("slots.yaml");
-    let setup =
-        serde_json::json!({ "slots": { "nav-stack": { "kind": "package", "service": "package_manager/load", "timeout_s": timeout_s } } });
-    std::fs::write(&world.slots_file, setup.to_string()).unwrap();
+    world.declare_slots(serde_json::json!({
+        "nav-stack": { "kind": "package", "service": "package_manager/load", "timeout_s": timeout_s } }));
     let versions = ["1", "2", "3", "4", "5"].map(|version| {
         let content = format!("package {version}");
         world.register(content.as_bytes());
@@ -151,7 +242,7 @@ async fn packaged(timeout_s: f64) -> (World, [SlotSpec; 5], watch::Sender<Vec<St
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_is_applied_by_a_service_of_the_robots_own_and_fails_with_its_words_or_by_the_clock() {
-    let (world, [one, two, three, four, _], asked) = packaged(1.0).await;
+    let (world, [one, two, three, four, _], asked) = packaged(4.0).await;
     let robot = world.bridge();
     // Nobody is there who applies it: that is no failure, it waits.
     world.plane.declare(declared(1, &[("nav-stack", &one, 0, 1)]));
@@ -182,7 +273,7 @@ async fn a_package_is_applied_by_a_service_of_the_robots_own_and_fails_with_its_
 
     // Refused, not answered, and done otherwise: each fails with its reason, and what was there is applied again.
     for (generation, spec, says) in
-        [(2, &two, "needs glibc 2.41"), (3, &three, "did not answer within 1s"), (4, &four, "says that it applied sha256:other instead")]
+        [(2, &two, "needs glibc 2.41"), (3, &three, "did not answer within 4s"), (4, &four, "says that it applied sha256:other instead")]
     {
         world.plane.declare(declared(generation, &[("nav-stack", spec, 0, generation)]));
         world.plane.until("it failed", |held| has(held, generation, SlotStatus::Failed)).await;

@@ -198,6 +198,26 @@ impl World {
         }
     }
 
+    /// A robot that serves the first of two registered models, declared in generation 1.
+    pub(crate) async fn serving() -> (Self, InferenceNode, Robot, [SlotSpec; 2]) {
+        let world = Self::new().await;
+        let (node, robot) = (world.inference_node(), world.bridge());
+        let models: [(&str, &[u8]); 2] = [("1", b"model one"), ("2", b"model two")];
+        let models = models.map(|(version, content)| {
+            world.register(content);
+            spec(version, content)
+        });
+        world.plane.declare(declared(1, &[("default", &models[0], 0, 1)]));
+        world.plane.until("the first model is active", |held| has(held, 1, SlotStatus::Active)).await;
+        (world, node, robot, models)
+    }
+
+    /// Bridges that begin after this have these slots.
+    pub(crate) fn declare_slots(&mut self, slots: serde_json::Value) {
+        self.slots_file = self.dir.path().join("slots.yaml");
+        std::fs::write(&self.slots_file, serde_json::json!({ "slots": slots }).to_string()).unwrap();
+    }
+
     pub(crate) fn inference_node(&self) -> InferenceNode {
         InferenceNode::start(self.router, &self.loads, None)
     }
