@@ -86,11 +86,12 @@ async fn what_comes_while_the_disk_is_full_waits_and_nothing_that_was_durable_is
     let clock = Clock::new().unwrap();
     let (mut log, thread) = LogHandle::open(&disk, Options::default(), clock).unwrap();
     let recorder = Recorder::new(log.clone(), clock);
+    // A disk that is full does not answer: how long that is waited for must be much longer than one takes that is slow.
     let durably = |n| {
         let recorder = recorder.clone();
         async move {
             let recorded = recorder.record_durably(Class::Event, clock.now(), event(n));
-            tokio::time::timeout(Duration::from_millis(300), recorded).await.unwrap_or(false)
+            tokio::time::timeout(Duration::from_secs(2), recorded).await.unwrap_or(false)
         }
     };
     let mut n = 0;

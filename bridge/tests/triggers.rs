@@ -60,14 +60,14 @@ async fn a_trigger_fires_without_a_link_and_arrives_with_its_own_time() {
     odom.publish(&moving).unwrap();
     let began_us = now_us();
     battery.publish(&weak).unwrap();
-    world.diagnosed("trigger weak-and-moving", |status| counted(status, "fired") == 1).await;
-    let known_us = now_us();
-    // The escalation began and ended by itself; the condition holds on and fires no more.
-    battery.publish(&weak).unwrap();
-    world.diagnosed("trigger weak-and-moving", |status| counted(status, "looked at") >= 3).await;
-    // Told once a second, it is seen to begin and to end.
+    // Told once a second, the escalation is seen to begin.
     let escalated = |all: &[DiagnosticStatus]| all.iter().any(|status| status.name.contains("route escalation/"));
     world.diagnostics("the escalation", |all| escalated(all).then_some(())).await;
+    world.diagnosed("trigger weak-and-moving", |status| counted(status, "fired") == 1).await;
+    let known_us = now_us();
+    // It ends by itself; the condition holds on and fires no more.
+    battery.publish(&weak).unwrap();
+    world.diagnosed("trigger weak-and-moving", |status| counted(status, "looked at") >= 3).await;
     world.diagnostics("the end of the escalation", |all| (!escalated(all)).then_some(())).await;
     let returned_us = now_us();
     world.plane.away(false);
