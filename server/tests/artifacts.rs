@@ -6,30 +6,24 @@
 mod common;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use common::{Server, TOKEN, answer, bundle, options};
+use common::{
+    Server, TOKEN, answer, bundle,
+    clock::{HOUR_US, StoodClock},
+    options,
+};
 use edgeflow_bundle::Digest;
-use edgeflow_core::Clock;
 use reqwest::{Body, Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 const ROOT: &str = "/api/2.0/mlflow-artifacts/artifacts";
-
-/// A clock that stands until it is moved.
-struct Standing(AtomicI64);
-
-impl Clock for Standing {
-    fn now_us(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 fn at(server: &Server, method: Method, path: &str) -> RequestBuilder {
     server.anonymous(method, &format!("{ROOT}/{path}")).bearer_auth(TOKEN)
@@ -159,10 +153,10 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 #[tokio::test]
 async fn bytes_go_when_nothing_refers_to_them_and_not_before() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(Standing(AtomicI64::new(1_700_000_000_000_000)));
+    let clock = StoodClock::at(1_700_000_000_000_000);
     let server = Server::start_at(options(&folder), clock.clone()).await;
     let kept = || files(&folder.path().join("artifacts/sha256")).len();
-    let hours = |hours: i64| clock.0.fetch_add(hours * 3_600_000_001, Ordering::Relaxed);
+    let hours = |hours: i64| clock.wait_us(hours * (HOUR_US + 1));
     put(&server, "r1/x", "same").await;
     put(&server, "r2/x", "same").await;
     put(&server, "r2/y", "other").await;
@@ -201,7 +195,7 @@ async fn bytes_go_when_nothing_refers_to_them_and_not_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn uploads_of_the_bytes_that_are_being_collected_are_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(Standing(AtomicI64::new(1_700_000_000_000_000)));
+    let clock = StoodClock::at(1_700_000_000_000_000);
     let server = Arc::new(Server::start_at(options(&folder), clock.clone()).await);
     // All time passes at once: whatever is doubted is collected at the first chance.
     let (app, clock) = (server.app.clone(), clock);
@@ -209,7 +203,7 @@ async fn uploads_of_the_bytes_that_are_being_collected_are_whole() {
     let (stopped, counted) = (stop.clone(), removed.clone());
     let collector = tokio::spawn(async move {
         while !stopped.load(Ordering::Relaxed) {
-            clock.0.fetch_add(3_600_000_001, Ordering::Relaxed);
+            clock.wait_us(HOUR_US + 1);
             counted.fetch_add(app.collect_artifacts().await.unwrap(), Ordering::Relaxed);
             tokio::task::yield_now().await;
         }

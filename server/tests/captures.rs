@@ -4,26 +4,15 @@
 
 mod common;
 
-use common::{Robot, Server, answer, options};
-use edgeflow_core::{Clock, capture::Keeping};
+use common::{
+    Robot, Server, answer,
+    clock::{DAY_US, StoodClock},
+    options,
+};
+use edgeflow_core::capture::Keeping;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
-
-const DAY_US: i64 = 86_400_000_000;
-
-/// A clock that is set by hand.
-struct Hand(AtomicI64);
-
-impl Clock for Hand {
-    fn now_us(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 fn content(seed: u8, bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
@@ -192,10 +181,10 @@ async fn captures_age_make_room_and_are_given_up_and_it_is_on_record() {
     let folder = tempfile::tempdir().unwrap();
     let mut chosen = options(&folder);
     chosen.captures = Keeping { keep_days: 10, max_capture_bytes: 1_000, max_bytes: 2_000 };
-    let clock = Arc::new(Hand(AtomicI64::new(DAY_US)));
+    let clock = StoodClock::at(DAY_US);
     let server = Server::start_at(chosen, clock.clone()).await;
     let robot = server.enrol("robot-1").await;
-    let days = |days: i64| clock.0.store(days * DAY_US, Ordering::SeqCst);
+    let days = |days: i64| clock.set(days * DAY_US);
     stored(&server, &robot, "robot-1", "first", &content(1, 900)).await;
     days(2);
     stored(&server, &robot, "robot-1", "second", &content(2, 900)).await;

@@ -4,14 +4,14 @@
 
 mod common;
 
-use common::{Server, answer, options};
+use common::{
+    Server, answer,
+    clock::{DAY_US, StoodClock},
+    options,
+};
 use edgeflow_server::app::{App, TargetRequest};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
 
 fn request() -> String {
     let key = rcgen::KeyPair::generate().unwrap();
@@ -106,19 +106,9 @@ async fn a_robot_renews_in_its_own_name_only() {
     server.stop().await;
 }
 
-/// A clock that is set by hand.
-struct Clock(AtomicI64);
-
-impl edgeflow_core::Clock for Clock {
-    fn now_us(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_that_is_not_renewed_shows_before_it_ends() {
-    const DAY_US: i64 = 24 * 3_600_000_000;
-    let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(Clock(AtomicI64::new(1_800_000_000_000_000))));
+    let (folder, clock) = (tempfile::tempdir().unwrap(), StoodClock::at(1_800_000_000_000_000));
     let app = App::open(options(&folder), clock.clone()).await.unwrap();
     let administrator = edgeflow_core::Principal::administrator();
     for name in ["robot-1", "robot-2"] {
@@ -133,9 +123,9 @@ async fn a_certificate_that_is_not_renewed_shows_before_it_ends() {
         metrics.lines().find_map(|line| line.strip_prefix("edgeflow_certificates_expiring ").map(str::to_owned)).unwrap()
     };
     assert_eq!(expiring().await, "0");
-    clock.0.fetch_add(22 * DAY_US, Ordering::Relaxed);
+    clock.wait_us(22 * DAY_US);
     assert_eq!(expiring().await, "0");
-    clock.0.fetch_add(2 * DAY_US, Ordering::Relaxed);
+    clock.wait_us(2 * DAY_US);
     assert_eq!(expiring().await, "2");
     let robot = edgeflow_core::Principal::robot(administrator.organisation.clone(), "robot-1".parse().unwrap());
     app.renew_identity(&robot, &"robot-1".parse().unwrap(), &request()).await.unwrap();

@@ -4,29 +4,16 @@
 
 mod common;
 
-use common::{Server, TOKEN, answer, options};
-use edgeflow_core::Clock;
+use common::{
+    Server, TOKEN, answer,
+    clock::{DAY_US, StoodClock},
+    options,
+};
 use reqwest::{Client, Method, StatusCode, header};
 use serde_json::{Value, json};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use std::path::Path;
 
 const ROOT: &str = "/api/2.0/mlflow-artifacts";
-const DAY_US: i64 = 24 * 3_600_000_000;
-
-/// A clock that stands until it is moved.
-struct Standing(AtomicI64);
-
-impl Clock for Standing {
-    fn now_us(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 async fn ask(server: &Server, what: &str, folder: &str, body: Value) -> (StatusCode, Value) {
     answer(server.anonymous(Method::POST, &format!("{ROOT}/mpu/{what}/{folder}")).bearer_auth(TOKEN).json(&body)).await
@@ -146,7 +133,7 @@ async fn what_is_no_upload_is_refused_and_one_given_up_leaves_nothing() {
 #[tokio::test]
 async fn an_upload_goes_on_after_a_restart_and_is_collected_when_nobody_does() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(Standing(AtomicI64::new(1)));
+    let clock = StoodClock::at(1);
     let server = Server::start_at(options(&folder), clock.clone()).await;
     let (id, urls) = begin(&server, 2).await;
     let first = send(&urls[0], b"one ").await.unwrap();
@@ -156,15 +143,15 @@ async fn an_upload_goes_on_after_a_restart_and_is_collected_when_nobody_does() {
     server.stop().await;
 
     let server = Server::start_at(options(&folder), clock.clone()).await;
-    clock.0.store(DAY_US / 2, Ordering::Relaxed);
+    clock.set(DAY_US / 2);
     let second = send(&urls[1].replace(&before, &server.base), b"two").await.unwrap();
-    clock.0.store(DAY_US + 2, Ordering::Relaxed);
+    clock.set(DAY_US + 2);
     assert_eq!(server.app.collect_multiparts().await.unwrap(), 1, "the one that nobody touched for a day");
     assert_eq!(send(&forgotten[0].replace(&before, &server.base), b"x").await.unwrap_err().0, StatusCode::NOT_FOUND);
     let (status, body) = ask(&server, "complete", "0/run/artifacts", completion(&id, &[(1, &first), (2, &second)])).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     assert_eq!(fetched(&server).await, (StatusCode::OK, b"one two".to_vec()));
-    clock.0.store(3 * DAY_US, Ordering::Relaxed);
+    clock.set(3 * DAY_US);
     assert_eq!(server.app.collect_multiparts().await.unwrap(), 1, "and that one was completed");
     assert_eq!(server.app.collect_multiparts().await.unwrap(), 0);
     assert_eq!(count(&folder.path().join("artifacts/parts")), 0);
@@ -175,7 +162,7 @@ async fn an_upload_goes_on_after_a_restart_and_is_collected_when_nobody_does() {
 #[tokio::test]
 async fn an_address_opens_one_file_for_a_while() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(Standing(AtomicI64::new(1)));
+    let clock = StoodClock::at(1);
     let server = Server::start_at(options(&folder), clock.clone()).await;
     let put = server.anonymous(Method::PUT, &format!("{ROOT}/artifacts/a/b%20c.bin")).bearer_auth(TOKEN).body("0123456789");
     assert_eq!(answer(put).await.0, StatusCode::OK);
@@ -195,7 +182,7 @@ async fn an_address_opens_one_file_for_a_while() {
     assert_eq!(presign("a/none").await.0, StatusCode::NOT_FOUND);
     assert_eq!(presign("a%2F..%2F..%2Fb").await.0, StatusCode::BAD_REQUEST);
     assert_eq!(answer(server.anonymous(Method::GET, &format!("{ROOT}/presigned/a/b%20c.bin"))).await.0, StatusCode::UNAUTHORIZED);
-    clock.0.store(300_000_002, Ordering::Relaxed);
+    clock.set(300_000_002);
     assert_eq!(fetch(url).await.0, StatusCode::FORBIDDEN, "it expired");
     server.stop().await;
 }

@@ -4,46 +4,22 @@
 
 mod common;
 
-use common::{Robot, Server, options, summary};
+use common::{
+    Robot, Server,
+    clock::{DAY_US, StoodClock},
+    options, summary,
+};
 use edgeflow_core::{Clock, retention::Policy};
 use edgeflow_server::app::{App, AppOptions};
 use edgeflow_wire::{Batch, Class, Content, EntryBody, FaultBody, Loss, Upstream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-const DAY_US: i64 = 86_400_000_000;
 const MINUTE_US: i64 = 60_000_000;
 /// Midnight of some day, UTC.
 const MIDNIGHT_US: i64 = 19_700 * DAY_US;
-
-/// A clock that stands where it was put.
-#[derive(Default)]
-struct StoodClock(AtomicI64);
-
-impl StoodClock {
-    fn at(us: i64) -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(us)))
-    }
-
-    fn set(&self, us: i64) {
-        self.0.store(us, Ordering::SeqCst);
-    }
-}
-
-impl Clock for StoodClock {
-    fn now_us(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// Entries of a class with the stamps they should have.
 fn stamped(robot: &mut Robot, class: Class, entries: impl IntoIterator<Item = (i64, Content)>) -> Batch {

@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::world::{SECOND_US, World, happened};
+use common::{
+    clock::{HOUR_US, SECOND_US},
+    world::{World, happened},
+};
 use edgeflow_core::Clock;
 use edgeflow_wire::{Class, DriftReportBody, EntryBody, EvaluationBody, Version};
 use reqwest::StatusCode;
@@ -238,7 +241,6 @@ async fn a_robot_that_drifts_alone_is_a_sensor() {
 /// Nobody set these clocks: whichever robot is the canary, it or others are three hours ahead or behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn robots_whose_clocks_are_hours_wrong_are_judged_as_others_are() {
-    const HOUR_US: i64 = 3600 * SECOND_US;
     for (version_2, ends) in [(5, "rolled_back"), (9, "succeeded")] {
         for (against, margin) in [("before", 0.15), ("rest", 0.15)] {
             let off_us = [3 * HOUR_US, -3 * HOUR_US, 3 * HOUR_US, -3 * HOUR_US, 0];

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Server, TOKEN, answer, bundle, options, world::StoodClock};
+use common::{Server, TOKEN, answer, bundle, clock::StoodClock, options, world::BEGAN_US};
 use edgeflow_server::app::{AppOptions, Door};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = StoodClock::new();
+        let clock = StoodClock::at(BEGAN_US);
         program(folder.path().join("replay_model"), STAND_IN);
         let check = program(folder.path().join("check_model"), "#!/bin/sh\nexit 0\n");
         let server =

@@ -2,7 +2,8 @@
 //!
 //! How long depends on the robot. One that waits for its answers asks again at once: ten seconds of silence say that it is gone. One
 //! that asks now and then is silent between two questions, and longer when its question or our answer was slow; it is gone when it
-//! missed several. What is usual is learnt from each robot, also across absences, and forgotten when the control plane starts anew.
+//! missed several. What is usual is learnt from each robot, also across absences, and forgotten when the control plane starts anew or
+//! the robot is enrolled no more.
 
 use edgeflow_core::RobotId;
 use std::{
@@ -11,7 +12,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::OwnedMutexGuard,
+    sync::{
+        OwnedMutexGuard,
+        broadcast::{self, error::RecvError},
+    },
     time::{Instant, sleep_until},
 };
 
@@ -31,6 +35,8 @@ pub(crate) struct Visits {
     app: Weak<App>,
     door: Door,
     metrics: DoorMetrics,
+    /// How long whoever asks at once is waited for.
+    least: Duration,
     robots: Mutex<HashMap<RobotId, Arc<Visitor>>>,
 }
 
@@ -38,7 +44,7 @@ pub(crate) struct Visits {
 struct Visitor {
     counts: Mutex<Counts>,
     /// Whether the control plane was told that it is here. Held while it is told, so that coming and going stay in order.
-    here: tokio::sync::Mutex<bool>,
+    here: Arc<tokio::sync::Mutex<bool>>,
     /// Held by the request whose document is being ingested.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -51,6 +57,8 @@ struct Counts {
     /// When the last request ended.
     ended: Option<Instant>,
     silence: Silence,
+    /// It is enrolled no more: what is known of it goes when it does.
+    removed: bool,
 }
 
 /// What is usual between two requests of a robot.
@@ -66,8 +74,8 @@ impl Silence {
     }
 
     /// How long it may be silent before it is gone.
-    fn linger(self) -> Duration {
-        LINGER.max(self.0 * MISSED)
+    fn linger(self, least: Duration) -> Duration {
+        least.max(self.0 * MISSED)
     }
 }
 
@@ -78,7 +86,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Visits {
     pub(crate) fn new(app: &Arc<App>, door: Door, metrics: DoorMetrics) -> Arc<Self> {
-        Arc::new(Self { app: Arc::downgrade(app), door, metrics, robots: Mutex::default() })
+        Arc::new(Self { app: Arc::downgrade(app), door, metrics, least: LINGER, robots: Mutex::default() })
+    }
+
+    /// Forgets robots that are enrolled no more, for as long as it is polled.
+    pub(crate) async fn follow(&self, mut revocations: broadcast::Receiver<RobotId>) {
+        loop {
+            match revocations.recv().await {
+                Ok(robot) => self.remove(&robot),
+                // Of those that were missed a little memory is lost, until a restart.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return std::future::pending().await,
+            }
+        }
+    }
+
+    fn remove(&self, robot: &RobotId) {
+        let mut robots = lock(&self.robots);
+        let Some(visitor) = robots.get(robot).cloned() else { return };
+        let mut counts = lock(&visitor.counts);
+        counts.removed = true;
+        if counts.requests == 0 && !counts.watched {
+            robots.remove(robot);
+        }
     }
 
     /// A request of the robot begins; `None` when it has too many.
@@ -99,16 +129,19 @@ impl Visits {
             visitor.clone()
         };
         let visit = Visit { visits: self.clone(), robot: robot.clone(), visitor };
-        let mut here = visit.visitor.here.lock().await;
-        if !*here {
-            // First, as the robot may give up while it is told: who is here in any way is seen off.
-            *here = true;
-            self.metrics.robots.inc();
-            if let Some(app) = self.app.upgrade() {
-                app.robot_connected(robot, self.door).await;
+        let mut here = visit.visitor.here.clone().lock_owned().await;
+        if !*here && let Some(app) = self.app.upgrade() {
+            let (robot, door, robots) = (robot.clone(), self.door, self.metrics.robots.clone());
+            // To its end, also when the robot hangs up meanwhile: one that came and is not known to be here would never leave.
+            let told = tokio::spawn(async move {
+                app.robot_connected(&robot, door).await;
+                robots.inc();
+                *here = true;
+            });
+            if let Err(error) = told.await {
+                tracing::error!(%error, "the coming of a robot could not be told");
             }
         }
-        drop(here);
         Some(visit)
     }
 
@@ -124,7 +157,7 @@ impl Visits {
                     counts.watched = false;
                     return;
                 }
-                counts.ended.map_or_else(Instant::now, |ended| ended + counts.silence.linger())
+                counts.ended.map_or_else(Instant::now, |ended| ended + counts.silence.linger(self.least))
             };
             if until <= Instant::now() {
                 if std::mem::take(&mut *here) {
@@ -133,7 +166,12 @@ impl Visits {
                     }
                     self.metrics.robots.dec();
                 }
-                lock(&visitor.counts).watched = false;
+                let mut robots = lock(&self.robots);
+                let mut counts = lock(&visitor.counts);
+                counts.watched = false;
+                if counts.removed && counts.requests == 0 {
+                    robots.remove(&robot);
+                }
                 return;
             }
             drop(here);
@@ -173,22 +211,58 @@ impl Drop for Visit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{AppOptions, SystemClock};
-    use edgeflow_core::{Principal, TargetName};
+    use crate::app::{AppOptions, SystemClock, TargetRequest};
+    use edgeflow_core::Principal;
     use futures::FutureExt;
 
-    #[tokio::test]
-    async fn a_robot_that_gives_up_while_it_is_let_in_is_seen_off() {
-        let folder = tempfile::tempdir().unwrap();
+    /// A door through which a robot that does not ask again is gone at once, and one that is enrolled.
+    async fn door(folder: &tempfile::TempDir) -> (Arc<App>, Arc<Visits>, RobotId) {
         let app = App::open(AppOptions::new(folder.path()), Arc::new(SystemClock)).await.unwrap();
-        let visits = Visits::new(&app, Door::Http, DoorMetrics::default());
-        let robot = App::robot_id(&Principal::administrator().organisation, &TargetName::new("robot-1").unwrap());
-        // It is polled once: nothing was written meanwhile.
-        assert!(visits.enter(&robot).now_or_never().is_none());
-        assert!(app.presence.is_online(&robot));
+        let request = TargetRequest { name: "robot-1".parse().unwrap(), labels: Default::default() };
+        let robot = App::robot_id(&Principal::administrator().organisation, &request.name);
+        app.enrol_target(&Principal::administrator(), request).await.unwrap();
+        let (metrics, robots) = (DoorMetrics::default(), Mutex::default());
+        let visits = Visits { app: Arc::downgrade(&app), door: Door::Http, metrics, least: Duration::ZERO, robots };
+        (app, Arc::new(visits), robot)
+    }
+
+    async fn until_unwatched(visitor: &Visitor) {
+        while lock(&visitor.counts).watched {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_robot_that_hangs_up_while_it_comes_leaves_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (app, visits, robot) = door(&folder).await;
+        assert!(visits.enter(&robot).now_or_never().is_none(), "its coming is noted in the store");
         let visitor = lock(&visits.robots)[&robot].clone();
-        assert!(*visitor.here.lock().await && lock(&visitor.counts).watched, "somebody waits for it to leave");
-        app.close().await;
+        until_unwatched(&visitor).await;
+        assert!(!app.presence.is_online(&robot) && visits.metrics.robots.get() == 0);
+        let visit = visits.enter(&robot).await.unwrap();
+        assert!(app.presence.is_online(&robot) && visits.metrics.robots.get() == 1);
+        drop(visit);
+        until_unwatched(&visitor).await;
+        assert!(!app.presence.is_online(&robot));
+    }
+
+    #[tokio::test]
+    async fn of_a_robot_that_is_enrolled_no_more_nothing_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (app, visits, robot) = door(&folder).await;
+        let visit = visits.enter(&robot).await.unwrap();
+        let visitor = visit.visitor.clone();
+        visits.remove(&robot);
+        assert!(lock(&visits.robots).contains_key(&robot) && app.presence.is_online(&robot), "it still asks");
+        drop(visit);
+        until_unwatched(&visitor).await;
+        assert!(lock(&visits.robots).is_empty() && !app.presence.is_online(&robot));
+        drop(visits.enter(&robot).await);
+        let visitor = lock(&visits.robots)[&robot].clone();
+        until_unwatched(&visitor).await;
+        visits.remove(&robot);
+        assert!(lock(&visits.robots).is_empty());
     }
 
     fn seconds(seconds: f64) -> Duration {
@@ -198,23 +272,23 @@ mod tests {
     #[test]
     fn one_that_asks_now_and_then_may_miss_some_questions_and_one_that_asks_at_once_none() {
         let mut silence = Silence::default();
-        assert_eq!(silence.linger(), LINGER);
+        assert_eq!(silence.linger(LINGER), LINGER);
         for (long, linger) in [(7.0, 21.0), (6.5, 19.5), (12.0, 36.0), (7.0, 31.5)] {
-            assert!(seconds(long) < silence.linger(), "gone after {long} s of silence");
+            assert!(seconds(long) < silence.linger(LINGER), "gone after {long} s of silence");
             silence.was(seconds(long));
-            assert_eq!(silence.linger(), seconds(linger));
+            assert_eq!(silence.linger(LINGER), seconds(linger));
         }
         (0..40).for_each(|_| silence.was(seconds(0.01)));
-        assert_eq!(silence.linger(), LINGER);
+        assert_eq!(silence.linger(LINGER), LINGER);
     }
 
     #[test]
     fn an_absence_says_nothing_of_what_is_usual() {
         let mut silence = Silence::default();
         silence.was(seconds(8.0 * 3600.0));
-        assert_eq!(silence.linger(), LINGER);
+        assert_eq!(silence.linger(LINGER), LINGER);
         silence.was(seconds(20.0));
         silence.was(seconds(20.5));
-        assert_eq!(silence.linger(), seconds(60.0));
+        assert_eq!(silence.linger(LINGER), seconds(60.0));
     }
 }

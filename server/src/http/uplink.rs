@@ -50,9 +50,10 @@ impl Uplink {
         app.metrics().register(|registry| metrics.register(Door::Http, registry));
         let visits = Visits::new(app, Door::Http, metrics.clone());
         let uplink = Arc::new(Self { sessions: Sessions::new(), visits, metrics });
-        let (changes, revocations, following) = (app.desired_changes(), app.revocations(), uplink.clone());
+        let (changes, revocations, removed, following) = (app.desired_changes(), app.revocations(), app.revocations(), uplink.clone());
         tokio::spawn(async move {
-            shutdown.run_until_cancelled(following.sessions.follow(changes, revocations)).await;
+            let follow = async { tokio::join!(following.sessions.follow(changes, revocations), following.visits.follow(removed)) };
+            shutdown.run_until_cancelled(follow).await;
             following.sessions.end_all(Outcome::Shutdown);
         });
         uplink

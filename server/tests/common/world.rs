@@ -8,38 +8,11 @@ use edgeflow_wire::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use super::{Robot, Server, bundle, options};
+use super::{Robot, Server, bundle, clock::StoodClock, options};
 
-pub const SECOND_US: i64 = 1_000_000;
 pub const BEGAN_US: i64 = 1_800_000_000_000_000;
-
-/// A clock that goes on when it is told to.
-pub struct StoodClock(AtomicI64);
-
-impl StoodClock {
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(BEGAN_US)))
-    }
-
-    pub fn wait_s(&self, seconds: i64) {
-        self.0.fetch_add(seconds * SECOND_US, Ordering::SeqCst);
-    }
-}
-
-impl Clock for StoodClock {
-    fn now_us(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// What a robot does with what it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +54,7 @@ impl World {
     /// The same with clocks that are so much wrong, microseconds.
     pub async fn with_clocks(off_us: &[i64]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = StoodClock::new();
+        let clock = StoodClock::at(BEGAN_US);
         let server = Server::start_at(options(&folder), clock.clone()).await;
         for version in ["v1", "v2"] {
             assert_eq!(server.register("label-reader", bundle(version)).await.0, StatusCode::CREATED);
