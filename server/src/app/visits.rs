@@ -236,7 +236,7 @@ mod tests {
     async fn a_robot_that_hangs_up_while_it_comes_leaves_too() {
         let folder = tempfile::tempdir().unwrap();
         let (app, visits, robot) = door(&folder).await;
-        assert!(visits.enter(&robot).now_or_never().is_none(), "its coming is noted in the store");
+        assert!(visits.enter(&robot).now_or_never().is_none(), "its coming is told meanwhile");
         let visitor = lock(&visits.robots)[&robot].clone();
         until_unwatched(&visitor).await;
         assert!(!app.presence.is_online(&robot) && visits.metrics.robots.get() == 0);
