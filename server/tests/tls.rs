@@ -394,8 +394,7 @@ async fn revocation_cuts_both_doors_within_a_second_and_keeps_them_shut() {
     // Cut, or closed: either way nothing more comes.
     let (_, _) = soon(async { tokio::join!(lost(&mut events), waiting.read_to_end(&mut rest)) }).await;
     let took = before.elapsed();
-    // A second, and what a machine that does ten other things adds to it.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
     eventually(|| server.metrics.ended(Outcome::Revoked) == 1).await;
 
     // And stays out, told why.

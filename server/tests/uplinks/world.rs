@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a revoked robot may still be connected: a second, and what a machine that does ten other things adds to it.
-pub(crate) const CUT: Duration = Duration::from_secs(5);
+/// How long a revoked robot may still be connected: what is promised.
+pub(crate) const CUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
