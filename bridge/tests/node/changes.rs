@@ -63,7 +63,7 @@ async fn what_was_changed_while_the_bridge_was_away_stands_also_when_nothing_is_
     let (world, node, robot, [first, _]) = World::serving().await;
     robot.stop().await;
     node.load_by_hand("sha256:mine");
-    world.plane.declare(DesiredState { slots: BTreeMap::new(), ..declared(2, &[("default", &first, 0, 2)]) });
+    world.taken_up(DesiredState { slots: BTreeMap::new(), ..declared(2, &[("default", &first, 0, 2)]) });
     let robot = world.bridge();
     let changed = |held: &Held| slot_now(held, "default").is_some_and(|slot| slot.local.is_some() && slot.digest == "sha256:mine");
     world.plane.until("the change is told", changed).await;

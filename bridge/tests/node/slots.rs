@@ -164,7 +164,7 @@ async fn files_that_cannot_be_read_are_no_change_and_files_changed_while_the_bri
     std::fs::write(etc.join("nav.yaml"), "speed: 9").unwrap();
     let nothing =
         |generation, robot| DesiredState { slots: BTreeMap::new(), ..declared(generation, &[("nav", &config, robot, generation)]) };
-    world.plane.declare(nothing(3, 0));
+    world.taken_up(nothing(3, 0));
     let robot = world.bridge();
     world.plane.until("the change is told", |held| slot_now(held, "nav").is_some_and(|slot| slot.local.is_some())).await;
     assert_eq!(std::fs::read(etc.join("nav.yaml")).unwrap(), b"speed: 9");

@@ -212,6 +212,12 @@ impl World {
         (world, node, robot, models)
     }
 
+    /// Declares what a bridge that does not run took up as the last thing it did.
+    pub(crate) fn taken_up(&self, state: DesiredState) {
+        std::fs::write(self.dir.path().join("desired.json"), serde_json::to_vec(&state).unwrap()).unwrap();
+        self.plane.declare(state);
+    }
+
     /// Bridges that begin after this have these slots.
     pub(crate) fn declare_slots(&mut self, slots: serde_json::Value) {
         self.slots_file = self.dir.path().join("slots.yaml");
