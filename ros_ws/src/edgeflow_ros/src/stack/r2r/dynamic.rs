@@ -3,7 +3,7 @@
 use super::{
     Node, Spinner, Subscription, calling, fail,
     foreign::Outlet,
-    held::{Held, answer},
+    held::{Held, Presence, Present, answer},
     quality, reading,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     queue::Inbox,
     registry::{self, ServiceDescription, TypeDescription},
 };
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::FutureExt;
 use serde_json::Value;
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -87,6 +87,7 @@ impl DynamicReceived {
 
 pub(crate) struct DynamicClient {
     inner: Mutex<r2r::ClientUntyped>,
+    presence: Presence,
     spinner: Weak<Spinner>,
     name: String,
 }
@@ -99,14 +100,14 @@ impl DynamicClient {
         ty.response().complete(&response)
     }
 
-    fn present(&self) -> r2r::Result<BoxFuture<'static, r2r::Result<()>>> {
-        let client = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        r2r::Node::is_available(&*client).map(FutureExt::boxed)
+    fn present(&self) -> r2r::Result<Present> {
+        self.presence.ask(|| r2r::Node::is_available(&*self.inner.lock().unwrap_or_else(PoisonError::into_inner)).map(FutureExt::boxed))
     }
 
     pub(crate) async fn available(&self, _node: &Node) -> Result<()> {
-        let present = self.present().map_err(fail(format!("wait for service {}", self.name)))?;
-        present.await.map_err(fail(format!("wait for service {}", self.name)))
+        let act = || format!("wait for service {}", self.name);
+        let present = self.present().map_err(fail(act()))?;
+        present.await.map_err(|error| Error::stack(act(), error))
     }
 }
 
@@ -162,6 +163,6 @@ impl Node {
         let name = service.to_string();
         let client = self.spinner.with(move |turn| turn.node.create_client_untyped(&name, ty.name, calling()))?;
         let inner = Mutex::new(client.map_err(fail(format!("call {service}")))?);
-        Ok(DynamicClient { inner, spinner: Arc::downgrade(&self.spinner), name: service.to_string() })
+        Ok(DynamicClient { inner, presence: Presence::default(), spinner: Arc::downgrade(&self.spinner), name: service.to_string() })
     }
 }

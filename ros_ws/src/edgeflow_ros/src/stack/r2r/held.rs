@@ -2,7 +2,10 @@
 
 use super::spinner::{Spinner, Turn};
 use crate::error::{Error, Result};
-use futures::FutureExt;
+use futures::{
+    FutureExt, TryFutureExt,
+    future::{BoxFuture, Shared},
+};
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
@@ -38,6 +41,28 @@ impl<P: Send> Drop for Held<P> {
     }
 }
 
+/// Ends well when a server is there.
+pub(super) type Present = Shared<BoxFuture<'static, std::result::Result<(), String>>>;
+
+/// A client's open question whether its server is there. r2r keeps each one until it can say yes: whoever asked anew every few seconds
+/// would fill the memory of a robot whose server stays away.
+#[derive(Default)]
+pub(super) struct Presence(Mutex<Option<Present>>);
+
+impl Presence {
+    /// The question that is open, else the one that `ask` puts.
+    pub(super) fn ask(&self, ask: impl FnOnce() -> r2r::Result<BoxFuture<'static, r2r::Result<()>>>) -> r2r::Result<Present> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was answered meanwhile says what was, not what is.
+        if let Some(question) = open.as_ref().filter(|question| Shared::clone(question).now_or_never().is_none()) {
+            return Ok(question.clone());
+        }
+        let question = ask()?.map_err(|error| error.to_string()).boxed().shared();
+        *open = Some(question.clone());
+        Ok(question)
+    }
+}
+
 /// How long a server may take to answer before it is asked whether it is there at all.
 const ABSENCE: Duration = Duration::from_millis(500);
 
@@ -46,14 +71,14 @@ pub(super) async fn answer<T>(
     spinner: &Weak<Spinner>,
     name: &str,
     answer: impl Future<Output = r2r::Result<T>>,
-    present: impl Fn() -> r2r::Result<futures::future::BoxFuture<'static, r2r::Result<()>>>,
+    present: impl Fn() -> r2r::Result<Present>,
 ) -> Result<T> {
     let failed = |reason: String| Error::ServiceCall { name: name.to_string(), reason };
     let absent = async {
         loop {
             tokio::time::sleep(ABSENCE).await;
-            let Ok(mut available) = present() else { return };
-            if !turned(spinner).await || available.as_mut().now_or_never().is_none() {
+            let Ok(available) = present() else { return };
+            if !turned(spinner).await || available.now_or_never().is_none() {
                 return;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Node, Spinner, Subscription, calling, fail,
-    held::{Held, answer},
+    held::{Held, Presence, Present, answer},
     lengths::Lengths,
     quality, reading,
 };
@@ -15,7 +15,7 @@ use crate::{
     service::ServiceRequest,
 };
 use futures::{
-    future::{BoxFuture, FutureExt},
+    future::FutureExt,
     stream::{BoxStream, StreamExt},
 };
 use std::{
@@ -125,6 +125,7 @@ impl<S: Service> Reply<S> {
 
 pub(crate) struct Client<S: Service> {
     inner: Mutex<r2r::Client<S>>,
+    presence: Presence,
     spinner: Weak<Spinner>,
     lengths: Lengths,
     name: String,
@@ -138,14 +139,14 @@ impl<S: Service> Client<S> {
         answer(&self.spinner, &self.name, sent, || self.present()).await
     }
 
-    fn present(&self) -> r2r::Result<BoxFuture<'static, r2r::Result<()>>> {
-        let client = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        r2r::Node::is_available(&*client).map(FutureExt::boxed)
+    fn present(&self) -> r2r::Result<Present> {
+        self.presence.ask(|| r2r::Node::is_available(&*self.inner.lock().unwrap_or_else(PoisonError::into_inner)).map(FutureExt::boxed))
     }
 
     pub(crate) async fn available(&self, _node: &Node) -> Result<()> {
-        let present = self.present().map_err(fail(format!("wait for service {}", self.name)))?;
-        present.await.map_err(fail(format!("wait for service {}", self.name)))
+        let act = || format!("wait for service {}", self.name);
+        let present = self.present().map_err(fail(act()))?;
+        present.await.map_err(|error| Error::stack(act(), error))
     }
 }
 
@@ -191,6 +192,12 @@ impl Node {
         let service = name.to_string();
         let client = self.spinner.with(move |turn| turn.node.create_client::<S>(&service, calling()))?;
         let inner = Mutex::new(client.map_err(fail(format!("call {name}")))?);
-        Ok(Client { inner, spinner: Arc::downgrade(&self.spinner), lengths: Lengths::of::<S::Request>(), name: name.to_string() })
+        Ok(Client {
+            inner,
+            presence: Presence::default(),
+            spinner: Arc::downgrade(&self.spinner),
+            lengths: Lengths::of::<S::Request>(),
+            name: name.to_string(),
+        })
     }
 }
