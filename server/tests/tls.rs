@@ -461,8 +461,7 @@ async fn hundreds_of_slow_handshakes_delay_nobody() {
     }
     eventually(|| server.metrics.open() >= 300).await;
     let crowded = quick(&robot).await;
-    // Less than the ten seconds that a slow one is given.
-    assert!(crowded < alone * 5 + Duration::from_secs(4), "{alone:?} alone, {crowded:?} beside {} slow ones", slow.len());
+    assert!(crowded < alone * 5 + Duration::from_secs(1), "{alone:?} alone, {crowded:?} beside {} slow ones", slow.len());
 }
 
 /// What the control plane signs is taken up, and nothing that anybody else wrote, or that comes from before.
